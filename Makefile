@@ -1,0 +1,58 @@
+# make demo: balance a bundled long-tailed data set and see the classifier get better on the rare classes
+# make test: run the tests          make lint: check style          make setup: only install
+#
+# PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example another --index-url for CPU-only builds.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+
+.PHONY: demo test lint format setup lock accept clean
+
+demo: setup
+	$(BIN)/snakemake --profile local all_demo
+	@echo
+	@cat results/demo/summary.md
+	@echo
+	@echo "Look at: results/demo/grid/demo.png   (real beside generated pictures)"
+	@echo "         results/demo/results.csv     (every figure)"
+	@echo "         results/demo/select/demo/summary.json   (generated pictures made and kept)"
+
+test: setup
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=python3.11, say")'
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv module is incomplete here; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+# What a fresh environment resolves to, from the pins in pyproject.toml
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]'
+	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > requirements.lock
+	rm -rf .venv-lock
+
+# After a refactoring that changes no result: take what lies in results/ as made by the code as it is now
+accept: setup
+	$(BIN)/snakemake --profile local --touch $(TARGETS)
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis counterweight.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

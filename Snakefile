@@ -1,0 +1,58 @@
+"""Counterweight: balance long-tailed image data with generated pictures, and train classifiers on the result.
+
+snakemake --profile local all_demo                 # a laptop
+snakemake --profile slurm all_cifar100_lt          # a cluster
+snakemake -n --profile local table_diffult_3       # what would run, and why
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "workflow_config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/subset.smk"
+include: "rules/generator.smk"
+include: "rules/plan.smk"
+include: "rules/sample.smk"
+include: "rules/features.smk"
+include: "rules/score.smk"
+include: "rules/select.smk"
+include: "rules/classifier.smk"
+include: "rules/evaluate.smk"
+include: "rules/quality.smk"
+include: "rules/grid.smk"
+include: "rules/summary.smk"
+include: "rules/tables.smk"
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    name="[^/]+",
+    seed=r"\d+",
+    shard=r"\d{5}",
+    table="[a-z0-9_]+",
+
+
+for family in FAMILIES:
+
+    rule:
+        name:
+            f"all_{family}"
+        default_target: family == "demo"
+        input:
+            family_targets(family),
+        localrule: True
+
+
+for table in PUBLISHED:
+
+    rule:
+        name:
+            f"table_{table}"
+        input:
+            f"results/tables/{table}.md",
+        localrule: True

@@ -1,0 +1,1 @@
+"""Counterweight: balance long-tailed image data with generated pictures."""

@@ -1,0 +1,1 @@
+"""Classifiers: backbones, losses and the training loop."""

@@ -1,0 +1,1 @@
+"""Networks, one module each: build(classes, width) and nothing else."""

@@ -1,0 +1,86 @@
+"""A classifier on disk and in memory: weights that say themselves what network they belong to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from pipeline import kinds
+from pipeline.atomic import replacing
+from pipeline.errors import InputError
+
+
+class Network(nn.Module):
+    """A backbone that gives features, normalised pictures before it and a linear head after it."""
+
+    def __init__(self, backbone: str, width: int, classes: int, mean: list[float], std: list[float]):
+        super().__init__()
+        self.description = {"backbone": backbone, "width": width, "classes": classes, "mean": mean, "std": std}
+        self.backbone = kinds.load("classifiers.backbones", backbone).build(width)
+        self.head = nn.Linear(self.backbone.feature_size, classes)
+        nn.init.kaiming_normal_(self.head.weight)
+        self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Features before the head, float [N, F], of uint8 [N, 3, H, W] pictures."""
+        return self.backbone((pictures.float() / 255 - self._mean) / self._std)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Logits, float [N, classes], of uint8 [N, 3, H, W] pictures."""
+        return self.head(self.features(pictures))
+
+    @torch.inference_mode()
+    def predict(self, pictures: torch.Tensor, batch_size: int = 500) -> tuple[torch.Tensor, torch.Tensor]:
+        """(features, logits), float32 on the CPU, in evaluation mode and without augmentation.
+
+        Batches have a fixed shape, the last one padded, so that a picture's numbers do not depend on its neighbours.
+        """
+        was_training = self.training
+        self.eval()
+        features, logits = [], []
+        for batch in pictures.split(batch_size):
+            padded = torch.cat([batch, batch[-1:].expand(batch_size - len(batch), *batch.shape[1:])])
+            found = self.features(padded)
+            features.append(found[: len(batch)].cpu())
+            logits.append(self.head(found)[: len(batch)].cpu())
+        self.train(was_training)
+        if not features:
+            return torch.zeros(0, self.backbone.feature_size), torch.zeros(0, self.head.out_features)
+        return torch.cat(features), torch.cat(logits)
+
+
+def save(network: Network, path: Path, facts: Mapping[str, Any]) -> None:
+    """Write the weights, with the network's description and `facts` about its training in the file's header."""
+    header = {"network": json.dumps(network.description), "facts": json.dumps(dict(facts))}
+    with replacing(path) as part:
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part, header)
+
+
+def load(path: Path, device: torch.device) -> Network:
+    """The network that `save` wrote, in evaluation mode. Raises InputError where the file is damaged."""
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            network = Network(**json.loads(file.metadata()["network"])).to(device)
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except Exception as error:  # safetensors has its own exception for each kind of damage
+        raise InputError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
+    return network.eval()
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What `save` was told about the training, and the network's description."""
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["network"]) | json.loads(file.metadata()["facts"])
+
+
+def to_batch(pictures, device: torch.device) -> torch.Tensor:
+    """uint8 [N, H, W, 3] NumPy pictures as a uint8 [N, 3, H, W] tensor on `device`."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().to(device)

@@ -1,0 +1,38 @@
+"""What every stage's command line shares: the settings, the planned code, and errors in one sentence."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from pipeline import fingerprint
+from pipeline.errors import InputError
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose --help shows the stage's docstring, with --config and --code."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--config", type=_mapping, default={}, metavar="JSON", help="the stage's settings")
+    made.add_argument("--code", metavar="JSON", help="the fingerprint this job was planned with; checked if given")
+    return made
+
+
+def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
+    """Parse, check the code, and run; an InputError becomes one line on stderr and exit status 1."""
+    given = arguments.parse_args()
+    try:
+        if given.code:
+            fingerprint.check(given.code)
+        main(given)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _mapping(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"a JSON mapping is expected, not {text!r}")
+    return value

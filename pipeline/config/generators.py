@@ -1,0 +1,58 @@
+"""generators: models that learn to draw pictures of the subset's classes."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.parts import Part
+
+
+class UNet(Part):
+    """Shape of the class-conditional U-Net; the defaults are CBDM's for 32 x 32 pictures (35.8 M parameters)."""
+
+    channels: int = Field(default=128, ge=32, multiple_of=32)
+    multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1)
+    """Width of each resolution level as a multiple of `channels`; each level halves the side."""
+    blocks: int = Field(default=2, ge=1)
+    """Residual blocks a level."""
+    attention_levels: tuple[int, ...] = (1,)
+    """Levels with self-attention after every block; level 0 is full resolution."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> "UNet":
+        if any(level not in range(len(self.multipliers)) for level in self.attention_levels):
+            raise ValueError(f"attention_levels must lie in 0..{len(self.multipliers) - 1}, one for each multiplier")
+        return self
+
+
+class Cbdm(Part):
+    """Class-balancing diffusion (Qin et al. 2023), trained from scratch on the subset as DiffuLT does.
+
+    The defaults are the CIFAR-100 configuration of CBDM's public code, which DiffuLT adopts.
+    """
+
+    kind: Literal["cbdm"]
+    tau: float = Field(default=1.0, ge=0)
+    """Weight of the class-balancing term; 0 is plain DDPM."""
+    gamma: float = Field(default=0.25, ge=0)
+    unet: UNet = UNet()
+    timesteps: int = Field(default=1000, ge=2)
+    beta_start: float = Field(default=1e-4, gt=0, lt=1)
+    beta_end: float = Field(default=0.02, gt=0, lt=1)
+    steps: int = Field(default=300_000, ge=1)
+    batch_size: int = Field(default=48, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    warmup_steps: int = Field(default=5000, ge=0)
+    gradient_clip: float = Field(default=1.0, gt=0)
+    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
+    label_dropout: float = Field(default=0.1, ge=0, le=1)
+    label_dropout_per: Literal["batch", "picture"] = "batch"
+    """One coin for the whole batch (CBDM's code) or one a picture (the textbook)."""
+    horizontal_flip: bool = True
+    many_shot_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of each many-shot class (over 100 pictures) that the generator sees (DiffuLT, Table 6)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = Field(default=0, ge=0)
+
+    references: ClassVar[dict[str, str]] = {}

@@ -1,0 +1,36 @@
+"""qualities: how good a pool is as a whole, under a named feature extractor."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from pipeline.config.parts import REAL, Part
+
+
+class Quality(Part):
+    """Fréchet distance to the balanced training split, and the inception-score formula."""
+
+    samples: str
+    by: str | None = None
+    """The classifier f0, trained on real pictures: the figures are called fd_f0 and is_f0. Or:"""
+    inception_weights: str | None = None
+    """A local file with torch-fidelity's Inception v3 weights: the figures are called fid and is."""
+    by_seed: int = Field(default=0, ge=0)
+    splits: int = Field(default=10, ge=1)
+    """Parts over which the inception score is averaged (Salimans et al. 2016 use 10)."""
+
+    references: ClassVar[dict[str, str]] = {"samples": "samples", "by": "classifiers"}
+
+    @model_validator(mode="after")
+    def _one_extractor(self) -> "Quality":
+        if (self.by is None) == (self.inception_weights is None):
+            raise ValueError("exactly one of by and inception_weights must be given")
+        return self
+
+    def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.by and parts["classifiers"][self.by].data != (REAL,):
+            raise ValueError(f"by is '{self.by}', which saw generated pictures; f0 must have data: [real]")
+
+    def settings(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"splits", "inception_weights"})

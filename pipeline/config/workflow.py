@@ -1,0 +1,93 @@
+"""The whole config, resolved: every part that any recipe needs, and every run of every recipe."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config.parts import REAL, Part
+from pipeline.config.recipes import Recipe
+from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read
+from pipeline.config.vary import SINGULAR, combinations, derive, nearest
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One combination of a recipe's varied values on one data set: a row of results for each seed."""
+
+    recipe: str
+    dataset: str
+    classifier: str
+    quality: str | None
+    seeds: tuple[int, ...]
+    main: bool
+    varied: tuple[str, ...]
+    """Addresses that `vary` changes, for telling what differs by intent."""
+
+
+class Workflow:
+    """Parts by section and name, derived ones included, and the runs of all recipes."""
+
+    def __init__(self, raw: Mapping[str, Any], schema: Schema = SCHEMA):
+        self.parts, self._roots = read(raw, schema)
+        self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
+        check_references(self.parts)
+
+    def part(self, section: str, name: str) -> Part:
+        """The part of that name; KeyError where there is none."""
+        return self.parts[section][name]
+
+    def families(self) -> dict[str, list[Run]]:
+        """Family -> its main runs. A data set is of the family at the root of its `extends`, unless it says."""
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            if run.main:
+                found.setdefault(self.family(run.dataset), []).append(run)
+        return found
+
+    def family(self, dataset: str) -> str:
+        return self.parts["datasets"][dataset].family or self._roots["datasets"][dataset.split("~")[0]]
+
+    def run(self, recipe: str, dataset: str) -> Run:
+        """The run of that name; InputError where there is none."""
+        for run in self.runs:
+            if (run.recipe, run.dataset) == (recipe, dataset):
+                return run
+        names = sorted({run.recipe for run in self.runs if run.dataset == dataset})
+        raise InputError(f"no recipe '{recipe}' runs on {dataset}; there are {', '.join(names) or 'none'}")
+
+    def pools(self, classifier: str) -> list[tuple[str, str]]:
+        """(filter, samples) for the generated data of a classifier, in the order of its `data`."""
+        filters = [name for name in self.part("classifiers", classifier).data if name != REAL]
+        return [(name, self.samples_of(name)) for name in filters]
+
+    def samples_of(self, name: str) -> str:
+        """The pool that a filter decides about."""
+        part = self.part("filters", name)
+        return part.samples or self.part("scores", part.scores).samples
+
+    def setting(self, run: Run, address: str) -> list[Any]:
+        """Values of `section.key` in the run's own parts (those that `vary` would change); empty where none is."""
+        section, *path = address.split(".")
+        start = ("classifiers", run.classifier)
+        names = [run.classifier] if section == "classifier" else nearest(self.parts, start, SINGULAR[section])
+        values = [self.parts[SINGULAR[section]][name] for name in names]
+        for key in path:
+            values = [getattr(value, key) for value in values]
+        return values
+
+
+def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
+    recipe: Recipe = parts["recipes"][name]
+    for changes, suffix in combinations(recipe.vary):
+        renamed = derive(parts, schema, name, changes)
+        for dataset in recipe.datasets:
+            yield Run(
+                recipe=name + suffix,
+                dataset=renamed.get(("datasets", dataset), dataset),
+                classifier=renamed.get(("classifiers", recipe.classifier), recipe.classifier),
+                quality=renamed.get(("qualities", recipe.quality or ""), recipe.quality),
+                seeds=recipe.seeds,
+                main=recipe.main,
+                varied=tuple(changes),
+            )

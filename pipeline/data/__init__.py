@@ -1,0 +1,1 @@
+"""Raw data sets, long-tail profiles and views of pictures."""

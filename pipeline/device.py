@@ -1,0 +1,20 @@
+"""Where tensors live, and what makes CPU results the same whatever the machine's cores."""
+
+import torch
+
+THREADS = 2
+"""Threads of every CPU job. Sums are split among threads, so their number is part of the result."""
+
+
+def device() -> torch.device:
+    """The first visible GPU, or the CPU with a fixed number of threads."""
+    torch.set_num_threads(THREADS)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed all of torch's randomness for one step, so that a continued run draws what an uninterrupted one does."""
+    torch.manual_seed((seed << 32) + step)

@@ -1,0 +1,1 @@
+"""Accuracy by shot, and the quality of generated pictures."""

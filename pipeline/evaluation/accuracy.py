@@ -1,0 +1,35 @@
+"""Accuracy, overall and by shot."""
+
+import numpy as np
+
+from pipeline.data.long_tail import shots
+
+
+def accuracy(labels: np.ndarray, predicted: np.ndarray, train_counts: np.ndarray) -> dict[str, float]:
+    """Percent of correct test pictures, int64 [N] labels and predictions, by classes' training pictures [C].
+
+    top1: all. many, medium, few: of classes with over 100, 20..100, under 20 (OLTR, DiffuLT); medium_few: of
+    medium and few together (DiffuLT Table 6). medium_le20, few_le20: with 20 counted as few (SAU, GLMC). balanced: mean over classes of
+    their accuracy. A group without classes is left out.
+    """
+    correct = labels == predicted
+    groups = shots(train_counts)[labels]
+    groups_le20 = shots(train_counts, few_includes_20=True)[labels]
+    rows = {
+        "top1": np.full(len(labels), True),
+        "many": groups == "many",
+        "medium": groups == "medium",
+        "few": groups == "few",
+        "medium_few": groups != "many",
+        "medium_le20": groups_le20 == "medium",
+        "few_le20": groups_le20 == "few",
+    }
+    found = {name: 100 * float(correct[chosen].mean()) for name, chosen in rows.items() if chosen.any()}
+    return found | {"balanced": float(np.nanmean(per_class_accuracy(labels, predicted, len(train_counts))))}
+
+
+def per_class_accuracy(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Percent of correct test pictures of each class, float64 [classes]; NaN for a class without any."""
+    total = np.bincount(labels, minlength=classes).astype(float)
+    right = np.bincount(labels[labels == predicted], minlength=classes)
+    return 100 * np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)

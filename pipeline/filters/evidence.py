@@ -1,0 +1,17 @@
+"""What a metric may look at: a shard's pictures and the subset's real ones, as pixels and under the scorer f0."""
+
+from typing import NamedTuple
+
+import torch
+
+
+class Evidence(NamedTuple):
+    """N generated and M real pictures; pixels are uint8, flattened; features float32; logits float32 [N, C]."""
+
+    labels: torch.Tensor
+    pixels: torch.Tensor
+    features: torch.Tensor
+    logits: torch.Tensor
+    real_labels: torch.Tensor
+    real_pixels: torch.Tensor
+    real_features: torch.Tensor

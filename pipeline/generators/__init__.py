@@ -1,0 +1,1 @@
+"""Picture generators, one package a kind: train.py learns, sample.py draws."""

@@ -1,0 +1,1 @@
+"""Class-balancing diffusion models, trained from scratch on the long-tailed subset."""

@@ -1,0 +1,9 @@
+"""Finds what a config's `kind` names: `load("filters", "d1")` is the module pipeline/filters/d1.py."""
+
+import importlib
+from types import ModuleType
+
+
+def load(family: str, kind: str) -> ModuleType:
+    """The module `pipeline.<family>.<kind>`; the config's schema has checked that there is one."""
+    return importlib.import_module(f"pipeline.{family}.{kind}")

@@ -1,0 +1,1 @@
+"""Tables against published figures, and picture grids."""

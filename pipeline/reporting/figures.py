@@ -1,0 +1,63 @@
+"""Figures of many runs: read, averaged over seeds, and put beside published ones."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.errors import InputError
+
+
+def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """A row for each recipe, data set, seed and metric: dataset, recipe, seed, metric, value, network.
+
+    A run has recipe, dataset, metrics (paths, one a seed) and quality (a path or None; a pool's figures get its users'
+    first seed). Raises InputError for a file that is missing or damaged.
+    """
+    rows = []
+    for run in runs:
+        about = [_read(path) for path in run["metrics"]]
+        for found in about:
+            network = f"{found['backbone']}, width {found['width']}"
+            rows += [
+                (run["dataset"], run["recipe"], found["seed"], metric, value, network)
+                for metric, value in found["metrics"].items()
+            ]
+        if run["quality"]:
+            rows += [
+                (run["dataset"], run["recipe"], about[0]["seed"], metric, value, network)
+                for metric, value in _read(run["quality"]).items()
+            ]
+    return pd.DataFrame(rows, columns=["dataset", "recipe", "seed", "metric", "value", "network"])
+
+
+def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, deviation (of a sample; NaN for one seed) and number of seeds for each data set, recipe and metric."""
+    groups = rows.groupby(["dataset", "recipe", "metric"], sort=False)["value"]
+    return groups.agg(mean="mean", deviation="std", seeds="count").reset_index()
+
+
+def show(mean: float, deviation: float, digits: int = 1) -> str:
+    """`50.7 ± 0.3`, or `50.7` where there is no deviation; a dash for nothing."""
+    if pd.isna(mean):
+        return "–"
+    return f"{mean:.{digits}f}" + ("" if pd.isna(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def markdown(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table, its columns padded so that it reads well as text too."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    padded = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    return "\n".join([padded[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *padded[1:]]) + "\n"
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); remove it and run snakemake again") from None

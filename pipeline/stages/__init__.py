@@ -1,0 +1,1 @@
+"""One small command line for each stage of the workflow."""

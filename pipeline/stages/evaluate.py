@@ -1,0 +1,63 @@
+"""Evaluate a classifier's last epoch on the test split.
+
+    python -m pipeline.stages.evaluate --manifest results/demo/subset/manifest.parquet --seed 0 \\
+        --weights results/demo/classifier/demo/seed-0/weights.safetensors --output results/demo/evaluate/demo/seed-0
+
+writes OUTPUT/predictions.parquet (key, class, predicted, probability of the class), OUTPUT/per_class.csv and
+OUTPUT/metrics.json. The best test epoch is in the metrics too, under names that say so.
+"""
+
+import json
+from pathlib import Path
+
+from pipeline import command
+
+
+def main(args) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from pipeline import shards
+    from pipeline.atomic import replacing
+    from pipeline.classifiers import network
+    from pipeline.device import device
+    from pipeline.evaluation.accuracy import accuracy, per_class_accuracy
+
+    manifest = shards.read_table(args.manifest)
+    test = manifest[manifest["split"] == "test"]
+    target = device()
+    pictures = network.to_batch(shards.read_pictures(test, args.manifest.parent), target)
+    _, logits = network.load(args.weights, target).predict(pictures)
+
+    labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()
+    probabilities = logits.double().softmax(1).numpy()[np.arange(len(labels)), labels]
+    predictions = test[["key", "class"]].assign(predicted=predicted, probability=probabilities)
+    shards.write_table(predictions, args.output / "predictions.parquet")
+
+    names = manifest.drop_duplicates("class").sort_values("class")["class_name"].to_numpy()
+    counts = np.bincount(manifest.loc[manifest["split"] == "train", "class"], minlength=len(names))
+    by_class = pd.DataFrame({"class": np.arange(len(names)), "class_name": names, "train_pictures": counts})
+    by_class["accuracy"] = per_class_accuracy(labels, predicted, len(names))
+    with replacing(args.output / "per_class.csv") as part:
+        by_class.to_csv(part, index=False)
+
+    facts = network.facts(args.weights)
+    kept = ("steps", "real_pictures", "synthetic_pictures", "best_test_epoch", "best_test_top1")
+    metrics = accuracy(labels, predicted, counts) | {name: facts[name] for name in kept}
+    about = {"seed": args.seed, "backbone": facts["backbone"], "width": facts["width"], "metrics": metrics}
+    with replacing(args.output / "metrics.json") as part:
+        part.write_text(json.dumps(about, indent=1))
+    print(f"top-1 {metrics['top1']:.2f} % after the last epoch")
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument("--weights", type=Path, required=True, help="the classifier's weights.safetensors")
+    parser.add_argument("--seed", type=int, required=True, help="the classifier's seed, for the tables")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

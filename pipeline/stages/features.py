@@ -1,0 +1,42 @@
+"""The real training pictures' features under a classifier, made once and read by every scoring job.
+
+    python -m pipeline.stages.features --manifest results/demo/subset/manifest.parquet \\
+        --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
+        --output results/demo/features/demo_ce/seed-0/features.safetensors
+
+writes `features` (float32 [N, F]) and `labels` (int64 [N]), in the manifest's order.
+"""
+
+from pathlib import Path
+
+from pipeline import command
+
+
+def main(args) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from pipeline import shards
+    from pipeline.atomic import replacing
+    from pipeline.classifiers import network
+    from pipeline.device import device
+
+    manifest = shards.read_table(args.manifest)
+    real = manifest[manifest["split"] == "train"]
+    target = device()
+    pictures = network.to_batch(shards.read_pictures(real, args.manifest.parent), target)
+    features, _ = network.load(args.weights, target).predict(pictures)
+    with replacing(args.output) as part:
+        save_file({"features": features, "labels": torch.from_numpy(real["class"].to_numpy("int64"))}, part)
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument("--weights", type=Path, required=True, help="the classifier's weights.safetensors")
+    parser.add_argument("--output", type=Path, required=True, help="the features to write, .safetensors")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

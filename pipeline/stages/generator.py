@@ -1,0 +1,48 @@
+"""Train a generator on a subset's real training pictures.
+
+    python -m pipeline.stages.generator --config '{"kind": "cbdm", "steps": 1200, ...}' \\
+        --manifest results/demo/subset/manifest.parquet --output results/demo/generator/demo
+
+writes OUTPUT/unet and OUTPUT/scheduler (diffusers' format, averaged weights) and OUTPUT/history.parquet. A checkpoint lies under
+OUTPUT/checkpoints meanwhile; a run with the same settings, code and pictures continues from it.
+"""
+
+from pathlib import Path
+
+from pipeline import command
+
+
+def main(args) -> None:
+    from pipeline import kinds, shards
+    from pipeline.checkpoint import Checkpoint
+    from pipeline.device import device
+
+    manifest = shards.read_table(args.manifest)
+    real = manifest[manifest["split"] == "train"]
+    pictures = shards.read_pictures(real, args.manifest.parent)
+    checkpoint = Checkpoint(
+        args.output / "checkpoints", args.config, args.code, [args.manifest], args.checkpoint_minutes
+    )
+    history = kinds.load("generators", f"{args.config['kind']}.train").train(
+        args.config,
+        pictures,
+        real["class"].to_numpy(),
+        int(manifest["class"].max()) + 1,
+        device(),
+        checkpoint,
+        args.output,
+    )
+    shards.write_table(history, args.output / "history.parquet")
+    checkpoint.remove()
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="time between checkpoints (10)")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

@@ -1,0 +1,51 @@
+"""Draw a first look at a pool: real beside generated pictures, one row a class.
+
+    python -m pipeline.stages.grid --manifest results/demo/subset/manifest.parquet \\
+        --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/grid/demo.png
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline import command, shards
+from pipeline.atomic import replacing
+from pipeline.reporting.grid import Row, picture_grid
+
+COLUMNS = 8
+MOST_CLASSES = 50
+
+
+def main(args) -> None:
+    manifest = shards.read_table(args.manifest)
+    train = manifest[manifest["split"] == "train"]
+    pool = [(shards.read_table(path), path.parent) for path in args.indices]
+    classes = manifest.drop_duplicates("class").sort_values("class")[["class", "class_name"]]
+    shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
+    counts = train["class"].value_counts()
+    rows = []
+    for label, name in shown.itertuples(index=False):
+        real = shards.read_pictures(train[train["class"] == label].head(COLUMNS), args.manifest.parent)
+        made = [(table[table["class"] == label].head(COLUMNS), folder) for table, folder in pool]
+        generated = [picture for table, folder in made for picture in shards.read_pictures(table, folder)]
+        rows.append(Row(f"{name} ({counts.get(label, 0)})", real, np.array(generated[:COLUMNS])))
+    total = pd.concat([table["class"] for table, _ in pool])
+    some = f" ({len(shown)} of {len(classes)} shown)" if len(shown) < len(classes) else ""
+    title = f"{args.title}: {len(train)} real and {len(total)} generated pictures of {len(classes)} classes{some}"
+    side = max(32, next((row.real.shape[1] for row in rows if len(row.real)), 32))
+    with replacing(args.output) as part:
+        picture_grid(rows, COLUMNS, side, title).save(part, "png")
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
+    parser.add_argument("--title", default="pool", help="what to write above the grid")
+    parser.add_argument("--output", type=Path, required=True, help="the picture to write, .png")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

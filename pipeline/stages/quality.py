@@ -1,0 +1,99 @@
+"""Measure the quality of a pool against the balanced training split, under a named feature extractor.
+
+    python -m pipeline.stages.quality --config '{"splits": 10, "inception_weights": null}' \\
+        --manifest results/demo/subset/manifest.parquet --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
+        --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/quality/demo/quality.json
+
+writes fd_f0 and is_f0 (with is_f0_std) under a classifier f0, or fid and is under Inception v3 weights from a local file, and
+how many pictures each side had. The reference is all training pictures, those that the long tail left out included.
+"""
+
+import json
+from pathlib import Path
+
+from pipeline import command
+
+BLOCK = 2000
+
+
+def main(args) -> None:
+    import numpy as np
+
+    from pipeline import shards
+    from pipeline.atomic import replacing
+    from pipeline.classifiers.network import to_batch
+    from pipeline.device import device
+    from pipeline.errors import InputError
+    from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
+    from pipeline.progress import progress
+
+    manifest = shards.read_table(args.manifest)
+    reference = manifest[manifest["split"].isin(["train", "rest"])]
+    pool = [(shards.read_table(path), path.parent) for path in args.indices]
+    target = device()
+    inception = args.config["inception_weights"]
+    extract = _inception(inception, target) if inception else _classifier(args.weights, target)
+
+    def results(tables, label):
+        blocks = [(table.iloc[i : i + BLOCK], folder) for table, folder in tables for i in range(0, len(table), BLOCK)]
+        for table, folder in progress(blocks, label, len(blocks), unit="block"):
+            features, logits = extract(to_batch(shards.read_pictures(table, folder), target))
+            yield features.numpy(), logits.numpy()
+
+    real = made = score = None
+    for features, _ in results([(reference, args.manifest.parent)], "real pictures"):
+        real = real or Moments(features.shape[1])
+        real.update(features)
+    for features, logits in results(pool, "generated pictures"):
+        made = made or Moments(features.shape[1])
+        score = score or InceptionScore(logits.shape[1], args.config["splits"])
+        made.update(features)
+        score.update(logits)
+    count = sum(len(table) for table, _ in pool)
+    if count < 2:
+        raise InputError(f"{args.output}: the pool has {count} pictures; a distance needs at least two")
+    distance, inception_score = ("fid", "is") if inception else ("fd_f0", "is_f0")
+    mean, deviation = score.mean_and_deviation()
+    found = {distance: frechet_distance(real, made), inception_score: mean, f"{inception_score}_std": deviation}
+    found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
+    with replacing(args.output) as part:
+        part.write_text(json.dumps({name: float(np.round(value, 6)) for name, value in found.items()}, indent=1))
+    print(json.dumps(found))
+
+
+def _classifier(weights, target):
+    from pipeline.classifiers import network
+
+    return network.load(weights, target).predict
+
+
+def _inception(weights, target):
+    """torch-fidelity's Inception v3, the network of the published FID figures; pictures uint8 [N, 3, H, W]."""
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    from pipeline.errors import InputError
+
+    if not Path(weights).is_file():
+        raise InputError(f"inception_weights: {weights} is missing; give torch-fidelity's pt_inception-2015-12-05 file")
+    network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], weights).to(target).eval()
+
+    @torch.inference_mode()
+    def extract(pictures):
+        found = [network(batch) for batch in pictures.split(50)]
+        return tuple(torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+
+    return extract
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
+    parser.add_argument("--weights", type=Path, help="f0's weights.safetensors, where no Inception is given")
+    parser.add_argument("--output", type=Path, required=True, help="the figures to write, .json")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

@@ -1,0 +1,64 @@
+"""Make one shard of a pool: execute its rows of the plan.
+
+    python -m pipeline.stages.sample --config '{"sampler": "ddim", "steps": 50, "guidance": 1.6, "batch_size": 64,
+        "store": {"side": null, "format": "png", "quality": 95}}' --kind cbdm --shard "0 of 2" \\
+        --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo \\
+        --output results/demo/sample/demo/shard-00000.tar
+
+writes the tar, and beside it the index (.parquet) and small statistics (.json).
+"""
+
+import json
+from pathlib import Path
+
+from pipeline import command
+
+
+def main(args) -> None:
+    from pipeline import kinds, shards
+    from pipeline.atomic import replacing
+    from pipeline.device import device
+    from pipeline.plan import shard_rows
+    from pipeline.progress import progress
+
+    plan = shards.read_table(args.plan)
+    shard, count = map(int, args.shard.split(" of "))
+    rows = plan.iloc[shard_rows(len(plan), shard, count)]
+    sampler = kinds.load("generators", f"{args.kind}.sample").Sampler(args.generator, args.config, device())
+    store = args.config["store"]
+    drawn = (
+        picture for batch in sampler.draw(rows["class"].to_numpy("int64"), rows["seed"].to_numpy()) for picture in batch
+    )
+
+    def records():
+        label = f"sampling shard {shard}"
+        for row, picture in progress(zip(rows.itertuples(), drawn, strict=True), label, len(rows), unit="picture"):
+            provenance = {
+                "class": row[1],
+                "class_name": row.class_name,
+                "index": row[3],
+                "seed": row.seed,
+                "generator": str(args.generator),
+            }
+            key = f"{row[1]:05d}-{row[3]:07d}"
+            yield key, shards.encode(picture, **store), shards.SUFFIX[store["format"]], provenance
+
+    index = shards.write(args.output, records())
+    shards.write_table(index, args.output.with_suffix(".parquet"))
+    counts = index["class_name"].value_counts(sort=False).to_dict() if len(index) else {}
+    with replacing(args.output.with_suffix(".json")) as part:
+        part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--kind", required=True, help="the generator's kind")
+    parser.add_argument("--plan", type=Path, required=True, help="the pool's plan.parquet")
+    parser.add_argument("--generator", type=Path, required=True, help="folder of the trained generator")
+    parser.add_argument("--shard", required=True, metavar="I of N", help="which shard, from 0, and of how many")
+    parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

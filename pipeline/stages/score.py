@@ -1,0 +1,64 @@
+"""Score one shard of a pool by DiffuLT's metrics.
+
+    python -m pipeline.stages.score --config '{"metrics": ["d1", "d2", "d3"]}' \\
+        --manifest results/demo/subset/manifest.parquet --features results/demo/features/demo_ce/seed-0/features.safetensors \\
+        --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
+        --shard results/demo/sample/demo/shard-00000.parquet --output results/demo/score/demo/shard-00000.parquet
+
+writes key, class, class_name and a column for each metric, in the shard's order.
+"""
+
+from pathlib import Path
+
+from pipeline import command
+
+
+def main(args) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from pipeline import kinds, shards
+    from pipeline.classifiers import network
+    from pipeline.device import device
+    from pipeline.errors import InputError
+    from pipeline.filters.evidence import Evidence
+
+    index, manifest = shards.read_table(args.shard), shards.read_table(args.manifest)
+    scores = index[["key", "class", "class_name"]].copy()
+    target = device()
+    if len(index):
+        made = network.to_batch(shards.read_pictures(index, args.shard.parent), target)
+        train = manifest[manifest["split"] == "train"]
+        real = network.to_batch(shards.read_pictures(train, args.manifest.parent), target)
+        if made.shape[1:] != real.shape[1:]:
+            raise InputError(
+                f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}"
+            )
+        features, logits = network.load(args.weights, target).predict(made)
+        known = load_file(args.features, str(target))
+        evidence = Evidence(
+            labels=torch.from_numpy(index["class"].to_numpy("int64")).to(target),
+            pixels=made.flatten(1),
+            features=features.to(target),
+            logits=logits.to(target),
+            real_labels=known["labels"],
+            real_pixels=real.flatten(1),
+            real_features=known["features"],
+        )
+    for metric in args.config["metrics"]:
+        scores[metric] = kinds.load("filters", metric).score(evidence).cpu().numpy() if len(index) else 0.0
+    shards.write_table(scores, args.output)
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument("--weights", type=Path, required=True, help="f0's weights.safetensors")
+    parser.add_argument("--features", type=Path, required=True, help="the real pictures' features under f0")
+    parser.add_argument("--shard", type=Path, required=True, help="the shard's index, .parquet")
+    parser.add_argument("--output", type=Path, required=True, help="the scores to write, .parquet")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

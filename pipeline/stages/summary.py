@@ -1,0 +1,60 @@
+"""Gather a data set's results: a long CSV and a table that a person can read.
+
+    python -m pipeline.stages.summary --output results/demo --config '{"runs": [{"recipe": "demo_ce", "dataset": "demo",
+        "metrics": ["results/demo/evaluate/demo_ce/seed-0/metrics.json"], "quality": null}]}'
+
+writes OUTPUT/results.csv (dataset, recipe, seed, metric, value) and OUTPUT/summary.md (means and deviations over seeds).
+"""
+
+from pathlib import Path
+
+from pipeline import command
+from pipeline.atomic import replacing
+from pipeline.reporting.figures import markdown, over_seeds, read_runs, show
+
+COLUMNS = {
+    "top1": "top-1 %",
+    "many": "many",
+    "medium": "medium",
+    "few": "few",
+    "best_test_top1": "best test epoch",
+    "fd_f0": "FD under f0",
+    "is_f0": "IS under f0",
+    "fid": "FID",
+    "is": "IS",
+}
+
+
+def main(args) -> None:
+    rows = read_runs(args.config["runs"])
+    figures = over_seeds(rows).set_index(["recipe", "metric"])
+    shown = {metric: title for metric, title in COLUMNS.items() if metric in set(rows["metric"])}
+    lines = []
+    for (recipe, network), group in rows.groupby(["recipe", "network"], sort=False):
+        pictures = [figures.loc[(recipe, f"{kind}_pictures"), "mean"] for kind in ("real", "synthetic")]
+        values = [figures.loc[(recipe, metric)] if (recipe, metric) in figures.index else None for metric in shown]
+        lines.append(
+            [recipe, network, str(group["seed"].nunique()), *(f"{number:.0f}" for number in pictures)]
+            + ["–" if value is None else show(value["mean"], value["deviation"]) for value in values]
+        )
+    header = ["recipe", "network", "seeds", "real pictures", "generated", *shown.values()]
+    text = (
+        f"# Results on {rows['dataset'].iloc[0]}\n\n"
+        "Accuracy on the balanced test split in percent, after the last epoch: mean ± deviation over seeds.\n"
+        "Many, medium, few: classes with over 100, 20 to 100, under 20 training pictures. The best test epoch is chosen by looking\n"
+        "at the test split, as public code often does; it is there for comparison only.\n\n" + markdown(header, lines)
+    )
+    with replacing(args.output / "results.csv") as part:
+        rows.drop(columns="network").to_csv(part, index=False)
+    with replacing(args.output / "summary.md") as part:
+        part.write_text(text)
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

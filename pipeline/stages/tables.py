@@ -1,0 +1,83 @@
+"""Put our figures beside a published table's.
+
+    python -m pipeline.stages.tables --config '{"runs": [...]}' --published resources/published/diffult_3.csv \\
+        --output results/tables/diffult_3.csv
+
+`runs` are as for the summary, each with `differs`, a list of what it does otherwise than the paper. Writes OUTPUT (row, dataset,
+recipe, metric, published, measured, deviation, seeds, network, differs, note) and the same as Markdown beside it.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import command
+from pipeline.atomic import replacing
+from pipeline.reporting.figures import markdown, over_seeds, read_runs, show
+
+
+def main(args) -> None:
+    published = pd.read_csv(args.published, dtype={"recipe": str, "note": str}).fillna({"recipe": "", "note": ""})
+    rows = read_runs(args.config["runs"])
+    networks = rows.groupby(["dataset", "recipe"])["network"].first().reset_index()
+    differs = pd.DataFrame(
+        [(run["dataset"], run["recipe"], "; ".join(run["differs"])) for run in args.config["runs"]],
+        columns=["dataset", "recipe", "differs"],
+    )
+    table = published.merge(over_seeds(rows), on=["dataset", "recipe", "metric"], how="left")
+    table = table.merge(networks, how="left").merge(differs, how="left")
+    table = table.rename(columns={"mean": "measured"}).astype({"seeds": "Int64"})
+    columns = [
+        "row",
+        "dataset",
+        "recipe",
+        "metric",
+        "published",
+        "measured",
+        "deviation",
+        "seeds",
+        "network",
+        "differs",
+        "note",
+    ]
+    with replacing(args.output) as part:
+        table[columns].to_csv(part, index=False)
+    lines = [
+        [
+            row.row,
+            row.dataset,
+            row.metric,
+            "–" if pd.isna(row.published) else f"{row.published:g}",
+            show(row.measured, row.deviation, 2),
+            "–" if pd.isna(row.seeds) else str(row.seeds),
+            "–" if pd.isna(row.network) else row.network,
+            "" if pd.isna(row.differs) else row.differs,
+            row.note,
+        ]
+        for row in table.itertuples()
+    ]
+    header = [
+        "row",
+        "data set",
+        "metric",
+        "published",
+        "measured",
+        "seeds",
+        "network",
+        "differs from the paper",
+        "note",
+    ]
+    title = f"# {args.output.stem}: published and measured\n\nMeasured after the last epoch, mean ± deviation over seeds.\n\n"
+    with replacing(args.output.with_suffix(".md")) as part:
+        part.write_text(title + markdown(header, lines))
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--published", type=Path, required=True, help="the published table, .csv")
+    parser.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

@@ -1,0 +1,40 @@
+rule classifier:
+    input:
+        manifest=manifest,
+        real=lambda wildcards: real_pictures(wildcards.dataset, "train", "test"),
+        selected=lambda wildcards: selected(wildcards.dataset, [name for name, _ in FLOW.pools(wildcards.name)]),
+        generated=generated_pictures,
+        steps_as=lambda wildcards: selected(wildcards.dataset, part("classifiers", wildcards).steps_as),
+        init=first_stage,
+    output:
+        weights="results/{dataset}/classifier/{name}/seed-{seed}/weights.safetensors",
+        history="results/{dataset}/classifier/{name}/seed-{seed}/history.parquet",
+    log:
+        "logs/classifier/{dataset}/{name}/seed-{seed}.log",
+    conda:
+        "../envs/counterweight.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        config=lambda wildcards: as_json(part("classifiers", wildcards).settings()),
+        code=lambda wildcards: fingerprint(
+            "classifier",
+            backbone(wildcards.name),
+            f"classifiers.losses.{part('classifiers', wildcards).loss}",
+        ),
+        output=subpath(output.weights, parent=True),
+        init=lambda wildcards, input: ["--init", *input.init] if input.init else [],
+    message:
+        "train the classifier {wildcards.name} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "python -m pipeline.stages.classifier"
+        " --config {params.config:q}"
+        " --code {params.code:q}"
+        " --manifest {input.manifest:q}"
+        " --selected {input.selected:q}"
+        " --steps-as {input.steps_as:q}"
+        " {params.init:q}"
+        " --seed {wildcards.seed}"
+        " --output {params.output:q}"
+        " 2>&1 | tee {log:q}"

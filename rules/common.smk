@@ -1,0 +1,193 @@
+# What the rules share: the resolved config, what a stage is given of it, and the names of artifacts.
+
+import csv
+import json
+import os
+import sys
+
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))
+
+from pipeline.config.workflow import Workflow
+from pipeline.errors import InputError
+from pipeline.fingerprint import fingerprint as code_fingerprint
+
+shell.executable("bash")
+os.environ.update(
+    PYTHONPATH=str(workflow.basedir),  # stages run from any working directory,
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
+    PYTHONUNBUFFERED="1",  # and their lines reach the log as they come
+)
+
+DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
+
+try:
+    FLOW = Workflow({key: value for key, value in config.items() if key != "data_root"})
+except InputError as error:
+    raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
+
+FAMILIES = FLOW.families()
+RESOURCES = Path(workflow.basedir) / "resources" / "published"
+PUBLISHED = sorted(path.stem for path in RESOURCES.glob("*_[0-9].csv"))
+
+
+def part(section, wildcards):
+    """The part that a job's `name` wildcard is about; MissingInputException's cousin where there is none."""
+    try:
+        return FLOW.part(section, wildcards.name)
+    except KeyError:
+        raise WorkflowError(f"the config has no {section}.{wildcards.name}")
+
+
+def as_json(value):
+    """Params must be text: Snakemake drops what it cannot represent, and a dict's order would count."""
+    return json.dumps(value, sort_keys=True)
+
+
+def fingerprint(stage, *kinds):
+    """The code of a stage and of the modules that its kinds resolve to."""
+    modules = [f"pipeline.{module}" for module in (f"stages.{stage}", *kinds)]
+    return code_fingerprint(modules)
+
+
+def backbone(classifier):
+    return f"classifiers.backbones.{FLOW.part('classifiers', classifier).backbone}"
+
+
+def manifest(wildcards):
+    return f"results/{wildcards.dataset}/subset/manifest.parquet"
+
+
+def real_pictures(dataset, *splits):
+    return [f"results/{dataset}/subset/real/{split}.tar" for split in splits]
+
+
+def shard_files(stage, dataset, name, samples, suffix):
+    """One file for each shard of a pool, under the stage that made it."""
+    shards = range(FLOW.part("samples", samples).shards)
+    return [f"results/{dataset}/{stage}/{name}/shard-{shard:05d}.{suffix}" for shard in shards]
+
+
+def pool_indices(dataset, samples):
+    return shard_files("sample", dataset, samples, samples, "parquet")
+
+
+def pool_pictures(dataset, samples):
+    return shard_files("sample", dataset, samples, samples, "tar")
+
+
+def weights(dataset, classifier, seed):
+    return f"results/{dataset}/classifier/{classifier}/seed-{seed}/weights.safetensors"
+
+
+def selected(dataset, filters):
+    return [f"results/{dataset}/select/{name}/selected.parquet" for name in filters]
+
+
+def metrics(dataset, classifier, seed):
+    return f"results/{dataset}/evaluate/{classifier}/seed-{seed}/metrics.json"
+
+
+def quality(dataset, name):
+    return f"results/{dataset}/quality/{name}/quality.json"
+
+
+def results_of(run):
+    """Where a run's figures lie, for the stages that make tables of them."""
+    return {
+        "recipe": run.recipe,
+        "dataset": run.dataset,
+        "metrics": [metrics(run.dataset, run.classifier, seed) for seed in run.seeds],
+        "quality": quality(run.dataset, run.quality) if run.quality else None,
+    }
+
+
+def result_files(runs):
+    found = [results_of(run) for run in runs]
+    return [path for run in found for path in run["metrics"]] + [run["quality"] for run in found if run["quality"]]
+
+
+def family_targets(family):
+    """Results of a family's main recipes, and a first look at every pool they use."""
+    runs = FAMILIES[family]
+    targets = {f"results/{run.dataset}/summary.md" for run in runs}
+    pools = {(run.dataset, pool) for run in runs for _, pool in FLOW.pools(run.classifier)}
+    return sorted(targets | {f"results/{dataset}/grid/{pool}.png" for dataset, pool in pools})
+
+
+def generator_of(wildcards):
+    return FLOW.part("generators", part("samples", wildcards).generator)
+
+
+def generator_files(wildcards):
+    folder = f"results/{wildcards.dataset}/generator/{part('samples', wildcards).generator}"
+    return {
+        "generator": f"{folder}/history.parquet",
+        "unet": f"{folder}/unet/diffusion_pytorch_model.safetensors",
+        "unet_config": f"{folder}/unet/config.json",
+        "scheduler": f"{folder}/scheduler/scheduler_config.json",
+    }
+
+
+def scorer(wildcards):
+    """(classifier, seed) that judges."""
+    scores = part("scores", wildcards)
+    return scores.by, scores.by_seed
+
+
+def scores_of(wildcards):
+    name = part("filters", wildcards).scores
+    samples = FLOW.samples_of(wildcards.name)
+    return shard_files("score", wildcards.dataset, name, samples, "parquet") if name else []
+
+
+def generated_pictures(wildcards):
+    pools = FLOW.pools(wildcards.name)
+    return [picture for _, samples in pools for picture in pool_pictures(wildcards.dataset, samples)]
+
+
+def first_stage(wildcards):
+    """The weights to start from: those of the first stage with the same seed."""
+    name = part("classifiers", wildcards).init
+    return [weights(wildcards.dataset, name, wildcards.seed)] if name else []
+
+
+def extractor(wildcards):
+    """f0's weights, or none where Inception's are given."""
+    measured = part("qualities", wildcards)
+    return [weights(wildcards.dataset, measured.by, measured.by_seed)] if measured.by else []
+
+
+def main_runs(wildcards):
+    """The main recipes' runs on a data set."""
+    return [run for runs in FAMILIES.values() for run in runs if run.dataset == wildcards.dataset]
+
+
+def published_rows(table):
+    """Rows of a published table; each names the recipe and data set of ours that it stands beside, or none."""
+    with open(RESOURCES / f"{table}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table_runs(table):
+    """Our runs of a published table, each once."""
+    wanted = dict.fromkeys((row["recipe"], row["dataset"]) for row in published_rows(table) if row["recipe"])
+    try:
+        return [FLOW.run(*names) for names in wanted]
+    except InputError as error:
+        raise WorkflowError(f"{RESOURCES / table}.csv: {error}")
+
+
+def differences(table, run):
+    """What a run does otherwise than the paper: `key value (published value)`, but for what it varies on purpose."""
+    with open(RESOURCES / f"{table.rsplit('_', 1)[0]}_settings.csv", newline="") as file:
+        settings = list(csv.DictReader(file))
+    found = []
+    for row in settings:
+        if row["key"] in run.varied or row["family"] not in ("", FLOW.family(run.dataset)):
+            continue
+        ours = {as_json(value) for value in FLOW.setting(run, row["key"])}
+        if ours - {as_json(json.loads(row["value"]))}:
+            found.append(f"{row['key']} {', '.join(sorted(ours))} ({row['value']})")
+    return found

@@ -1,0 +1,38 @@
+rule score:
+    input:
+        manifest=manifest,
+        real=lambda wildcards: real_pictures(wildcards.dataset, "train"),
+        weights=lambda wildcards: weights(wildcards.dataset, *scorer(wildcards)),
+        features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
+            wildcards.dataset, *scorer(wildcards)
+        ),
+        shard=lambda wildcards: f"results/{wildcards.dataset}/sample/{part('scores', wildcards).samples}/shard-{wildcards.shard}.parquet",
+        pictures=lambda wildcards: f"results/{wildcards.dataset}/sample/{part('scores', wildcards).samples}/shard-{wildcards.shard}.tar",
+    output:
+        scores="results/{dataset}/score/{name}/shard-{shard}.parquet",
+    log:
+        "logs/score/{dataset}/{name}/{shard}.log",
+    conda:
+        "../envs/counterweight.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        config=lambda wildcards: as_json(part("scores", wildcards).settings()),
+        code=lambda wildcards: fingerprint(
+            "score",
+            backbone(scorer(wildcards)[0]),
+            *(f"filters.{metric}" for metric in part("scores", wildcards).metrics),
+        ),
+    message:
+        "score shard {wildcards.shard} by {wildcards.name} for {wildcards.dataset}"
+    shell:
+        "python -m pipeline.stages.score"
+        " --config {params.config:q}"
+        " --code {params.code:q}"
+        " --manifest {input.manifest:q}"
+        " --weights {input.weights:q}"
+        " --features {input.features:q}"
+        " --shard {input.shard:q}"
+        " --output {output.scores:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,22 @@
+rule summary:
+    input:
+        lambda wildcards: result_files(main_runs(wildcards)),
+    output:
+        results="results/{dataset}/results.csv",
+        summary="results/{dataset}/summary.md",
+    log:
+        "logs/summary/{dataset}.log",
+    conda:
+        "../envs/counterweight.yaml"
+    params:
+        config=lambda wildcards: as_json({"runs": [results_of(run) for run in main_runs(wildcards)]}),
+        code=fingerprint("summary"),
+        output=subpath(output.summary, parent=True),
+    message:
+        "gather the results of {wildcards.dataset}"
+    shell:
+        "python -m pipeline.stages.summary"
+        " --config {params.config:q}"
+        " --code {params.code:q}"
+        " --output {params.output:q}"
+        " 2>&1 | tee {log:q}"
