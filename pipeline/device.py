@@ -15,6 +15,11 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
+def layout(device: torch.device) -> torch.memory_format:
+    """The memory format in which convolutions are fastest there."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
 def seed_step(seed: int, step: int) -> None:
     """Seed all of torch's randomness for one step, so that a continued run draws what an uninterrupted one does."""
     torch.manual_seed((seed << 32) + step)

@@ -27,7 +27,7 @@ def main(args) -> None:
     pictures = network.to_batch(shards.read_pictures(real, args.manifest.parent), target)
     features, _ = network.load(args.weights, target).predict(pictures)
     with replacing(args.output) as part:
-        save_file({"features": features, "labels": torch.from_numpy(real["class"].to_numpy("int64"))}, part)
+        save_file({"features": features, "labels": torch.tensor(real["class"].tolist())}, part)
 
 
 def arguments():

@@ -13,6 +13,8 @@ from pipeline import command
 
 
 def main(args) -> None:
+    import numpy as np
+
     from pipeline import kinds, shards
     from pipeline.checkpoint import Checkpoint
     from pipeline.device import device
@@ -26,7 +28,7 @@ def main(args) -> None:
     history = kinds.load("generators", f"{args.config['kind']}.train").train(
         args.config,
         pictures,
-        real["class"].to_numpy(),
+        np.array(real["class"]),
         int(manifest["class"].max()) + 1,
         device(),
         checkpoint,

@@ -37,7 +37,7 @@ def main(args) -> None:
         features, logits = network.load(args.weights, target).predict(made)
         known = load_file(args.features, str(target))
         evidence = Evidence(
-            labels=torch.from_numpy(index["class"].to_numpy("int64")).to(target),
+            labels=torch.tensor(index["class"].tolist()).to(target),
             pixels=made.flatten(1),
             features=features.to(target),
             logits=logits.to(target),

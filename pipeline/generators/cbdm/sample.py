@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from diffusers import DDIMParallelScheduler, DDPMParallelScheduler, UNet2DModel
 
+from pipeline.device import layout
 from pipeline.generators.cbdm.unet import no_label
 
 NOISE_STEPS = 50
@@ -18,11 +19,8 @@ class Sampler:
     """A trained generator, ready to execute rows of a plan."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], device: torch.device):
-        self._unet = (
-            UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
-            .to(device, memory_format=torch.channels_last)
-            .eval()
-        )
+        unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+        self._unet = unet.to(device, memory_format=layout(device)).eval()
         kind = {"ddpm": DDPMParallelScheduler, "ddim": DDIMParallelScheduler}[settings["sampler"]]
         # trailing: the first step is the noisiest; for all steps it makes no difference
         self._scheduler = kind.from_pretrained(
@@ -57,7 +55,7 @@ class Sampler:
         for time in scheduler.timesteps.tolist():
             doubled = torch.cat([pictures, pictures]) if self._guidance else pictures
             times = torch.full((len(doubled),), time, device=self._device)
-            predicted = unet(doubled.contiguous(memory_format=torch.channels_last), times, labels).sample
+            predicted = unet(doubled.contiguous(memory_format=layout(self._device)), times, labels).sample
             if self._guidance:
                 conditional, unconditional = predicted.chunk(2)
                 predicted = conditional + self._guidance * (conditional - unconditional)

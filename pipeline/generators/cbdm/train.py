@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pipeline.checkpoint import Checkpoint
 from pipeline.data.long_tail import shots
 from pipeline.data.views import epoch_order, random_flip
-from pipeline.device import seed_step
+from pipeline.device import layout, seed_step
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.loss import cbdm_loss
 from pipeline.generators.cbdm.unet import build, no_label
@@ -45,7 +45,7 @@ def train(
         raise InputError(f"batch_size is {batch_size}, but the generator sees {len(labels)} pictures only; lower it")
 
     torch.manual_seed(settings["seed"])
-    unet = build(settings["unet"], classes, pictures.shape[-1]).to(device, memory_format=torch.channels_last)
+    unet = build(settings["unet"], classes, pictures.shape[-1]).to(device, memory_format=layout(device))
     scheduler = DDPMScheduler(
         timesteps, settings["beta_start"], settings["beta_end"], variance_type="fixed_large", clip_sample=False
     )
@@ -129,7 +129,7 @@ def _batch_loss(unet, scheduler, pictures, labels, rows, settings):
         weights = settings["tau"] * times / timesteps * ~dropped.to(device)
 
     def predict(noisy, times, labels):
-        return unet(noisy.contiguous(memory_format=torch.channels_last), times, labels).sample.float()
+        return unet(noisy.contiguous(memory_format=layout(device)), times, labels).sample.float()
 
     noisy = scheduler.add_noise(clean, noise, times)
     return cbdm_loss(predict, noisy, times, batch_labels, other_labels, noise, weights, settings["gamma"])
