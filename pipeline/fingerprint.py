@@ -32,7 +32,10 @@ def covered(modules: Iterable[str], root: Path = ROOT) -> set[str]:
 
 def check(planned: str) -> None:
     """Raise InputError where the code is no longer the one that `planned`, a fingerprint, was made of."""
-    modules = json.loads(planned)["modules"]
+    try:
+        modules = json.loads(planned)["modules"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"'{planned}' is no fingerprint of code; leave it out when you run a stage by hand") from None
     if fingerprint(modules) != planned:
         raise InputError(
             f"the code of {', '.join(modules)} was edited after this run was planned; start snakemake again"

@@ -187,7 +187,8 @@ def differences(table, run):
     for row in settings:
         if row["key"] in run.varied or row["family"] not in ("", FLOW.family(run.dataset)):
             continue
-        ours = {as_json(value) for value in FLOW.setting(run, row["key"])}
-        if ours - {as_json(json.loads(row["value"]))}:
-            found.append(f"{row['key']} {', '.join(sorted(ours))} ({row['value']})")
+        ours = [json.loads(as_json(value)) for value in FLOW.setting(run, row["key"])]
+        others = [as_json(value) for value in ours if value != json.loads(row["value"])]
+        if others:
+            found.append(f"{row['key']} {', '.join(dict.fromkeys(others))} ({row['value']})")
     return found

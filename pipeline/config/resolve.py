@@ -70,7 +70,7 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
         key, kinds = kind
         if key not in values:
             raise InputError(f"{where}: '{key}' is missing; it must be one of {', '.join(kinds)}")
-        _expect(values[key] in kinds, where, key, [values[key]], list(kinds))
+        _expect(values[key] in list(kinds), where, key, [values[key]], list(kinds))
         kind = kinds[values[key]]
     _expect(set(values) <= set(kind.model_fields), where, "key", sorted(set(values) - set(kind.model_fields)),
             sorted(kind.model_fields))  # fmt: skip
@@ -89,10 +89,8 @@ def check_references(parts: Parts) -> None:
     graph: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for section, entries in parts.items():
         for name, part in entries.items():
-            graph[section, name] = set()
-            for field, target, wanted in part.referenced():
-                _expect(wanted in parts[target], f"{section}.{name}", field, [wanted], sorted(parts[target]))
-                graph[section, name].add((target, wanted))
+            check_names(parts, section, name, part)
+            graph[section, name] = {(target, wanted) for _, target, wanted in part.referenced()}
     try:
         order = list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
@@ -103,6 +101,13 @@ def check_references(parts: Parts) -> None:
             parts[section][name].check(parts)
         except ValueError as error:
             raise InputError(f"{section}.{name}: {error}") from None
+
+
+def check_names(parts: Parts, section: str, name: str, part: Part) -> None:
+    """Raise InputError where the part names one that is not there."""
+    for field, target, wanted in part.referenced():
+        _expect(wanted in parts[target], f"{section}.{name}", field, [wanted],
+                sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def _extends(entries: Mapping[str, Any], section: str, name: str) -> list[str]:
         parent = (entries[chain[-1]] or {}).get("extends")
         if parent is None:
             return chain
-        _expect(parent in entries, f"{section}.{chain[-1]}", "extends", [parent], sorted(map(str, entries)))
+        _expect(parent in list(entries), f"{section}.{chain[-1]}", "extends", [parent], sorted(map(str, entries)))
         if parent in chain:
             raise InputError(f"{section}.{name}: extends runs in a circle: {' -> '.join([*chain, parent])}")
         chain.append(parent)

@@ -4,10 +4,11 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from pipeline.config.resolve import Parts, Schema, build, deep_merge
+from pipeline.config.parts import REAL, Part
+from pipeline.config.resolve import Parts, Schema, build, check_names, deep_merge
 from pipeline.errors import InputError
 
 SINGULAR = {
@@ -21,12 +22,15 @@ SINGULAR = {
 }
 
 
-def combinations(vary: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """Every combination of the varied values, with the suffix of the recipe's name that tells it apart.
 
     A list holds alternatives; any other value is set in every combination and leaves no trace in the name.
     """
     alternatives = {key: value if isinstance(value, list) else [value] for key, value in vary.items()}
+    for key, values in alternatives.items():
+        if not values:
+            raise InputError(f"recipes.{recipe}: vary: '{key}' is an empty list; give at least one value")
     found = []
     for values in itertools.product(*alternatives.values()):
         chosen = dict(zip(alternatives, values, strict=True))
@@ -35,46 +39,61 @@ def combinations(vary: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
-def derive(parts: Parts, schema: Schema, recipe: str, changes: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """Add to `parts` what `recipe` needs under `changes`; return (section, name) -> the name to use instead.
+Labels = dict[str, tuple[str, str]]  # address -> (section it changes, "key=value")
 
-    Raises InputError for an address that is nowhere upstream of the recipe.
+
+def derive(parts: Parts, schema: Schema, recipe: str, changes: Mapping[str, Any]) -> Part:
+    """The recipe with derived names in it, after adding to `parts` what it needs under `changes`.
+
+    On every way upstream, an address changes the first part that it fits, and none beyond: scoring by another classifier
+    leaves that classifier's own scores alone. Raises InputError for an address that fits no part.
     """
-    upstream = _upstream(parts, ("recipes", recipe))
-    targets = {address: _addressed(parts, recipe, upstream, address) for address in changes}
-    renamed: dict[tuple[str, str], str] = {}
-    labels: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}  # what differs in or upstream of a part
-    for section, name in upstream:  # references come before what names them
-        if section == "recipes":
-            continue
-        part = parts[section][name]
-        values, own = part.model_dump(mode="python", exclude_unset=True), {}
-        for address, value in changes.items():
-            if (section, name) not in targets[address]:
-                continue
-            path = address.split(".")[1:] if address.split(".")[0] in SINGULAR else address.split(".")[2:]
-            values = deep_merge(values, _nest(path, value))
-            own[address] = (section, f"{'.'.join(path)}={slug(value)}")
-        if own and build(schema, section, f"{name} (varied by recipes.{recipe})", values) == part:
-            own = {}  # the value it has already: the same part, and so the same artifacts
-        inherited: dict[str, tuple[str, str]] = {}
-        for field, target, wanted in part.referenced():
-            inherited |= labels[target, wanted]
-            values[field] = _renamed(values[field], target, renamed)
-        differs = inherited | own
-        labels[section, name] = {address: differs[address] for address in changes if address in differs}
+    used: set[str] = set()
+
+    def visit(section: str, name: str, active: tuple[str, ...], path: tuple) -> tuple[str, Labels]:
+        """The name to use instead of `name` under the `active` addresses, and what differs in or upstream of it."""
+        if (section, name, active) in path:
+            circle = " -> ".join(f"{place[0]}.{place[1]}" for place in [*path, (section, name)])
+            raise InputError(f"the config's names form a circle, which must not be: {circle}")
+        base = parts[section][name]
+        here = [address for address in active if _fits(address, section, name)]
+        used.update(here)
+        beyond = tuple(address for address in active if address not in here)
+        part, own = _changed(schema, recipe, section, name, base, {address: changes[address] for address in here})
+        check_names(parts, section, f"{name} (varied by recipes.{recipe})" if here else name, part)
+        part, inherited = follow(part, beyond, (*path, (section, name, active)))
+        differs = {address: (inherited | own)[address] for address in changes if address in inherited | own}
         if not differs:
-            continue
-        suffixes = [
-            text if address in own else f"{_singular(owner)}.{text}"
-            for address, (owner, text) in labels[section, name].items()
-        ]
-        new = "~".join([name, *suffixes])
-        derived = build(schema, section, new, values)
-        if parts[section].setdefault(new, derived) != derived:
+            return name, differs
+        texts = [text if address in own else f"{_short(owner)}.{text}" for address, (owner, text) in differs.items()]
+        new = "~".join([name, *texts])
+        if parts[section].setdefault(new, part) != part:
             raise InputError(f"recipes.{recipe}: two different parts would both be called {section}.{new}")
-        renamed[section, name] = new
-    return renamed
+        return new, differs
+
+    def follow(part: Part, active: tuple[str, ...], path: tuple, direct: Collection[str] = ()) -> tuple[Part, Labels]:
+        """`part` with derived names, and what differs upstream; sections in `direct` are sought no further than here."""
+        inherited: Labels = {}
+        renamed: dict[str, Any] = {}
+        for field, section in part.references.items():
+            passed = tuple(
+                a for a in active if (target := SINGULAR.get(a.split(".")[0])) not in direct or target == section
+            )
+            value = getattr(part, field)
+            names = [value] if isinstance(value, str) else value or ()
+            found = [(name, {}) if name == REAL else visit(section, name, passed, path) for name in names]
+            for _, labels in found:
+                inherited |= labels
+            if found:
+                renamed[field] = found[0][0] if isinstance(value, str) else tuple(name for name, _ in found)
+        return part.model_copy(update=renamed), inherited
+
+    start = parts["recipes"][recipe]
+    derived, _ = follow(start, tuple(changes), (), direct={section for _, section, _ in start.referenced()})
+    for address in changes:
+        if address not in used:
+            raise InputError(_unused(parts, recipe, address))
+    return derived
 
 
 def slug(value: Any) -> str:
@@ -86,57 +105,60 @@ def slug(value: Any) -> str:
     return text if 0 < len(text) <= 48 else hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
 
-def nearest(parts: Parts, start: tuple[str, str], section: str) -> list[str]:
-    """The parts of `section` upstream of `start` that are not reached through another part of that section."""
-    found, seen, stack = [], {start}, [start]
-    while stack:
-        here = stack.pop()
-        for _, target, name in parts[here[0]][here[1]].referenced():
-            if (target, name) in seen:
-                continue
-            seen.add((target, name))
-            if target == section:
-                found.append(name)
-            else:
-                stack.append((target, name))
-    return sorted(found)
+def singular(address: str) -> str:
+    """`section.key` of an address, also of one that is written `sections.name.key`."""
+    head, *rest = address.split(".")
+    return address if head in SINGULAR else ".".join([_short(head), *rest[1:]])
 
 
-def _addressed(parts: Parts, recipe: str, upstream: list, address: str) -> set[tuple[str, str]]:
+def upstream(parts: Parts, start: tuple[str, str]) -> list[tuple[str, str]]:
+    """`start` and all that it names, directly or not."""
+    found = [start]
+    for section, name in found:  # which grows meanwhile
+        named = ((target, wanted) for _, target, wanted in parts[section][name].referenced())
+        found += dict.fromkeys(place for place in named if place not in found)
+    return found
+
+
+def _fits(address: str, section: str, name: str) -> bool:
+    head, *rest = address.split(".")
+    return SINGULAR.get(head) == section if head in SINGULAR else [head, *rest[:1]] == [section, name]
+
+
+def _changed(
+    schema: Schema, recipe: str, section: str, name: str, base: Part, changes: Mapping[str, Any]
+) -> tuple[Part, Labels]:
+    """The part with the changes made, and a label for each that makes a difference."""
+    if not changes:
+        return base, {}
+    values = base.model_dump(exclude_unset=True)
+    for address, value in changes.items():
+        values = deep_merge(values, _nest(singular(address).split(".")[1:], value))
+    part = build(schema, section, f"{name} (varied by recipes.{recipe})", values)
+    own = {}
+    for address, value in changes.items():
+        path = singular(address).split(".")[1:]
+        if _value(part, path) != _value(base, path):  # else the same part, and so the same artifacts
+            own[address] = (section, f"{'.'.join(path)}={slug(value)}")
+    return part, own
+
+
+def _unused(parts: Parts, recipe: str, address: str) -> str:
+    """Why an address changes nothing."""
     head, *rest = address.split(".")
     where = f"recipes.{recipe}: vary: '{address}'"
     if head in SINGULAR and rest:
-        section = SINGULAR[head]
-        names = nearest(parts, ("recipes", recipe), section)
-        if not names:
-            raise InputError(f"{where}: nothing upstream of the recipe is in {section}")
-        return {(section, name) for name in names}
-    if head in parts and len(rest) >= 2:
-        if (head, rest[0]) not in upstream:
-            names = sorted(name for section, name in upstream if section == head)
-            raise InputError(f"{where}: {head}.{rest[0]} is not upstream of the recipe; there are {', '.join(names)}")
-        return {(head, rest[0])}
-    raise InputError(f"{where}: write section.key ({', '.join(SINGULAR)}) or sections.name.key")
+        return f"{where}: nothing upstream of the recipe is in {SINGULAR[head]}"
+    if head in SINGULAR.values() and len(rest) >= 2:
+        names = sorted(name for section, name in upstream(parts, ("recipes", recipe)) if section == head)
+        return f"{where}: {head}.{rest[0]} is not upstream of the recipe; there are {', '.join(names) or 'none'}"
+    return f"{where}: write section.key ({', '.join(SINGULAR)}) or sections.name.key"
 
 
-def _upstream(parts: Parts, start: tuple[str, str]) -> list[tuple[str, str]]:
-    """`start` and all that it names, directly or not; each after what it names."""
-    order: dict[tuple[str, str], None] = {}
-
-    def visit(section: str, name: str) -> None:
-        for _, target, wanted in parts[section][name].referenced():
-            if (target, wanted) not in order:
-                visit(target, wanted)
-        order[section, name] = None
-
-    visit(*start)
-    return list(order)
-
-
-def _renamed(value: Any, section: str, renamed: Mapping[tuple[str, str], str]) -> Any:
-    if isinstance(value, str):
-        return renamed.get((section, value), value)
-    return value if value is None else tuple(renamed.get((section, name), name) for name in value)
+def _value(part: Part, path: list[str]) -> Any:
+    for key in path:
+        part = getattr(part, key)
+    return part
 
 
 def _nest(path: list[str], value: Any) -> Any:
@@ -145,5 +167,5 @@ def _nest(path: list[str], value: Any) -> Any:
     return value
 
 
-def _singular(section: str) -> str:
+def _short(section: str) -> str:
     return next(short for short, long in SINGULAR.items() if long == section)

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config.parts import REAL, Part
 from pipeline.config.recipes import Recipe
 from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read
-from pipeline.config.vary import SINGULAR, combinations, derive, nearest
+from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
 from pipeline.errors import InputError
 
 
@@ -22,7 +22,7 @@ class Run:
     seeds: tuple[int, ...]
     main: bool
     varied: tuple[str, ...]
-    """Addresses that `vary` changes, for telling what differs by intent."""
+    """`section.key` of what `vary` gives alternatives for: what differs from a paper's defaults by intent."""
 
 
 class Workflow:
@@ -32,6 +32,10 @@ class Workflow:
         self.parts, self._roots = read(raw, schema)
         self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
         check_references(self.parts)
+        names = [(run.recipe, run.dataset) for run in self.runs]
+        for recipe, dataset in names:
+            if names.count((recipe, dataset)) > 1:
+                raise InputError(f"recipes.{recipe.split('~')[0]}: two runs would both be called {recipe} on {dataset}")
 
     def part(self, section: str, name: str) -> Part:
         """The part of that name; KeyError where there is none."""
@@ -67,27 +71,32 @@ class Workflow:
         return part.samples or self.part("scores", part.scores).samples
 
     def setting(self, run: Run, address: str) -> list[Any]:
-        """Values of `section.key` in the run's own parts (those that `vary` would change); empty where none is."""
+        """Distinct values of `section.key` in the run's parts of that section, f0 among them; empty where none is.
+
+        Raises InputError for a section or key that does not exist.
+        """
         section, *path = address.split(".")
-        start = ("classifiers", run.classifier)
-        names = [run.classifier] if section == "classifier" else nearest(self.parts, start, SINGULAR[section])
-        values = [self.parts[SINGULAR[section]][name] for name in names]
-        for key in path:
-            values = [getattr(value, key) for value in values]
-        return values
+        found = upstream(self.parts, ("classifiers", run.classifier))
+        try:
+            values = [self.parts[target][name] for target, name in found if target == SINGULAR[section]]
+            for key in path:
+                values = [getattr(value, key) for value in values]
+            return [value for i, value in enumerate(values) if value not in values[:i]]
+        except (AttributeError, KeyError) as error:
+            raise InputError(f"there is no setting '{address}': {error}") from None
 
 
 def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
     recipe: Recipe = parts["recipes"][name]
-    for changes, suffix in combinations(recipe.vary):
-        renamed = derive(parts, schema, name, changes)
-        for dataset in recipe.datasets:
+    for changes, suffix in combinations(name, recipe.vary):
+        derived: Recipe = derive(parts, schema, name, changes)
+        for dataset in derived.datasets:
             yield Run(
                 recipe=name + suffix,
-                dataset=renamed.get(("datasets", dataset), dataset),
-                classifier=renamed.get(("classifiers", recipe.classifier), recipe.classifier),
-                quality=renamed.get(("qualities", recipe.quality or ""), recipe.quality),
+                dataset=dataset,
+                classifier=derived.classifier,
+                quality=derived.quality,
                 seeds=recipe.seeds,
                 main=recipe.main,
-                varied=tuple(changes),
+                varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
             )

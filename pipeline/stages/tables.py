@@ -17,7 +17,7 @@ from pipeline.reporting.figures import markdown, over_seeds, read_runs, show
 
 
 def main(args) -> None:
-    published = pd.read_csv(args.published, dtype={"recipe": str, "note": str}).fillna({"recipe": "", "note": ""})
+    published = pd.read_csv(args.published, dtype=str, keep_default_na=False)
     rows = read_runs(args.config["runs"])
     networks = rows.groupby(["dataset", "recipe"])["network"].first().reset_index()
     differs = pd.DataFrame(
@@ -47,7 +47,7 @@ def main(args) -> None:
             row.row,
             row.dataset,
             row.metric,
-            "–" if pd.isna(row.published) else f"{row.published:g}",
+            row.published or "–",
             show(row.measured, row.deviation, 2),
             "–" if pd.isna(row.seeds) else str(row.seeds),
             "–" if pd.isna(row.network) else row.network,

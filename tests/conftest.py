@@ -1,0 +1,48 @@
+"""What several tests share: the raw CIFAR files where they can be had, and a CPU with a fixed number of threads."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.device import THREADS
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CIFAR = ("cifar-10-batches-bin", "cifar-100-binary")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of packed data sets that lies beside the repository."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar_root(request, tmp_path_factory) -> Path:
+    """A data root with `cifar-10-batches-bin` and `cifar-100-binary`: the user's own, or unpacked from `shared_data`."""
+    root = os.getenv("COUNTERWEIGHT_DATA")
+    if root and all((Path(root) / folder).is_dir() for folder in CIFAR):
+        return Path(root)
+    if importlib.util.find_spec("pillow_jxl") is None:
+        pytest.skip(
+            f"no CIFAR: COUNTERWEIGHT_DATA names no folder with {' and '.join(CIFAR)}, and pillow_jxl is not installed"
+        )
+    packed = request.getfixturevalue("shared_data")
+    spec = importlib.util.spec_from_file_location("unpack", packed / "unpack.py")
+    unpack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpack)
+    root = tmp_path_factory.mktemp("raw")
+    unpack.main(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def cpu() -> torch.device:
+    """The CPU as stages use it: equal bits are promised for a fixed number of threads."""
+    torch.set_num_threads(THREADS)
+    return torch.device("cpu")

@@ -1,0 +1,695 @@
+"""The config: derived names and what they share, recipes written with paper and pencil, and bad input."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import yaml
+
+from pipeline.config.resolve import SCHEMA, deep_merge
+from pipeline.config.samples import Samples
+from pipeline.config.vary import slug
+from pipeline.config.workflow import Workflow
+from pipeline.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+EXAMPLE = {  # the design's, in the words of our schema
+    "datasets": {
+        "cifar100_lt": {"source": "cifar100", "imbalance_factor": 100},
+        "cifar100_lt_200": {"extends": "cifar100_lt", "imbalance_factor": 200},
+    },
+    "generators": {"cbdm": {"kind": "cbdm", "tau": 1.0, "gamma": 0.25}},
+    "samples": {"cbdm": {"generator": "cbdm", "fill_to": "max", "shards": 16}},
+    "scores": {"by_ce": {"samples": "cbdm", "by": "ce", "metrics": ["d1", "d2", "d3"]}},
+    "filters": {"likely": {"scores": "by_ce", "keep": "d3 >= 5e-7"}},
+    "classifiers": {
+        "ce": {"data": ["real"], "loss": "cross_entropy"},
+        "diffult": {"data": ["real", "likely"], "loss": "weighted_cross_entropy", "synthetic_weight": 0.3},
+    },
+    "recipes": {
+        "diffult": {
+            "classifier": "diffult",
+            "datasets": ["cifar100_lt", "cifar100_lt_200"],
+            "seeds": [0, 1, 2],
+            "main": True,
+        },
+        "diffult_tau": {
+            "extends": "diffult",
+            "datasets": ["cifar100_lt"],
+            "main": False,
+            "vary": {"generator.tau": [0, 1, 2, 3, 4, 5]},
+        },
+        "diffult_filters": {
+            "extends": "diffult",
+            "datasets": ["cifar100_lt"],
+            "main": False,
+            "vary": {"filter.keep": ["all", "d1 <= 3500", "d2 <= 9", "d3 >= 5e-7"]},
+        },
+    },
+}
+
+
+def example(**sections):
+    """The example with more entries, or with keys of its entries changed."""
+    return deep_merge(copy.deepcopy(EXAMPLE), sections)
+
+
+def varied(vary, **recipe):
+    """The example with one more recipe, `tried`, that varies."""
+    return example(recipes={"tried": {"classifier": "diffult", "datasets": ["cifar100_lt"], "vary": vary, **recipe}})
+
+
+def runs(flow, recipe):
+    return [run for run in flow.runs if run.recipe.split("~")[0] == recipe]
+
+
+def refused(raw, schema=SCHEMA):
+    """The message that a bad config gives: one line, of one sentence."""
+    with pytest.raises(InputError) as caught:
+        Workflow(raw, schema)
+    message = str(caught.value)
+    assert "\n" not in message and not message.endswith(".")
+    return message
+
+
+def names(flow, section):
+    return set(flow.parts[section])
+
+
+# What vary derives, and what is shared
+
+
+def test_example_of_the_design_resolves():
+    flow = Workflow(EXAMPLE)
+    assert len(runs(flow, "diffult")) == 2
+    assert len(runs(flow, "diffult_tau")) == 6
+    assert len(runs(flow, "diffult_filters")) == 4
+    run = flow.run("diffult", "cifar100_lt_200")
+    assert (run.classifier, run.seeds, run.main, run.quality) == ("diffult", (0, 1, 2), True, None)
+
+
+def test_config_of_the_repository_resolves():
+    raw = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())
+    raw.pop("data_root")
+    flow = Workflow(raw)
+    assert {"demo", "cifar10_lt", "cifar100_lt"} <= set(flow.families())
+    everything = [part.settings() for entries in flow.parts.values() for part in entries.values()]
+    assert json.loads(json.dumps(everything)) == everything
+
+
+def test_varied_part_and_those_after_it_get_names_of_their_own():
+    flow = Workflow(EXAMPLE)
+    assert flow.part("generators", "cbdm~tau=2").tau == 2
+    assert flow.part("samples", "cbdm~generator.tau=2").generator == "cbdm~tau=2"
+    assert flow.part("scores", "by_ce~generator.tau=2").samples == "cbdm~generator.tau=2"
+    assert flow.part("filters", "likely~generator.tau=2").scores == "by_ce~generator.tau=2"
+    assert flow.part("classifiers", "diffult~generator.tau=2").data == ("real", "likely~generator.tau=2")
+    assert flow.run("diffult_tau~generator.tau=2", "cifar100_lt").classifier == "diffult~generator.tau=2"
+
+
+def test_derived_parts_keep_all_other_keys():
+    flow = Workflow(EXAMPLE)
+    derived, base = flow.part("samples", "cbdm~generator.tau=2"), flow.part("samples", "cbdm")
+    assert derived.settings() == base.settings() and derived.shards == 16
+    assert flow.part("classifiers", "diffult~generator.tau=2").synthetic_weight == 0.3
+
+
+def test_parts_before_the_varied_one_are_shared():
+    flow = Workflow(EXAMPLE)
+    assert flow.part("scores", "by_ce~generator.tau=2").by == "ce"
+    assert not any(name.startswith("ce~") for name in flow.parts["classifiers"])
+
+
+@pytest.mark.parametrize("value", [1, 1.0])
+def test_value_that_a_part_has_already_is_the_same_part(value):
+    flow = Workflow(varied({"generator.tau": [value]}))
+    assert runs(flow, "tried")[0].classifier == "diffult"
+    assert f"cbdm~tau={value}" not in names(flow, "generators")
+
+
+def test_value_that_is_the_default_of_an_unset_key_is_the_same_part():
+    flow = Workflow(varied({"generator.ema_decay": [0.9999, 0.999]}))
+    assert [run.classifier for run in runs(flow, "tried")] == ["diffult", "diffult~generator.ema_decay=0.999"]
+
+
+def test_filters_vary_over_the_same_samples_and_scores():
+    raw = example()
+    del raw["recipes"]["diffult_tau"]
+    flow = Workflow(raw)
+    assert names(flow, "samples") == {"cbdm"} and names(flow, "scores") == {"by_ce"}
+    assert names(flow, "filters") == {"likely", "likely~keep=all", "likely~keep=d1_le_3500", "likely~keep=d2_le_9"}
+    pools = {flow.pools(run.classifier)[0][1] for run in runs(flow, "diffult_filters")}
+    assert pools == {"cbdm"}
+
+
+def test_two_recipes_with_the_same_variation_share_its_parts():
+    raw = varied({"generator.tau": [2]})
+    flow = Workflow(raw)
+    assert runs(flow, "tried")[0].classifier == flow.run("diffult_tau~generator.tau=2", "cifar100_lt").classifier
+
+
+def test_recipe_runs_are_named_by_their_alternatives():
+    assert [run.recipe for run in runs(Workflow(EXAMPLE), "diffult_filters")] == [
+        "diffult_filters~filter.keep=all",
+        "diffult_filters~filter.keep=d1_le_3500",
+        "diffult_filters~filter.keep=d2_le_9",
+        "diffult_filters~filter.keep=d3_ge_5e-7",
+    ]
+
+
+@pytest.mark.parametrize(("value", "by_intent"), [(2, ()), ([2], ("generator.tau",))])
+def test_single_value_leaves_no_trace_in_the_recipes_name(value, by_intent):
+    """A list is an ablation, even of one value; a bare value is a setting, which tables show as a difference."""
+    (run,) = runs(Workflow(varied({"generator.tau": value})), "tried")
+    assert (run.recipe, run.classifier, run.varied) == ("tried", "diffult~generator.tau=2", by_intent)
+
+
+def test_several_keys_make_every_combination():
+    vary = {"generator.tau": [0, 2], "classifier.synthetic_weight": [0.3, 0.5], "sample.guidance": 0}
+    flow = Workflow(varied(vary))
+    assert [run.recipe for run in runs(flow, "tried")] == [
+        "tried~generator.tau=0~classifier.synthetic_weight=0.3",
+        "tried~generator.tau=0~classifier.synthetic_weight=0.5",
+        "tried~generator.tau=2~classifier.synthetic_weight=0.3",
+        "tried~generator.tau=2~classifier.synthetic_weight=0.5",
+    ]
+    last = flow.part("classifiers", runs(flow, "tried")[-1].classifier)
+    (pool,) = [flow.samples_of(name) for name in last.data if name != "real"]
+    assert last.synthetic_weight == 0.5
+    assert flow.part("samples", pool).guidance == 0
+    assert flow.part("generators", flow.part("samples", pool).generator).tau == 2
+
+
+def test_names_list_changes_in_the_order_of_vary():
+    vary = {"generator.tau": 2, "sample.guidance": 0, "filter.keep": "all", "classifier.width": 32}
+    (run,) = runs(Workflow(varied(vary)), "tried")
+    assert run.classifier == "diffult~generator.tau=2~sample.guidance=0~filter.keep=all~width=32"
+
+
+def test_list_of_lists_varies_a_key_that_holds_a_list():
+    flow = Workflow(varied({"sample.shots": [["medium", "few"], ["few"]]}))
+    assert flow.part("samples", "cbdm~shots=medium_few").shots == ("medium", "few")
+    assert flow.part("samples", "cbdm~shots=few").shots == ("few",)
+
+
+def test_nested_keys_can_be_varied():
+    flow = Workflow(varied({"generator.unet.dropout": [0.0, 0.1]}))
+    unet = flow.part("generators", "cbdm~unet.dropout=0.0").unet
+    assert unet.dropout == 0 and unet.channels == 128
+    assert runs(flow, "tried")[1].classifier == "diffult"
+
+
+def test_dataset_can_be_varied():
+    flow = Workflow(varied({"dataset.imbalance_factor": [100, 50]}, main=True))
+    assert [run.dataset for run in runs(flow, "tried")] == ["cifar100_lt", "cifar100_lt~imbalance_factor=50"]
+    assert flow.part("datasets", "cifar100_lt~imbalance_factor=50").imbalance_factor == 50
+    assert flow.family("cifar100_lt~imbalance_factor=50") == "cifar100_lt"
+
+
+def test_section_key_means_the_nearest_part_and_not_the_scorer():
+    flow = Workflow(varied({"classifier.epochs": [10]}))
+    (run,) = runs(flow, "tried")
+    assert run.classifier == "diffult~epochs=10"
+    assert flow.part("classifiers", run.classifier).data == ("real", "likely")
+
+
+def test_full_address_reaches_a_part_further_up():
+    flow = Workflow(varied({"classifiers.ce.epochs": [10]}))
+    (run,) = runs(flow, "tried")
+    assert run.classifier == "diffult~classifier.epochs=10"
+    assert flow.part("classifiers", run.classifier).epochs == 200
+    assert flow.part("scores", "by_ce~classifier.epochs=10").by == "ce~epochs=10"
+
+
+def test_reference_can_be_varied():
+    raw = varied({"score.by": ["ce", "wide"]})
+    raw["classifiers"]["wide"] = {"extends": "ce", "width": 64}
+    flow = Workflow(raw)
+    assert flow.part("scores", "by_ce~by=wide").by == "wide"
+    assert [run.classifier for run in runs(flow, "tried")] == ["diffult", "diffult~score.by=wide"]
+
+
+# a varied reference's new target gets none of the other changes, but the names say it does
+def test_reference_and_a_key_of_its_target_can_be_varied_together():
+    raw = varied({"sample.generator": ["cbdm", "other"], "generator.tau": [0, 2]})
+    raw["generators"]["other"] = {"extends": "cbdm", "gamma": 0.5}
+    flow = Workflow(raw)
+    found = []
+    for run in runs(flow, "tried"):
+        generator = flow.part("generators", flow.part("samples", flow.pools(run.classifier)[0][1]).generator)
+        found.append((generator.gamma, generator.tau))
+    assert found == [(0.25, 0), (0.25, 2), (0.5, 0), (0.5, 2)]
+
+
+# `classifier.` reaches f0 too, through the recipe's quality, and with it the filter's scorer
+def test_quality_of_a_recipe_does_not_make_its_scorer_the_recipes_classifier():
+    raw = varied({"classifier.synthetic_weight": [0.3, 0.5]}, quality="q")
+    raw["qualities"] = {"q": {"samples": "cbdm", "by": "ce"}}
+    flow = Workflow(raw)
+    assert [run.classifier for run in runs(flow, "tried")] == ["diffult", "diffult~synthetic_weight=0.5"]
+
+
+def test_quality_follows_what_is_varied_upstream_of_it():
+    raw = varied({"generator.tau": [1, 2]}, quality="q")
+    raw["qualities"] = {"q": {"samples": "cbdm", "by": "ce"}}
+    assert [run.quality for run in runs(Workflow(raw), "tried")] == ["q", "q~generator.tau=2"]
+
+
+def test_settings_of_a_run_are_those_of_its_own_parts():
+    flow = Workflow(varied({"generator.tau": [2]}))
+    (run,) = runs(flow, "tried")
+    assert flow.setting(run, "generator.tau") == [2]
+    assert flow.setting(run, "classifier.epochs") == [200]
+    assert flow.setting(run, "generator.unet.channels") == [128]
+    assert flow.setting(run, "quality.splits") == []
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        (2, "2"),
+        (0.25, "0.25"),
+        ("d3 >= 5e-7 and d1 < 3", "d3_ge_5e-7_and_d1_lt_3"),
+        (["a", "b"], "a_b"),
+        (None, "null"),
+        (True, "true"),
+    ],
+)
+def test_values_in_names_are_readable_and_safe_in_paths(value, expected):
+    assert slug(value) == expected
+
+
+def test_long_values_in_names_are_hashed():
+    texts = ["d1 <= 3500 and " * 5 + f"d2 <= {bound}" for bound in (1, 2)]
+    assert len({slug(text) for text in texts}) == 2 and all(len(slug(text)) == 12 for text in texts)
+
+
+# extends, families
+
+
+def test_extends_merges_chains_and_nested_mappings():
+    raw = example(
+        generators={
+            "quick": {"extends": "cbdm", "unet": {"channels": 32, "multipliers": [1, 2], "attention_levels": [1]}},
+            "quicker": {"extends": "quick", "unet": {"blocks": 1}, "steps": 7},
+        }
+    )
+    quicker = Workflow(raw).part("generators", "quicker")
+    assert quicker.unet.model_dump() == {
+        "channels": 32,
+        "multipliers": (1, 2),
+        "blocks": 1,
+        "attention_levels": (1,),
+        "dropout": 0.1,
+    }
+    assert (quicker.steps, quicker.gamma) == (7, 0.25)
+
+
+def test_extends_can_point_to_a_later_entry():
+    raw = example(filters={"a": {"extends": "b"}, "b": {"samples": "cbdm"}})
+    assert Workflow(raw).part("filters", "a").samples == "cbdm"
+
+
+def test_extends_replaces_lists_and_vary_as_a_whole():
+    raw = varied({"filter.keep": ["all"]}, extends="diffult_tau")
+    flow = Workflow(raw)
+    assert len(runs(flow, "tried")) == 1
+    assert "generator.tau" not in runs(flow, "tried")[0].varied
+
+
+def test_family_is_the_root_of_extends_unless_said():
+    raw = example(
+        datasets={
+            "third": {"extends": "cifar100_lt_200", "imbalance_factor": 50},
+            "apart": {"extends": "cifar100_lt", "family": "quick"},
+            "below": {"extends": "apart"},
+        },
+        recipes={"diffult": {"datasets": ["cifar100_lt", "cifar100_lt_200", "third", "apart", "below"]}},
+    )
+    families = Workflow(raw).families()
+    assert {family: [run.dataset for run in found] for family, found in families.items()} == {
+        "cifar100_lt": ["cifar100_lt", "cifar100_lt_200", "third"],
+        "quick": ["apart", "below"],
+    }
+
+
+def test_only_main_recipes_are_in_families():
+    recipes = {run.recipe for found in Workflow(EXAMPLE).families().values() for run in found}
+    assert recipes == {"diffult"}
+
+
+# What stages read
+
+
+def test_settings_hold_every_key_but_references():
+    flow = Workflow(EXAMPLE)
+    assert "generator" not in flow.part("samples", "cbdm").settings()
+    settings = flow.part("classifiers", "diffult").settings()
+    assert not {"data", "init", "steps_as"} & set(settings)
+    assert settings["real"] is True and settings["synthetic_weight"] == 0.3
+    assert flow.part("scores", "by_ce").settings() == {"metrics": ["d1", "d2", "d3"]}
+    assert flow.part("filters", "likely").settings() == {"keep": [["d3", ">=", 5e-7]], "first": None}
+    assert set(flow.part("generators", "cbdm").settings()) == set(SCHEMA["generators"][1]["cbdm"].model_fields)
+
+
+def test_family_of_a_data_set_is_no_setting_of_its_subset():
+    assert "family" not in Workflow(EXAMPLE).part("datasets", "cifar100_lt").settings()
+
+
+def test_plan_and_sampling_read_separate_keys():
+    samples = Workflow(EXAMPLE).part("samples", "cbdm")
+    assert set(samples.plan_settings()) == {"fill_to", "per_class", "fill_range", "shots", "seed"}
+    assert set(samples.sampling_settings()) == {
+        "sampler",
+        "steps",
+        "guidance",
+        "clip_denoised",
+        "batch_size",
+        "store",
+    }
+
+
+def test_derived_parts_differ_in_settings_by_the_varied_key_alone():
+    flow = Workflow(EXAMPLE)
+    one, other = (flow.part("generators", name).settings() for name in ("cbdm", "cbdm~tau=2"))
+    assert {key for key in one if one[key] != other[key]} == {"tau"}
+
+
+def test_reading_the_config_imports_nothing_heavy():
+    code = "import sys, pipeline.config.workflow; print(*sorted(name.split('.')[0] for name in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+    )
+    heavy = {"torch", "numpy", "pandas", "diffusers", "torchvision", "sklearn", "pyarrow", "PIL"}
+    assert "pydantic" in done.stdout.split() and not heavy & set(done.stdout.split())
+
+
+# Recipes with paper and pencil
+
+
+def test_two_stage_training_shares_its_first_stage():
+    raw = example(
+        classifiers={"second": {"extends": "ce", "init": "diffult", "epochs": 10}},
+        recipes={
+            "second": {"classifier": "second", "datasets": ["cifar100_lt"], "vary": {"classifier.epochs": [10, 20]}}
+        },
+    )
+    flow = Workflow(raw)
+    one, other = (flow.part("classifiers", run.classifier) for run in runs(flow, "second"))
+    assert (one.init, one.epochs, other.init, other.epochs) == ("diffult", 10, "diffult", 20)
+    assert "init" not in other.settings()
+
+
+def test_second_stage_follows_what_is_varied_in_the_first():
+    raw = example(
+        classifiers={"second": {"extends": "ce", "init": "diffult"}},
+        recipes={"second": {"classifier": "second", "datasets": ["cifar100_lt"], "vary": {"generator.tau": [2]}}},
+    )
+    flow = Workflow(raw)
+    assert flow.part("classifiers", "second~generator.tau=2").init == "diffult~generator.tau=2"
+
+
+class GuidedSamples(Samples):
+    """Feedback-guided pools as a later method would declare them."""
+
+    guide: str | None = None
+    references: ClassVar[dict[str, str]] = {"generator": "generators", "guide": "classifiers"}
+
+
+def two_rounds():
+    """Generate, train, generate under that classifier's guidance, train again; all from one generator."""
+    raw = example(
+        samples={"round1": {"extends": "cbdm"}, "round2": {"extends": "cbdm", "guide": "first", "seed": 1}},
+        filters={"round1": {"samples": "round1"}, "round2": {"samples": "round2"}},
+        classifiers={
+            "first": {"data": ["real", "round1"]},
+            "second": {"data": ["real", "round1", "round2"], "init": "first"},
+        },
+    )
+    raw["recipes"] = {"feedback": {"classifier": "second", "datasets": ["cifar100_lt"]}}
+    return raw, {**SCHEMA, "samples": GuidedSamples}
+
+
+def test_rounds_of_feedback_resolve():
+    flow = Workflow(*two_rounds())
+    assert flow.pools("second") == [("round1", "round1"), ("round2", "round2")]
+    assert flow.part("samples", "round2").guide == "first"
+    assert "guide" not in flow.part("samples", "round2").settings()
+
+
+def test_rounds_of_feedback_all_follow_their_generator():
+    raw, schema = two_rounds()
+    raw["recipes"]["feedback"]["vary"] = {"generator.tau": 2}
+    flow = Workflow(raw, schema)
+    (run,) = flow.runs
+    assert flow.pools(run.classifier) == [(f"round{i}~generator.tau=2",) * 2 for i in (1, 2)]
+    assert flow.part("samples", "round2~generator.tau=2").guide == "first~generator.tau=2"
+
+
+def test_first_round_is_shared_when_the_second_varies():
+    raw, schema = two_rounds()
+    raw["recipes"]["feedback"]["vary"] = {"samples.round2.guidance": [1.6, 3]}
+    flow = Workflow(raw, schema)
+    assert flow.pools(flow.runs[1].classifier) == [
+        ("round1", "round1"),
+        ("round2~sample.guidance=3", "round2~guidance=3"),
+    ]
+    assert flow.part("classifiers", flow.runs[1].classifier).init == "first"
+
+
+def test_growing_pools_reuse_what_is_there():
+    raw = example(
+        samples={
+            "third": {"extends": "cbdm", "fill_range": [0, 0.33]},
+            "more": {"extends": "cbdm", "fill_range": [0.33, 1]},
+        },
+        filters={"third": {"samples": "third"}, "more": {"samples": "more"}},
+        classifiers={
+            "some": {"extends": "diffult", "data": ["real", "third"]},
+            "all": {"extends": "some", "data": ["real", "third", "more"]},
+        },
+        recipes={name: {"classifier": name, "datasets": ["cifar100_lt"]} for name in ("some", "all")},
+    )
+    flow = Workflow(raw)
+    assert flow.pools("some") == [("third", "third")]
+    assert flow.pools("all") == [("third", "third"), ("more", "more")]
+    assert {flow.part("samples", name).generator for name in ("third", "more")} == {"cbdm"}
+
+
+# Circles
+
+
+def test_circular_extends_is_refused():
+    raw = example(filters={"a": {"extends": "b"}, "b": {"extends": "a"}})
+    assert refused(raw) == "filters.a: extends runs in a circle: a -> b -> a"
+
+
+def test_scorer_that_is_trained_on_what_it_selects_is_refused():
+    message = refused(example(scores={"by_ce": {"by": "diffult"}}))
+    assert "form a circle" in message
+    for name in ("scores.by_ce", "filters.likely", "classifiers.diffult"):
+        assert name in message
+
+
+def test_names_that_vary_makes_run_in_no_circle():
+    """Scoring by the classifier that the unvaried filter gave is a second round, and it is derived as one."""
+    flow = Workflow(varied({"score.by": ["diffult"]}))
+    (run,) = runs(flow, "tried")
+    assert run.classifier == "diffult~score.by=diffult"
+    assert flow.part("scores", "by_ce~by=diffult").by == "diffult"
+    assert flow.part("classifiers", "diffult").data == ("real", "likely")
+
+
+# Bad input: one sentence that names the entry, its key and what is allowed
+
+BAD = {
+    "unknown section": (example(sample={}), "unknown section 'sample'", "did you mean 'samples'?", "classifiers"),
+    "unknown key": (
+        example(generators={"cbdm": {"gama": 1}}),
+        "generators.cbdm: unknown key 'gama'",
+        "did you mean 'gamma'?",
+        "allowed: batch_size",
+    ),
+    "unknown source": (
+        example(datasets={"cifar100_lt": {"source": "cifar"}}),
+        "datasets.cifar100_lt: unknown source 'cifar'",
+        "allowed: digits, cifar10, cifar100",
+    ),
+    "missing kind": (example(generators={"new": {"tau": 1}}), "generators.new: 'kind' is missing", "one of cbdm"),
+    "missing key": (example(samples={"new": {"fill_to": "max"}}), "samples.new.generator: Field required"),
+    "misspelt reference": (
+        example(samples={"cbdm": {"generator": "cdbm"}}),
+        "samples.cbdm: unknown generator 'cdbm'",
+        "did you mean 'cbdm'?",
+        "allowed: cbdm",
+    ),
+    "misspelt data": (
+        example(classifiers={"diffult": {"data": ["real", "likly"]}}),
+        "classifiers.diffult: unknown data 'likly'",
+        "did you mean 'likely'?",
+    ),
+    "dangling extends": (
+        example(datasets={"cifar100_lt_200": {"extends": "cifar10_lt"}}),
+        "datasets.cifar100_lt_200: unknown extends 'cifar10_lt'",
+        "did you mean 'cifar100_lt'?",
+    ),
+    "imbalance factor below 1": (
+        example(datasets={"cifar100_lt": {"imbalance_factor": 0.5}}),
+        "datasets.cifar100_lt.imbalance_factor",
+        "greater than or equal to 1",
+        "0.5",
+    ),
+    "larger class than there is": (
+        example(datasets={"cifar100_lt": {"largest_class": 600}}),
+        "datasets.cifar100_lt: largest_class is 600",
+        "cifar100 has 500",
+    ),
+    "negative threshold": (
+        example(filters={"likely": {"keep": "d1 <= -1"}}),
+        "filters.likely.keep: keep is 'd1 <= -1'",
+        "must not be negative",
+    ),
+    "probability above 1": (example(filters={"likely": {"keep": "d3 >= 1.5"}}), "filters.likely.keep", "lie in 0..1"),
+    "metric that is not scored": (
+        example(scores={"by_ce": {"metrics": ["d1", "d2"]}}),
+        "filters.likely: keep is 'd3 >= 5e-7'",
+        "scores.by_ce has d1, d2 only",
+    ),
+    "keep that is no expression": (
+        example(filters={"likely": {"keep": "the likely ones"}}),
+        "filters.likely.keep: keep is 'the likely ones'",
+        "write 'all' or conditions like",
+    ),
+    "condition on bare samples": (
+        example(filters={"bare": {"samples": "cbdm", "keep": "d3 >= 0.5"}}),
+        "filters.bare: keep is 'd3 >= 0.5', which needs scores",
+    ),
+    "filter of both": (
+        example(filters={"likely": {"samples": "cbdm"}}),
+        "filters.likely: exactly one of samples and scores",
+    ),
+    "both fill_to and per_class": (
+        example(samples={"cbdm": {"per_class": 5}}),
+        "samples.cbdm: exactly one of fill_to and per_class",
+    ),
+    "neither fill_to nor per_class": (
+        example(samples={"cbdm": {"fill_to": None}}),
+        "samples.cbdm: exactly one of fill_to and per_class",
+    ),
+    "fill_to of nothing": (example(samples={"cbdm": {"fill_to": 0}}), "samples.cbdm: fill_to is 0", "at least 1"),
+    "fill_range backwards": (
+        example(samples={"cbdm": {"fill_range": [0.6, 0.3]}}),
+        "samples.cbdm: fill_range is [0.6, 0.3]",
+        "0 <= from < to <= 1",
+    ),
+    "steps that do not divide": (
+        example(samples={"cbdm": {"steps": 300}}),
+        "samples.cbdm: steps is 300",
+        "must divide the generator's 1000 timesteps",
+    ),
+    "weight with cross-entropy": (
+        example(classifiers={"ce": {"synthetic_weight": 0.3}}),
+        "classifiers.ce: synthetic_weight is for weighted_cross_entropy",
+    ),
+    "weight above 1": (example(classifiers={"diffult": {"synthetic_weight": 1.5}}), "diffult.synthetic_weight", "1.5"),
+    "wrong type": (example(classifiers={"ce": {"epochs": "many"}}), "classifiers.ce.epochs", "integer", "'many'"),
+    "name for a list": (example(classifiers={"ce": {"data": "real"}}), "classifiers.ce.data", "'real'"),
+    "not a number": (example(generators={"cbdm": {"tau": float("nan")}}), "generators.cbdm.tau", "nan"),
+    "attention nowhere": (
+        example(generators={"cbdm": {"unet": {"attention_levels": [4]}}}),
+        "generators.cbdm.unet: attention_levels must lie in 0..3",
+    ),
+    "unequal decay": (example(classifiers={"ce": {"decay_at": [0.5]}}), "classifiers.ce: decay_at and decay_to"),
+    "control with generated data": (
+        example(classifiers={"diffult": {"steps_as": ["likely"]}}),
+        "classifiers.diffult: steps_as names filters",
+        "data: [real]",
+    ),
+    "seeds twice": (example(recipes={"diffult": {"seeds": [1, 1]}}), "recipes.diffult.seeds", "must be distinct"),
+    "quality by a tainted classifier": (
+        example(qualities={"q": {"samples": "cbdm", "by": "diffult"}}),
+        "qualities.q: by is 'diffult', which saw generated pictures",
+        "data: [real]",
+    ),
+    "quality without an extractor": (example(qualities={"q": {"samples": "cbdm"}}), "qualities.q: exactly one of by"),
+    "entry that is no mapping": (example(datasets={"new": 3}), "datasets.new: must be a mapping", "is 3"),
+    "section that is no mapping": ({"datasets": ["demo"]}, "datasets: must be a mapping", "['demo']"),
+    "bad name": (example(filters={"my filter": {}}), "filters: 'my filter' is not a valid name", "lower-case letters"),
+    "vary nowhere upstream": (
+        varied({"filter.keep": ["all"]}, classifier="ce"),
+        "recipes.tried: vary: 'filter.keep'",
+        "nothing upstream of the recipe is in filters",
+    ),
+    "vary a part that is not upstream": (
+        example(
+            classifiers={"other": {"data": ["real"]}},
+            recipes={"diffult": {"vary": {"classifiers.other.epochs": [1]}}},
+        ),
+        "recipes.diffult: vary: 'classifiers.other.epochs': classifiers.other is not upstream",
+        "there are ce, diffult",
+    ),
+    "vary no address": (varied({"tau": [1]}), "recipes.tried: vary: 'tau'", "write section.key (dataset, generator"),
+    "vary an unknown key": (
+        varied({"generator.taus": [1]}),
+        "generators.cbdm (varied by recipes.tried): unknown key 'taus'",
+        "did you mean 'tau'?",
+    ),
+    "vary to a bad value": (varied({"generator.tau": [-1]}), "generators.cbdm (varied by recipes.tried).tau", "-1"),
+    "vary to an unknown name": (
+        varied({"score.by": ["cee"]}),
+        "scores.by_ce (varied by recipes.tried): unknown by 'cee'",
+        "did you mean 'ce'?",
+    ),
+    "vary to what does not fit": (
+        varied({"sample.steps": [7]}),
+        "samples.cbdm~steps=7: steps is 7",
+        "1000 timesteps",
+    ),
+    "colliding names": (
+        varied({"filter.keep": ["d1 <= 35", "d1<=35"]}),
+        "recipes.tried: two different parts would both be called filters.likely~keep=d1_le_35",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence(case):
+    raw, *parts = BAD[case]
+    message = refused(raw)
+    for part in parts:
+        assert part in message
+
+
+def test_unknown_run_is_answered_with_those_there_are():
+    with pytest.raises(InputError, match="no recipe 'ce' runs on cifar100_lt; there are diffult, diffult_filters~"):
+        Workflow(EXAMPLE).run("ce", "cifar100_lt")
+
+
+# a list where the key that chooses the type is expected is a TypeError
+def test_list_for_the_source_is_refused():
+    assert "datasets.cifar100_lt" in refused(example(datasets={"cifar100_lt": {"source": ["cifar100"]}}))
+
+
+# the same for the name of an entry
+def test_list_for_extends_is_refused():
+    assert "datasets.cifar100_lt_200" in refused(example(datasets={"cifar100_lt_200": {"extends": ["cifar100_lt"]}}))
+
+
+# a recipe without alternatives vanishes without a word
+def test_empty_list_of_alternatives_is_refused():
+    assert "recipes.tried" in refused(varied({"generator.tau": []}))
+
+
+# an address in the recipe itself is taken and does nothing
+def test_vary_cannot_address_the_recipe_itself():
+    assert "recipes.tried.seeds" in refused(varied({"recipes.tried.seeds": [[1], [2]]}))
+
+
+# one of two values with the same slug is the base part, so only the runs' names collide
+def test_two_runs_of_one_name_are_refused():
+    assert "recipes.tried" in refused(varied({"filter.keep": ["d3 >= 5e-7", "d3>=5e-7"]}))
