@@ -32,7 +32,7 @@ class Sampler:
 
     @torch.inference_mode()
     def draw(self, labels: np.ndarray, seeds: np.ndarray) -> Iterator[np.ndarray]:
-        """Pictures for int64 [N] labels and seeds, in order: uint8 [B, H, W, 3] a batch.
+        """Pictures for int64 [N] labels and seeds, in order: uint8 [B, H, W, 3] a batch, [B, H, W] for grey ones.
 
         A picture depends on its label and seed alone: every batch has the same shape, the last one padded.
         """
@@ -44,10 +44,10 @@ class Sampler:
             padded_labels = torch.from_numpy(np.pad(labels[rows], (0, padding), mode="edge")).to(self._device)
             pictures = self._batch(padded_labels, padded_seeds)[:count]
             pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-            yield pixels.permute(0, 2, 3, 1).cpu().numpy()
+            yield (pixels[:, 0] if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)).cpu().numpy()
 
     def _batch(self, labels: torch.Tensor, seeds: np.ndarray) -> torch.Tensor:
-        """Pictures in about [-1, 1], float32 [B, 3, H, W]."""
+        """Pictures in about [-1, 1], float32 [B, C, H, W]."""
         unet, scheduler = self._unet, self._scheduler
         noise = _Noise(seeds, (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size), self._device)
         pictures = noise.next()

@@ -38,6 +38,8 @@ def train(
     CPU, continued or not. Raises InputError for fewer pictures than a batch, and where the loss is no longer finite.
     """
     seen = _seen(labels, classes, settings["many_shot_share"], settings["seed"])
+    if (pictures == pictures[..., :1]).all():
+        pictures = pictures[..., :1]  # grey pictures are learned, and later drawn, as one channel
     pictures = torch.from_numpy(pictures[seen]).permute(0, 3, 1, 2).contiguous().to(device)
     labels = torch.from_numpy(labels[seen]).to(device)
     batch_size, timesteps = settings["batch_size"], settings["timesteps"]
@@ -45,7 +47,8 @@ def train(
         raise InputError(f"batch_size is {batch_size}, but the generator sees {len(labels)} pictures only; lower it")
 
     torch.manual_seed(settings["seed"])
-    unet = build(settings["unet"], classes, pictures.shape[-1]).to(device, memory_format=layout(device))
+    unet = build(settings["unet"], classes, pictures.shape[-1], pictures.shape[1])
+    unet.to(device, memory_format=layout(device))
     scheduler = DDPMScheduler(
         timesteps, settings["beta_start"], settings["beta_end"], variance_type="fixed_large", clip_sample=False
     )

@@ -8,8 +8,8 @@ from diffusers import UNet2DModel
 from diffusers.utils import logging
 
 
-def build(settings: Mapping[str, Any], classes: int, side: int) -> UNet2DModel:
-    """A U-Net with fresh weights for RGB pictures of `side` pixels in [-1, 1].
+def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 3) -> UNet2DModel:
+    """A U-Net with fresh weights for pictures of `side` pixels in [-1, 1]; `channels` is 3 for RGB, 1 for grey.
 
     The label's embedding is added to the time's. Label `classes` means "no label": its embedding is zero and stays
     zero, which is CBDM's unconditional pass, the embedding left out. Attention has one head, after every block of
@@ -21,6 +21,8 @@ def build(settings: Mapping[str, Any], classes: int, side: int) -> UNet2DModel:
     logging.set_verbosity_error()  # diffusers warns about one head per block, which is what CBDM has
     unet = UNet2DModel(
         sample_size=side,
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=[settings["channels"] * multiplier for multiplier in settings["multipliers"]],
         layers_per_block=settings["blocks"],
         down_block_types=["AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
