@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
-from pipeline.device import THREADS
+# Before torch is imported: threads that wait without spinning, which on a busy machine takes ten times as long
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CIFAR = ("cifar-10-batches-bin", "cifar-100-binary")
@@ -42,7 +42,11 @@ def cifar_root(request, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cpu() -> torch.device:
+def cpu():
     """The CPU as stages use it: equal bits are promised for a fixed number of threads."""
+    import torch
+
+    from pipeline.device import THREADS
+
     torch.set_num_threads(THREADS)
     return torch.device("cpu")

@@ -226,6 +226,20 @@ def test_full_address_reaches_a_part_further_up():
     assert flow.part("scores", "by_ce~classifier.epochs=10").by == "ce~epochs=10"
 
 
+def test_section_key_changes_the_first_part_on_each_way_and_none_beyond():
+    raw = example(
+        scores={"again": {"samples": "cbdm", "by": "diffult"}},
+        filters={"again": {"scores": "again", "keep": "d3 >= 0.1"}},
+        classifiers={"again": {"extends": "diffult", "data": ["real", "again"]}},
+        recipes={"again": {"classifier": "again", "datasets": ["cifar100_lt"], "vary": {"filter.keep": ["d3 >= 0.2"]}}},
+    )
+    flow = Workflow(raw)
+    (run,) = runs(flow, "again")
+    assert flow.part("filters", "again~keep=d3_ge_0.2").scores == "again"
+    assert flow.part("scores", "again").by == "diffult"
+    assert "likely~keep=d3_ge_0.2" not in names(flow, "filters")
+
+
 def test_reference_can_be_varied():
     raw = varied({"score.by": ["ce", "wide"]})
     raw["classifiers"]["wide"] = {"extends": "ce", "width": 64}
