@@ -2,6 +2,8 @@
 
 import torch
 
+from pipeline.seeds import mixed_seed
+
 THREADS = 2
 """Threads of every CPU job. Sums are split among threads, so their number is part of the result."""
 
@@ -22,4 +24,4 @@ def layout(device: torch.device) -> torch.memory_format:
 
 def seed_step(seed: int, step: int) -> None:
     """Seed all of torch's randomness for one step, so that a continued run draws what an uninterrupted one does."""
-    torch.manual_seed((seed << 32) + step)
+    torch.manual_seed(mixed_seed(seed, step))

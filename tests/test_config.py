@@ -234,7 +234,7 @@ def test_section_key_changes_the_first_part_on_each_way_and_none_beyond():
         recipes={"again": {"classifier": "again", "datasets": ["cifar100_lt"], "vary": {"filter.keep": ["d3 >= 0.2"]}}},
     )
     flow = Workflow(raw)
-    (run,) = runs(flow, "again")
+    assert len(runs(flow, "again")) == 1
     assert flow.part("filters", "again~keep=d3_ge_0.2").scores == "again"
     assert flow.part("scores", "again").by == "diffult"
     assert "likely~keep=d3_ge_0.2" not in names(flow, "filters")

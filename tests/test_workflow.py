@@ -248,7 +248,7 @@ def test_a_table_says_what_differs_from_the_paper(finished):
 
 @pytest.mark.skipif(not PUBLISHED, reason="resources/published holds no table")
 def test_every_published_table_can_be_planned():
-    told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "--", *(f"table_{name}" for name in PUBLISHED))
+    told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", *(f"table_{name}" for name in PUBLISHED))
     assert told.returncode == 0, told.stdout
     assert all(f"table_{name} " in told.stdout for name in PUBLISHED)
 
@@ -258,7 +258,7 @@ def test_every_published_table_can_be_planned():
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
 def test_the_promised_commands_work_from_the_root(profile):
-    told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "--", "all_demo", "all_cifar100_lt", profile=profile)
+    told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", "all_demo", "all_cifar100_lt", profile=profile)
     assert told.returncode == 0, told.stdout
     assert "classifier" in told.stdout
 

@@ -44,7 +44,7 @@ class Network(nn.Module):
         was_training = self.training
         self.eval()
         features, logits = [], []
-        for batch in pictures.split(batch_size):
+        for batch in pictures.split(batch_size) if len(pictures) else ():
             padded = torch.cat([batch, batch[-1:].expand(batch_size - len(batch), *batch.shape[1:])])
             found = self.features(padded)
             features.append(found[: len(batch)].cpu())

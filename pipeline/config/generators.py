@@ -10,7 +10,7 @@ from pipeline.config.parts import Part
 class UNet(Part):
     """Shape of the class-conditional U-Net; the defaults are CBDM's for 32 x 32 pictures (35.8 M parameters)."""
 
-    channels: int = Field(default=128, ge=32, multiple_of=32)
+    channels: int = Field(default=128, ge=8, multiple_of=8)
     multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1)
     """Width of each resolution level as a multiple of `channels`; each level halves the side."""
     blocks: int = Field(default=2, ge=1)
@@ -20,7 +20,9 @@ class UNet(Part):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _levels_exist(self) -> "UNet":
+    def _shape_fits(self) -> "UNet":
+        if self.channels > 128 and self.channels % 32:
+            raise ValueError(f"channels is {self.channels}; above 128 it must be a multiple of 32")
         if any(level not in range(len(self.multipliers)) for level in self.attention_levels):
             raise ValueError(f"attention_levels must lie in 0..{len(self.multipliers) - 1}, one for each multiplier")
         return self

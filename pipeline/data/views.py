@@ -2,6 +2,8 @@
 
 import torch
 
+from pipeline.seeds import mixed_seed
+
 
 def random_flip(pictures: torch.Tensor) -> torch.Tensor:
     """Mirror each picture left to right with probability 1/2; any dtype, [N, C, H, W]."""
@@ -24,4 +26,4 @@ def random_crop(pictures: torch.Tensor, padding: int) -> torch.Tensor:
 
 def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
     """A permutation of 0..count-1, int64, that depends on seed and epoch alone."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed((seed << 32) + epoch))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed_seed(seed, epoch)))

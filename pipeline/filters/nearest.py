@@ -16,7 +16,7 @@ def nearest_distance(
     found = torch.full((len(generated),), torch.inf, dtype=torch.float64, device=generated.device)
     for label in labels.unique():
         rows, peers = (labels == label).nonzero()[:, 0], (real_labels == label).nonzero()[:, 0]
-        for block in rows.split(BLOCK):
+        for block in rows.split(BLOCK) if len(peers) else ():
             vectors = generated[block].double()
             for peer_block in peers.split(BLOCK):
                 distances = torch.cdist(vectors, real[peer_block].double(), compute_mode="use_mm_for_euclid_dist")

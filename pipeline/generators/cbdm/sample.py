@@ -69,20 +69,18 @@ class _Noise:
     """Standard normal noise, one generator a picture, drawn on the CPU so that a seed means the same on any device."""
 
     def __init__(self, seeds: np.ndarray, shape: tuple[int, ...], device: torch.device):
-        self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-        self._shape, self._device, self._block = shape, device, None
-        self._first = True
+        self._generators = [np.random.Generator(np.random.Philox(key=int(seed))) for seed in seeds]
+        self._shape, self._device = shape, device
+        self._block = self._draw(1)  # what DDIM needs is all there is
 
     def next(self) -> torch.Tensor:
         """The next step's noise for every picture, float32 [B, C, H, W]."""
-        if self._first:  # what DDIM needs is all there is
-            self._first = False
-            return self._draw(1)[0]
-        if self._block is None or self._used == NOISE_STEPS:
-            self._block, self._used = self._draw(NOISE_STEPS), 0
-        self._used += 1
-        return self._block[self._used - 1]
+        if not len(self._block):
+            self._block = self._draw(NOISE_STEPS)
+        noise, self._block = self._block[0], self._block[1:]
+        return noise
 
     def _draw(self, steps: int) -> torch.Tensor:
-        drawn = [torch.randn(steps, *self._shape, generator=generator) for generator in self._generators]
-        return torch.stack(drawn, dim=1).to(self._device)
+        shape = (steps, *self._shape)
+        drawn = [generator.standard_normal(shape, np.float32) for generator in self._generators]
+        return torch.from_numpy(np.stack(drawn, axis=1)).to(self._device)

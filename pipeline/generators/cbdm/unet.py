@@ -29,6 +29,8 @@ def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 
         up_block_types=["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
         attention_head_dim=None,
         dropout=settings["dropout"],
+        # at least four channels a group: a group of one would wipe out what time and label add to a channel
+        norm_num_groups=min(32, settings["channels"] // 4),
         num_class_embeds=classes + 1,
     )
     logging.set_verbosity(verbosity)

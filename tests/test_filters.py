@@ -1,0 +1,85 @@
+"""DiffuLT's metrics against brute force, one pair at a time, in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.filters import d1, d2, d3, nearest
+from pipeline.filters.evidence import Evidence
+
+
+@pytest.fixture
+def evidence():
+    """12 generated and 20 real pictures of 3 x 4 x 4 in 4 classes; class 3 has no real picture."""
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(12) % 4
+    return Evidence(
+        labels=labels,
+        pixels=torch.randint(0, 256, (12, 48), generator=random, dtype=torch.uint8),
+        features=torch.rand(12, 5, generator=random),
+        logits=torch.randn(12, 4, generator=random) * 8,
+        real_labels=torch.arange(20) % 3,
+        real_pixels=torch.randint(0, 256, (20, 48), generator=random, dtype=torch.uint8),
+        real_features=torch.rand(20, 5, generator=random),
+    )
+
+
+def brute_force(made, labels, real, real_labels):
+    """The least distance to a real picture of the same class, by a double loop."""
+    found = []
+    for vector, label in zip(made.double().numpy(), labels.tolist(), strict=True):
+        peers = [
+            peer for peer, other in zip(real.double().numpy(), real_labels.tolist(), strict=True) if other == label
+        ]
+        found.append(min((np.sqrt(((vector - peer) ** 2).sum()) for peer in peers), default=np.inf))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1024])
+def test_d1_is_the_pixel_distance(evidence, monkeypatch, block):
+    monkeypatch.setattr(nearest, "BLOCK", block)
+    expected = brute_force(evidence.pixels, evidence.labels, evidence.real_pixels, evidence.real_labels)
+    np.testing.assert_allclose(d1.score(evidence).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1024])
+def test_d2_is_the_feature_distance(evidence, monkeypatch, block):
+    monkeypatch.setattr(nearest, "BLOCK", block)
+    expected = brute_force(evidence.features, evidence.labels, evidence.real_features, evidence.real_labels)
+    np.testing.assert_allclose(d2.score(evidence).numpy(), expected, rtol=1e-7)
+
+
+def test_a_class_without_real_pictures_is_infinitely_far(evidence):
+    assert (d1.score(evidence)[evidence.labels == 3] == torch.inf).all()
+    assert d1.score(evidence)[evidence.labels != 3].isfinite().all()
+
+
+def test_a_copy_of_a_real_picture_has_distance_zero(evidence):
+    copied = evidence.pixels.clone()
+    copied[0] = evidence.real_pixels[0]
+    assert d1.score(evidence._replace(pixels=copied))[0] == 0
+
+
+def test_nearest_is_of_the_same_class_only(evidence):
+    copied = evidence.pixels.clone()
+    copied[1] = evidence.real_pixels[0]  # a picture of class 1 that looks like one of class 0
+    assert d1.score(evidence._replace(pixels=copied))[1] > 0
+
+
+def test_d1_is_in_units_of_0_to_255(evidence):
+    black, white = torch.zeros_like(evidence.pixels), torch.full_like(evidence.real_pixels, 255)
+    score = d1.score(evidence._replace(pixels=black, real_pixels=white))
+    assert score[0] == pytest.approx(255 * np.sqrt(48))
+
+
+def test_d3_is_the_probability_of_the_class(evidence):
+    logits = evidence.logits.double().numpy()
+    expected = [np.exp(row[label]) / np.exp(row).sum() for row, label in zip(logits, evidence.labels, strict=True)]
+    np.testing.assert_allclose(d3.score(evidence).numpy(), expected, rtol=1e-12)
+
+
+def test_d3_resolves_probabilities_far_below_the_papers_thresholds(evidence):
+    logits = torch.zeros(1, 4)
+    logits[0, 1] = 40.0
+    score = d3.score(evidence._replace(logits=logits, labels=torch.tensor([0])))
+    assert score.item() == pytest.approx(np.exp(-40), rel=1e-9)
