@@ -5,9 +5,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before torch is imported: threads that wait without spinning, which on a busy machine takes ten times as long
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Nothing fails because the machine is busy, and the same examples are tried everywhere
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("steady")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CIFAR = ("cifar-10-batches-bin", "cifar-100-binary")

@@ -1,6 +1,7 @@
 """The plan of a pool: what is asked, in which order, and seeds that depend on nothing but the row."""
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_a_smaller_pool_is_a_prefix_of_a_larger_in_every_class(counts, smaller, 
 @given(COUNTS, st.lists(st.floats(0.001, 0.999), unique=True, max_size=4).map(sorted))
 def test_pieces_of_a_range_are_the_whole(counts, cuts):
     whole, edges = planned(counts), [0, *cuts, 1]
-    pieces = [planned(counts, fill_range=pair) for pair in zip(edges, edges[1:], strict=False)]
+    pieces = [planned(counts, fill_range=pair) for pair in pairwise(edges)]
     together = [row for piece in pieces for row in piece.itertuples(index=False, name=None)]
     assert sorted(together) == list(whole.itertuples(index=False, name=None))
 
@@ -110,10 +111,10 @@ def test_seeds_of_different_pools_do_not_meet():
 def test_bits_of_seeds_are_balanced():
     seeds = planned(CIFAR100)["seed"].to_numpy()
     shares = [((seeds >> bit) & 1).mean() for bit in range(63)]
-    assert 0.48 < min(shares) and max(shares) < 0.52
+    assert min(shares) > 0.48 and max(shares) < 0.52
 
 
-@given(st.integers(0, 2**32), st.integers(0, 2**31), st.integers(0, 2**31))
+@given(st.integers(0, 2**32), st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
 def test_a_rows_seed_depends_on_pool_class_and_index_alone(pool, label, index):
     alone = row_seeds(pool, np.array([label]), np.array([index]))
     among = row_seeds(pool, np.array([3, label, 0], np.int32), np.array([9, index, 1], np.int32))

@@ -133,6 +133,11 @@ def test_grey_generators_draw_grey_pictures(tmp_path, cpu):
     assert found.shape == (2, SIDE, SIDE) and found.dtype == np.uint8
 
 
+def test_seeds_that_differ_in_high_bits_alone_differ(draw):
+    one, other = draw(np.array([0, 0]), np.array([5, 5 + 2**40]))
+    assert (one != other).any()
+
+
 def test_seeds_and_labels_both_matter(draw):
     same, seed, label = draw(np.array([0, 0, 1]), np.array([5, 6, 5]))
     assert (same != seed).any() and (same != label).any()

@@ -258,7 +258,9 @@ def test_every_published_table_can_be_planned():
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
 def test_the_promised_commands_work_from_the_root(profile):
-    told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", "all_demo", "all_cifar100_lt", profile=profile)
+    told = snakemake(
+        REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", "all_demo", "all_cifar100_lt", profile=profile
+    )
     assert told.returncode == 0, told.stdout
     assert "classifier" in told.stdout
 

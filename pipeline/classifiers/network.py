@@ -13,6 +13,7 @@ from torch import nn
 from pipeline import kinds
 from pipeline.atomic import replacing
 from pipeline.errors import InputError
+from pipeline.progress import progress
 
 
 class Network(nn.Module):
@@ -36,15 +37,19 @@ class Network(nn.Module):
         return self.head(self.features(pictures))
 
     @torch.inference_mode()
-    def predict(self, pictures: torch.Tensor, batch_size: int = 500) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(
+        self, pictures: torch.Tensor, batch_size: int = 500, label: str | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(features, logits), float32 on the CPU, in evaluation mode and without augmentation.
 
-        Batches have a fixed shape, the last one padded, so that a picture's numbers do not depend on its neighbours.
+        pictures are uint8 [N, 3, H, W]; with a `label`, progress is shown under it. Batches have a fixed shape, the last
+        one padded, so that a picture's numbers do not depend on its neighbours.
         """
         was_training = self.training
         self.eval()
         features, logits = [], []
-        for batch in pictures.split(batch_size) if len(pictures) else ():
+        batches = pictures.split(batch_size) if len(pictures) else ()
+        for batch in progress(batches, label, len(batches), unit="batch") if label else batches:
             padded = torch.cat([batch, batch[-1:].expand(batch_size - len(batch), *batch.shape[1:])])
             found = self.features(padded)
             features.append(found[: len(batch)].cpu())

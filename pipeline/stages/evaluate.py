@@ -27,7 +27,7 @@ def main(args) -> None:
     test = manifest[manifest["split"] == "test"]
     target = device()
     pictures = network.to_batch(shards.read_pictures(test, args.manifest.parent), target)
-    _, logits = network.load(args.weights, target).predict(pictures)
+    _, logits = network.load(args.weights, target).predict(pictures, label="evaluating")
 
     labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()[np.arange(len(labels)), labels]

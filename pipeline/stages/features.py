@@ -25,7 +25,7 @@ def main(args) -> None:
     real = manifest[manifest["split"] == "train"]
     target = device()
     pictures = network.to_batch(shards.read_pictures(real, args.manifest.parent), target)
-    features, _ = network.load(args.weights, target).predict(pictures)
+    features, _ = network.load(args.weights, target).predict(pictures, label="features of real pictures")
     with replacing(args.output) as part:
         save_file({"features": features, "labels": torch.tensor(real["class"].tolist())}, part)
 

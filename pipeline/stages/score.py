@@ -34,7 +34,7 @@ def main(args) -> None:
             raise InputError(
                 f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}"
             )
-        features, logits = network.load(args.weights, target).predict(made)
+        features, logits = network.load(args.weights, target).predict(made, label="scoring")
         known = load_file(args.features, str(target))
         evidence = Evidence(
             labels=torch.tensor(index["class"].tolist()).to(target),
