@@ -83,6 +83,11 @@ def test_pieces_of_a_range_are_the_whole(counts, cuts):
     assert sorted(together) == list(whole.itertuples(index=False, name=None))
 
 
+@pytest.mark.parametrize("half, expected", [((0, 0.5), [0, 1, 2]), ((0.5, 1), [3, 4, 5, 6])])
+def test_ranges_round_down(half, expected):
+    assert planned(np.array([0]), fill_to=7, fill_range=half)["index"].tolist() == expected
+
+
 def test_thirds_of_a_pool_share_its_seeds():
     whole = planned(CIFAR100).set_index(["class", "index"])["seed"]
     pieces = [planned(CIFAR100, fill_range=pair) for pair in ((0, 0.33), (0.33, 0.67), (0.67, 1))]

@@ -137,7 +137,11 @@ def edit_json(arguments: list[str], option: str, **changes) -> list[str]:
 
 def _run(root: Path, command: list[str]) -> subprocess.CompletedProcess:
     environment = {name: value for name, value in os.environ.items() if name != "COUNTERWEIGHT_DATA"}
-    environment |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {
+        "PYTHONPATH": str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_WAIT_POLICY": "passive",  # waiting threads leave the cores to others: half the time where these are busy
+    }
     return subprocess.run(
         command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
