@@ -376,7 +376,7 @@ def test_loss_that_is_no_number_stops_the_run_and_names_the_step(trained, monkey
         return Loss(loss.total, loss.denoising * (float("nan") if len(calls) == 4 else 1), loss.balancing)
 
     monkeypatch.setattr(training, "cbdm_loss", spoilt)
-    with pytest.raises(InputError, match=r"not a finite number at step 3; lower learning_rate .*none was saved yet"):
+    with pytest.raises(InputError, match=r"not a finite number at step 4; lower learning_rate .*none was saved yet"):
         trained(steps=6)
 
 

@@ -595,7 +595,7 @@ BAD = {
         example(samples={"cbdm": {"fill_to": None}}),
         "samples.cbdm: exactly one of fill_to and per_class",
     ),
-    "fill_to of nothing": (example(samples={"cbdm": {"fill_to": 0}}), "samples.cbdm: fill_to is 0", "at least 1"),
+    "fill_to of nothing": (example(samples={"cbdm": {"fill_to": 0}}), "samples.cbdm.fill_to: it is 0", "at least 1"),
     "fill_range backwards": (
         example(samples={"cbdm": {"fill_range": [0.6, 0.3]}}),
         "samples.cbdm: fill_range is [0.6, 0.3]",
@@ -668,26 +668,26 @@ BAD = {
         varied({"filter.keep": ["d1 <= 35", "d1<=35"]}),
         "recipes.tried: two different parts would both be called filters.likely~keep=d1_le_35",
     ),
-    # BUG (resolve.py, build): a nested mapping's unknown key is pydantic's "Extra inputs are not permitted"
+    # a nested mapping's unknown key is pydantic's "Extra inputs are not permitted"
     "unknown nested key": (
         example(generators={"cbdm": {"unet": {"chanels": 32}}}),
         "generators.cbdm.unet",
         "'chanels'",
         "did you mean 'channels'?",
     ),
-    # BUG (resolve.py, build): sorting keys of different types is a TypeError
+    # sorting keys of different types is a TypeError
     "number for a key": (example(generators={"cbdm": {1: 32, "x": 3}}), "generators.cbdm: unknown key '1'"),
-    # BUG (filters.py, conditions): float()'s own words
+    # float()'s own words
     "threshold that is no number": (
         example(filters={"likely": {"keep": "d3 >= 1.2.3"}}),
         "filters.likely.keep: keep is 'd3 >= 1.2.3'",
         "write 'all' or conditions like",
     ),
-    # BUG (samples.py, fill_to): the first of a union's errors, "samples.cbdm.fill_to.literal['max']: Input should be 'max'"
+    # the first of a union's errors, "samples.cbdm.fill_to.literal['max']: Input should be 'max'"
     "fill_to of a fraction": (example(samples={"cbdm": {"fill_to": 2.5}}), "samples.cbdm.fill_to: ", "max", "number"),
-    # BUG (resolve.py, read): such a filter is taken and can never be named, for `real` means the real pictures
+    # such a filter is taken and can never be named, for `real` means the real pictures
     "filter called real": (example(filters={"real": {"samples": "cbdm"}}), "filters: 'real'"),
-    # BUG (datasets.py, generators.py): seeds have no upper end, and NumPy refuses these with a traceback hours later
+    # seeds have no upper end, and NumPy refuses these with a traceback hours later
     "selection seed that NumPy refuses": (
         example(datasets={"cifar100_lt": {"selection_seed": 2**32}}),
         "datasets.cifar100_lt.selection_seed",

@@ -51,7 +51,6 @@ def test_a_factor_as_large_as_the_largest_class_leaves_one_picture():
     assert exponential_counts(500, 100, 500)[-1] == 1
 
 
-# BUG (long_tail.py): 49 * (1 / 49) < 1 in floats, so a factor that the message itself allows is refused
 def test_a_factor_as_large_as_a_class_is_allowed_whatever_the_rounding():
     assert exponential_counts(49, 10, 49)[-1] == 1
 

@@ -182,8 +182,9 @@ def test_shards_index_and_statistics_agree_with_the_plan(finished):
 
 def test_the_grid_has_a_row_for_every_class(finished):
     picture = np.asarray(Image.open(finished / "results/demo/grid/cbdm.png").convert("L"))
-    covered = (picture < 250).mean(axis=1) > 0.25  # rows of pixels that hold pictures and not only text
+    covered = (picture < 250).mean(axis=1) > 0.25
     bands = [list(rows) for covers, rows in itertools.groupby(range(len(covered)), covered.__getitem__) if covers]
+    bands = [band for band in bands if len(band) > 20]  # pictures, and not the title
     assert len(bands) == 10
     counts = pd.read_parquet(finished / "results/demo/plan/cbdm/plan.parquet")["class"].value_counts()
     for label, band in enumerate(bands):
@@ -198,17 +199,12 @@ def test_a_second_run_has_nothing_to_do(copy):
     assert "Nothing to be done" in again.stdout
 
 
-@pytest.mark.parametrize("shards", [3])
-def test_the_number_of_shards_does_not_change_pictures(finished, commands, tmp_path, shards):
-    arguments = commands["sample cbdm shard-00000.tar"]
+def test_the_number_of_shards_does_not_change_pictures(finished, commands, tmp_path):
     made = {}
-    for shard in range(shards):
+    for shard in range(3):
         output = tmp_path / f"shard-{shard}.tar"
-        ran = stage(
-            finished,
-            "sample",
-            *set_option(set_option(arguments, "--output", str(output)), "--shard", f"{shard} of {shards}"),
-        )
+        arguments = set_option(commands["sample cbdm shard-00000.tar"], "--output", str(output))
+        ran = stage(finished, "sample", *set_option(arguments, "--shard", f"{shard} of 3"))
         assert ran.returncode == 0, ran.stdout
         made |= pictures_of(output)
     folder = finished / "results/demo/sample/cbdm"

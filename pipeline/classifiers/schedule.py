@@ -13,6 +13,6 @@ def learning_rate(epoch: int, settings: Mapping[str, Any]) -> float:
         return settings["learning_rate"] * (epoch + 1) / settings["warmup_epochs"]
     factor = 1.0
     for share, to in zip(settings["decay_at"], settings["decay_to"], strict=True):
-        if epoch >= share * settings["epochs"]:
+        if epoch >= round(share * settings["epochs"]):
             factor = to
     return settings["learning_rate"] * factor

@@ -93,6 +93,6 @@ def _require_finite(losses: torch.Tensor, first_step: int, checkpoint: Checkpoin
     finite = losses.isfinite().tolist()
     if not all(finite):
         raise InputError(
-            f"the classifier's loss is not a finite number at step {first_step + finite.index(False)}; "
+            f"the classifier's loss is not a finite number at step {first_step + finite.index(False) + 1}; "
             f"lower learning_rate (last good checkpoint: {checkpoint.describe()})"
         )

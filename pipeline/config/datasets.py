@@ -17,7 +17,7 @@ class LongTailed(Part):
     """Pictures in the largest class over pictures in the smallest."""
     largest_class: int | None = Field(default=None, ge=1)
     """Pictures in the largest class; all that the source has, unless said."""
-    selection_seed: int = Field(default=0, ge=0)
+    selection_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     family: str | None = None
     """`all_<family>` runs this entry; by default the entry at the root of its `extends`."""
 

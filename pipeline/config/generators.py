@@ -55,6 +55,6 @@ class Cbdm(Part):
     many_shot_share: float = Field(default=1.0, ge=0, le=1)
     """Share of each many-shot class (over 100 pictures) that the generator sees (DiffuLT, Table 6)."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
     references: ClassVar[dict[str, str]] = {}

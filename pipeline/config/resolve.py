@@ -12,7 +12,7 @@ from pipeline.config.classifiers import Classifier
 from pipeline.config.datasets import LongTailed
 from pipeline.config.filters import Filter
 from pipeline.config.generators import Cbdm
-from pipeline.config.parts import Part
+from pipeline.config.parts import REAL, Part
 from pipeline.config.qualities import Quality
 from pipeline.config.recipes import Recipe
 from pipeline.config.samples import Samples
@@ -42,15 +42,17 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
 
     Raises InputError with one sentence that names section, entry, key and what is allowed.
     """
-    _expect(set(raw) <= set(schema), "", "section", sorted(set(raw) - set(schema)), list(schema))
+    _expect(set(raw) <= set(schema), "", "section", sorted(map(str, set(raw) - set(schema))), list(schema))
     parts: Parts = {section: {} for section in schema}
     roots: dict[str, dict[str, str]] = {section: {} for section in schema}
     for section in schema:
         entries = raw.get(section) or {}
         _must_map(entries, section)
         for name in entries:
-            if not _NAME.fullmatch(str(name)):
-                raise InputError(f"{section}: '{name}' is not a valid name; use lower-case letters, digits and _")
+            if not _NAME.fullmatch(str(name)) or name == REAL:
+                raise InputError(
+                    f"{section}: '{name}' is not a valid name; use lower-case letters, digits and _, and not '{REAL}'"
+                )
             chain = _extends(entries, section, name)
             merged: dict[str, Any] = {}
             for ancestor in reversed(chain):
@@ -72,16 +74,20 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
             raise InputError(f"{where}: '{key}' is missing; it must be one of {', '.join(kinds)}")
         _expect(values[key] in list(kinds), where, key, [values[key]], list(kinds))
         kind = kinds[values[key]]
-    _expect(set(values) <= set(kind.model_fields), where, "key", sorted(set(values) - set(kind.model_fields)),
-            sorted(kind.model_fields))  # fmt: skip
     try:
-        return kind(**values)
+        return kind(**{str(key): value for key, value in values.items()})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([where, *(str(part) for part in first["loc"])])
+        # an unknown key first: it is often why another one is missing
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        *outer, key = [str(part) for part in first["loc"]] or [""]
+        if first["type"] == "extra_forbidden":
+            nested = kind
+            for field in outer:
+                nested = nested.model_fields[field].annotation
+            _expect(False, ".".join([where, *outer]), "key", [key], sorted(nested.model_fields))
         message = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
-        raise InputError(f"{key}: {message}{given}") from None
+        raise InputError(f"{'.'.join([where, *filter(None, [*outer, key])])}: {message}{given}") from None
 
 
 def check_references(parts: Parts) -> None:

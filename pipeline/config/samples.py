@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.parts import Part
 
@@ -43,12 +43,18 @@ class Samples(Part):
 
     references: ClassVar[dict[str, str]] = {"generator": "generators"}
 
+    @field_validator("fill_to", mode="before")
+    @classmethod
+    def _fill_to(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if not (whole or value in ("max", None)):
+            raise ValueError(f"it is {value!r}; write 'max' or a whole number of at least 1")
+        return value
+
     @model_validator(mode="after")
     def _sizes(self) -> "Samples":
         if (self.fill_to is None) == (self.per_class is None):
             raise ValueError("exactly one of fill_to and per_class must be given")
-        if isinstance(self.fill_to, int) and self.fill_to < 1:
-            raise ValueError(f"fill_to is {self.fill_to}; it must be 'max' or a number of at least 1")
         low, high = self.fill_range
         if not 0 <= low < high <= 1:
             raise ValueError(f"fill_range is [{low}, {high}]; it must satisfy 0 <= from < to <= 1")

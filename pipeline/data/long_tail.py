@@ -12,6 +12,8 @@ def exponential_counts(largest: int, classes: int, imbalance_factor: float) -> n
     """
     shares = [(1 / imbalance_factor) ** (i / max(classes - 1, 1)) for i in range(classes)]
     counts = np.array([int(largest * share) for share in shares], np.int64)
+    if imbalance_factor <= largest:
+        counts = np.maximum(counts, 1)  # 49 * (1 / 49) is less than 1
     if counts.min() < 1:
         raise InputError(
             f"imbalance_factor {imbalance_factor:g} leaves the smallest class without a picture; "

@@ -154,7 +154,7 @@ def _seen(labels: np.ndarray, classes: int, many_shot_share: float, seed: int) -
 def _require_finite(recent: list[torch.Tensor], step: int, checkpoint: Checkpoint) -> None:
     finite = torch.stack(recent).isfinite().all(1).tolist()
     if not all(finite):
-        first = step - len(recent) + 1 + finite.index(False)
+        first = step + 2 - len(recent) + finite.index(False)  # counted from 1, as in the history
         raise InputError(
             f"the generator's loss is not a finite number at step {first}; lower learning_rate "
             f"(last good checkpoint: {checkpoint.describe()})"
