@@ -30,11 +30,11 @@ include: "rules/tables.smk"
 
 
 wildcard_constraints:
-    dataset="[^/]+",
-    name="[^/]+",
+    dataset=one_of(FLOW.parts["datasets"]),
+    name=one_of(name for section in FLOW.parts.values() for name in section),
     seed=r"\d+",
     shard=r"\d{5}",
-    table="[a-z0-9_]+",
+    table=one_of(PUBLISHED),
 
 
 for family in FAMILIES:

@@ -9,10 +9,11 @@ from pipeline import fingerprint
 from pipeline.errors import InputError
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser whose --help shows the stage's docstring, with --config and --code."""
+def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
+    """A parser whose --help shows the stage's docstring, with --code, and with --config where the stage has one."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--config", type=_mapping, default={}, metavar="JSON", help="the stage's settings")
+    if config:
+        made.add_argument("--config", type=_mapping, required=True, metavar="JSON", help="the stage's settings")
     made.add_argument("--code", metavar="JSON", help="the fingerprint this job was planned with; checked if given")
     return made
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import sys
 
 from pathlib import Path
@@ -29,12 +30,17 @@ except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
 FAMILIES = FLOW.families()
-RESOURCES = Path(workflow.basedir) / "resources" / "published"
+RESOURCES = Path(os.path.relpath(workflow.basedir)) / "resources" / "published"
 PUBLISHED = sorted(path.stem for path in RESOURCES.glob("*_[0-9].csv"))
 
 
+def one_of(names):
+    """A pattern for wildcards: what the config does not know is no target."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
 def part(section, wildcards):
-    """The part that a job's `name` wildcard is about; MissingInputException's cousin where there is none."""
+    """The part that a job's `name` wildcard is about."""
     try:
         return FLOW.part(section, wildcards.name)
     except KeyError:
@@ -158,6 +164,12 @@ def extractor(wildcards):
     """f0's weights, or none where Inception's are given."""
     measured = part("qualities", wildcards)
     return [weights(wildcards.dataset, measured.by, measured.by_seed)] if measured.by else []
+
+
+def inception(wildcards):
+    """The file of Inception's weights, where it is what measures."""
+    path = part("qualities", wildcards).inception_weights
+    return [path] if path else []
 
 
 def main_runs(wildcards):

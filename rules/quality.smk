@@ -5,6 +5,7 @@ rule quality:
         indices=lambda wildcards: pool_indices(wildcards.dataset, part("qualities", wildcards).samples),
         pictures=lambda wildcards: pool_pictures(wildcards.dataset, part("qualities", wildcards).samples),
         weights=extractor,
+        inception=inception,
     output:
         quality="results/{dataset}/quality/{name}/quality.json",
     log:

@@ -319,7 +319,7 @@ def test_another_family_is_another_target_and_no_other_work(copy):
 
 
 def test_an_edit_can_be_accepted(copy):
-    """What `make accept` runs after a refactoring: results stay as they are, and count as made by the code as it is now."""
+    """What `make accept` runs after a refactoring: results stay, and count as made by the code as it is now."""
     code("shards.py")(copy)
     before = bytes_under(copy / "results")
     accepted = snakemake(copy, "--touch", TARGET)

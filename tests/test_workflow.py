@@ -1,4 +1,4 @@
-"""The whole workflow, small but real: what it makes, how it is resumed, what it says to bad input, how its stages start."""
+"""The whole workflow, small but real: what it makes and resumes, what it says to bad input, how stages start."""
 
 import io
 import itertools

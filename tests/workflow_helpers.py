@@ -1,7 +1,8 @@
 """A copy of the repository with a workflow that takes a minute or two, for tests that run Snakemake for real.
 
-`micro_run` makes it once a session; a test that changes anything takes a `copy_of` it. Paths in Snakemake's records are relative
-and copies keep their times, so a copy is as up to date as what it was copied from.
+`micro_run` makes it once a session; a test that changes anything takes a `copy_of` it. Paths in Snakemake's records are
+relative (but for tables, whose published figures it knows by absolute paths) and copies keep their times, so a copy is
+as up to date as what it was copied from.
 """
 
 import functools
@@ -17,7 +18,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-RECORDER = '''"""Notes, when a stage ends, which of our modules it has loaded (Python runs a sitecustomize that it finds)."""
+RECORDER = '''"""Notes, when a stage ends, which of our modules it has loaded; Python runs a sitecustomize by itself."""
 
 import atexit
 import json

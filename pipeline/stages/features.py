@@ -31,7 +31,7 @@ def main(args) -> None:
 
 
 def arguments():
-    parser = command.parser(__doc__)
+    parser = command.parser(__doc__, config=False)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--weights", type=Path, required=True, help="the classifier's weights.safetensors")
     parser.add_argument("--output", type=Path, required=True, help="the features to write, .safetensors")

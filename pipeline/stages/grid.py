@@ -39,7 +39,7 @@ def main(args) -> None:
 
 
 def arguments():
-    parser = command.parser(__doc__)
+    parser = command.parser(__doc__, config=False)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
     parser.add_argument("--title", default="pool", help="what to write above the grid")

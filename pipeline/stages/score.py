@@ -15,6 +15,7 @@ from pipeline import command
 
 def main(args) -> None:
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from pipeline import kinds, shards
@@ -35,7 +36,10 @@ def main(args) -> None:
                 f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}"
             )
         features, logits = network.load(args.weights, target).predict(made, label="scoring")
-        known = load_file(args.features, str(target))
+        try:
+            known = load_file(args.features, str(target))
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{args.features} is missing or damaged ({error}); run snakemake again") from None
         evidence = Evidence(
             labels=torch.tensor(index["class"].tolist()).to(target),
             pixels=made.flatten(1),

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMParallelScheduler, DDPMParallelScheduler, UNet2DModel
+from safetensors import SafetensorError
 
 from pipeline.device import layout
+from pipeline.errors import InputError
 from pipeline.generators.cbdm.unet import no_label
 
 NOISE_STEPS = 50
@@ -19,7 +21,10 @@ class Sampler:
     """A trained generator, ready to execute rows of a plan."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], device: torch.device):
-        unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+        try:
+            unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, local_files_only=True)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(f"{folder / 'unet'} is missing or damaged ({error}); run snakemake again") from None
         self._unet = unet.to(device, memory_format=layout(device)).eval()
         kind = {"ddpm": DDPMParallelScheduler, "ddim": DDIMParallelScheduler}[settings["sampler"]]
         # trailing: the first step is the noisiest; for all steps it makes no difference
