@@ -428,7 +428,7 @@ def test_help_is_quick_and_complete(name):
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1].strip() == "loaded:"
     assert f"python -m pipeline.stages.{name} " in ran.stdout, "the docstring shows the exact command"
-    assert "--config JSON" in ran.stdout and "--output" in ran.stdout
+    assert "--code JSON" in ran.stdout and "--output" in ran.stdout
     assert seconds < 4
 
 
