@@ -18,7 +18,7 @@ shell.executable("bash")
 os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory,
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
-    OMP_WAIT_POLICY="PASSIVE",  # without threads that spin while another job wants the core,
+    GOMP_SPINCOUNT="1000",  # without threads that spin for long while another job wants the core,
     PYTHONUNBUFFERED="1",  # and their lines reach the log as they come
 )
 
