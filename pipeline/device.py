@@ -18,7 +18,7 @@ def device() -> torch.device:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """The memory format in which convolutions are fastest there."""
+    """The memory format in which a U-Net is fastest there: group norm makes up for the convolutions on a CPU."""
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 

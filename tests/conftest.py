@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from workflow_helpers import copy_of, micro_run
 
 # Before torch is imported: threads that wait without spinning, which on a busy machine takes ten times as long
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -57,3 +58,15 @@ def cpu():
 
     torch.set_num_threads(THREADS)
     return torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A run of the micro config, from the first stage to the tables; not to be changed."""
+    return micro_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of the finished run, to be changed."""
+    return copy_of(finished, tmp_path / "copy")

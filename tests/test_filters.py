@@ -35,9 +35,10 @@ def brute_force(made, labels, real, real_labels):
     return np.array(found)
 
 
-@pytest.mark.parametrize("block", [1, 3, 1024])
-def test_d1_is_the_pixel_distance(evidence, monkeypatch, block):
+@pytest.mark.parametrize(("block", "numbers"), [(1, 2**23), (3, 2**23), (1024, 2**23), (1024, 100), (1024, 1)])
+def test_d1_is_the_pixel_distance(evidence, monkeypatch, block, numbers):
     monkeypatch.setattr(nearest, "BLOCK", block)
+    monkeypatch.setattr(nearest, "BLOCK_NUMBERS", numbers)
     expected = brute_force(evidence.pixels, evidence.labels, evidence.real_pixels, evidence.real_labels)
     np.testing.assert_allclose(d1.score(evidence).numpy(), expected, rtol=1e-12)
 
@@ -47,6 +48,15 @@ def test_d2_is_the_feature_distance(evidence, monkeypatch, block):
     monkeypatch.setattr(nearest, "BLOCK", block)
     expected = brute_force(evidence.features, evidence.labels, evidence.real_features, evidence.real_labels)
     np.testing.assert_allclose(d2.score(evidence).numpy(), expected, rtol=1e-7)
+
+
+def test_memory_is_bounded_for_large_pictures(monkeypatch):
+    seen = []
+    cdist = torch.cdist
+    monkeypatch.setattr(torch, "cdist", lambda a, b, **how: seen.append(a.numel() + b.numel()) or cdist(a, b, **how))
+    pixels, labels = torch.zeros(200, 3 * 224 * 224, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64)
+    nearest.nearest_distance(pixels, labels, pixels[:60], labels[:60])
+    assert seen and max(seen) <= 2 * nearest.BLOCK_NUMBERS
 
 
 def test_a_class_without_real_pictures_is_infinitely_far(evidence):

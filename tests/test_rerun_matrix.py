@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from workflow_helpers import bytes_under, copy_of, micro_run, planned, snakemake
+from workflow_helpers import bytes_under, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -281,16 +281,6 @@ CASES = {
     "a summary removed": (remove("results/demo/summary.md"), {"summary"}),
     "logs removed": (lambda root: shutil.rmtree(root / "logs"), NOTHING),
 }
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    return micro_run(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    return copy_of(finished, tmp_path / "copy")
 
 
 def parts(jobs) -> set[str]:

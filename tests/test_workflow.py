@@ -17,10 +17,8 @@ from PIL import Image
 from workflow_helpers import (
     REPOSITORY,
     bytes_under,
-    copy_of,
     edit_json,
     make_copy,
-    micro_run,
     planned,
     set_option,
     snakemake,
@@ -44,16 +42,6 @@ RECIPES = {  # recipe of tests/micro.yaml -> its seeds
 ACCURACIES = {"top1", "many", "medium", "few", "medium_few", "medium_le20", "few_le20", "balanced", "best_test_top1"}
 FACTS = {"steps", "real_pictures", "synthetic_pictures", "best_test_epoch"}
 QUALITIES = {"fd_f0", "is_f0", "is_f0_std", "quality_generated_pictures", "quality_real_pictures"}
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    return micro_run(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    return copy_of(finished, tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")

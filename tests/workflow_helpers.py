@@ -1,11 +1,10 @@
 """A copy of the repository with a workflow that takes a minute or two, for tests that run Snakemake for real.
 
-`micro_run` makes it once a session; a test that changes anything takes a `copy_of` it. Paths in Snakemake's records are
+The fixture `finished` is made once a session; a test that changes anything takes `copy`. Paths in Snakemake's records are
 relative (but for tables, whose published figures it knows by absolute paths) and copies keep their times, so a copy is
 as up to date as what it was copied from.
 """
 
-import functools
 import json
 import os
 import re
@@ -75,9 +74,8 @@ def make_copy(root: Path) -> Path:
     return root
 
 
-@functools.cache
 def micro_run(folder: Path) -> Path:
-    """A copy under `folder` in which `all_demo` and a table have been made, once a session. Do not change it."""
+    """A copy under `folder` in which `all_demo` and a table have been made."""
     root = make_copy(folder / "micro")
     began = time.monotonic()
     made = snakemake(root, "--cores", "4", "--resources", "gpu=2", "--", "all_demo", "table_diffult_9")

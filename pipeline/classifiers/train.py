@@ -12,7 +12,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.classifiers.network import Network, to_batch
 from pipeline.classifiers.schedule import learning_rate
 from pipeline.data.views import epoch_order, random_crop, random_flip
-from pipeline.device import layout, seed_step
+from pipeline.device import seed_step
 from pipeline.errors import InputError
 from pipeline.progress import progress
 
@@ -44,7 +44,7 @@ def train(
     pictures, labels = to_batch(data.pictures, device), torch.from_numpy(data.labels).to(device)
     synthetic = torch.from_numpy(data.synthetic).to(device)
     test_pictures, test_labels = to_batch(test.pictures, device), torch.from_numpy(test.labels)
-    network.to(device, memory_format=layout(device))
+    network.to(device)
     optimizer = torch.optim.SGD(
         network.parameters(), settings["learning_rate"], settings["momentum"], weight_decay=settings["weight_decay"]
     )
