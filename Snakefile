@@ -15,6 +15,9 @@ configfile: "workflow_config.yaml"
 
 include: "rules/common.smk"
 include: "rules/subset.smk"
+include: "rules/store.smk"
+include: "rules/manifest.smk"
+include: "rules/describe.smk"
 include: "rules/generator.smk"
 include: "rules/plan.smk"
 include: "rules/sample.smk"
@@ -45,6 +48,16 @@ for family in FAMILIES:
         default_target: family == "demo"
         input:
             family_targets(family),
+        localrule: True
+
+
+for dataset in [name for name in FLOW.parts["datasets"] if "~" not in name]:
+
+    rule:
+        name:
+            f"describe_{dataset}"
+        input:
+            f"results/{dataset}/describe/summary.md",
         localrule: True
 
 

@@ -29,6 +29,14 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
         sys.exit(f"error: {error}")
 
 
+def shard(text: str) -> tuple[int, int]:
+    """`0 of 2` as (0, 2), for an option that says which shard a job makes."""
+    which, _, count = text.partition(" of ")
+    if not (which.isdecimal() and count.isdecimal() and int(which) < int(count)):
+        raise argparse.ArgumentTypeError(f"'{text}' must be like '0 of 2', counted from 0")
+    return int(which), int(count)
+
+
 def _mapping(text: str) -> dict:
     try:
         value = json.loads(text)

@@ -44,8 +44,3 @@ def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray) -> np.nd
             state = (state ^ (state >> np.uint64(27))) * _MIX[1]
             state ^= state >> np.uint64(31)
     return (state >> np.uint64(1)).astype(np.int64)
-
-
-def shard_rows(rows: int, shard: int, shards: int) -> range:
-    """The rows of a plan that a shard executes: contiguous, and equal in number up to one."""
-    return range(rows * shard // shards, rows * (shard + 1) // shards)

@@ -1,7 +1,7 @@
 rule classifier:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "train", "test"),
+        real=real_pictures,
         selected=lambda wildcards: selected(wildcards.dataset, [name for name, _ in FLOW.pools(wildcards.name)]),
         generated=generated_pictures,
         steps_as=lambda wildcards: selected(wildcards.dataset, part("classifiers", wildcards).steps_as),

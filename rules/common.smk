@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
+from pipeline import kinds
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 from pipeline.fingerprint import fingerprint as code_fingerprint
@@ -66,8 +67,46 @@ def manifest(wildcards):
     return f"results/{wildcards.dataset}/subset/manifest.parquet"
 
 
-def real_pictures(dataset, *splits):
-    return [f"results/{dataset}/subset/real/{split}.tar" for split in splits]
+def source_of(wildcards):
+    return f"data.{FLOW.part('datasets', wildcards.dataset).source}"
+
+
+def raw_folder(dataset):
+    """Where a data set's raw pictures are looked for."""
+    part = FLOW.part("datasets", dataset)
+    return os.path.join(DATA_ROOT, part.path or kinds.load("data", part.source).LOCATION.folder)
+
+
+def raw_missing(dataset):
+    """One sentence about raw pictures that are not there, or None."""
+    location = kinds.load("data", FLOW.part("datasets", dataset).source).LOCATION
+    complaint = location.complain(Path(raw_folder(dataset)))
+    return complaint and f"{dataset}: {complaint}"
+
+
+def warned_of_raw(wildcards):
+    """No input: a dry run's warning of what a real run refuses to start without."""
+    made = f"results/{wildcards.dataset}/subset/pictures.parquet"
+    if workflow.dryrun and not os.path.exists(made) and (complaint := raw_missing(wildcards.dataset)):
+        print(f"warning: {complaint}", file=sys.stderr)
+    return []
+
+
+onstart:
+    datasets = {
+        job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name in ("subset", "store")
+    }
+    if complaints := [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]:
+        raise WorkflowError("; ".join(complaints))
+
+
+def real_shards(dataset, suffix):
+    shards = range(FLOW.part("datasets", dataset).shards)
+    return [f"results/{dataset}/subset/real/shard-{shard:05d}.{suffix}" for shard in shards]
+
+
+def real_pictures(wildcards):
+    return real_shards(wildcards.dataset, "tar")
 
 
 def shard_files(stage, dataset, name, samples, suffix):

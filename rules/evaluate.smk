@@ -1,7 +1,7 @@
 rule evaluate:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "test"),
+        real=real_pictures,
         weights="results/{dataset}/classifier/{name}/seed-{seed}/weights.safetensors",
     output:
         predictions="results/{dataset}/evaluate/{name}/seed-{seed}/predictions.parquet",

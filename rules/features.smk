@@ -1,7 +1,7 @@
 rule features:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "train"),
+        real=real_pictures,
         weights=lambda wildcards: weights(wildcards.dataset, wildcards.name, wildcards.seed),
     output:
         features="results/{dataset}/features/{name}/seed-{seed}/features.safetensors",

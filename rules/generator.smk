@@ -1,7 +1,7 @@
 rule generator:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "train"),
+        real=real_pictures,
     output:
         unet="results/{dataset}/generator/{name}/unet/diffusion_pytorch_model.safetensors",
         unet_config="results/{dataset}/generator/{name}/unet/config.json",

@@ -1,7 +1,7 @@
 rule grid:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "train"),
+        real=real_pictures,
         indices=lambda wildcards: pool_indices(wildcards.dataset, wildcards.name),
         pictures=lambda wildcards: pool_pictures(wildcards.dataset, wildcards.name),
     output:

@@ -1,7 +1,7 @@
 rule quality:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "train", "rest"),
+        real=real_pictures,
         indices=lambda wildcards: pool_indices(wildcards.dataset, part("qualities", wildcards).samples),
         pictures=lambda wildcards: pool_pictures(wildcards.dataset, part("qualities", wildcards).samples),
         weights=extractor,

@@ -1,7 +1,7 @@
 rule score:
     input:
         manifest=manifest,
-        real=lambda wildcards: real_pictures(wildcards.dataset, "train"),
+        real=real_pictures,
         weights=lambda wildcards: weights(wildcards.dataset, *scorer(wildcards)),
         features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
             wildcards.dataset, *scorer(wildcards)

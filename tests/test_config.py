@@ -563,6 +563,28 @@ BAD = {
         "datasets.cifar100_lt: largest_class is 600",
         "cifar100 has 500",
     ),
+    "own pictures without a folder": (
+        example(datasets={"birds": {"source": "image_folder"}}),
+        "datasets.birds.path: Field required",
+    ),
+    "long tail of own pictures without its factor": (
+        example(datasets={"birds": {"source": "image_folder", "path": "birds", "largest_class": 10}}),
+        "datasets.birds: largest_class is for a long tail; give imbalance_factor too",
+    ),
+    "imbalance factor of a data set with lists": (
+        example(datasets={"big": {"source": "imagenet", "imbalance_factor": 100}}),
+        "datasets.big: unknown key 'imbalance_factor'",
+        "most_rejected",
+    ),
+    "share of rejected pictures above 1": (
+        example(datasets={"cifar100_lt": {"most_rejected": 1.5}}),
+        "datasets.cifar100_lt.most_rejected",
+        "less than 1",
+    ),
+    "side that the U-Net cannot halve": (
+        example(generators={"cbdm": {"side": 28}}),
+        "generators.cbdm: side is 28; with 4 levels it must be a multiple of 8",
+    ),
     "negative threshold": (
         example(filters={"likely": {"keep": "d1 <= -1"}}),
         "filters.likely.keep: keep is 'd1 <= -1'",

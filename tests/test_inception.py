@@ -10,6 +10,7 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from pipeline import command, shards
+from pipeline.pictures import encode
 from pipeline.stages import quality
 
 
@@ -17,7 +18,7 @@ def _pictures(path, count, seed):
     """A shard of random pictures; its index, with `split` for use as a manifest."""
     random = np.random.default_rng(seed)
     records = (
-        (f"{i}", shards.encode(random.integers(0, 256, (8, 8, 3), np.uint8)), "png", {"class": 0, "class_name": "a"})
+        (f"{i}", encode(random.integers(0, 256, (8, 8, 3), np.uint8)), "png", {"class": 0, "class_name": "a"})
         for i in range(count)
     )
     return shards.write(path, records)

@@ -19,10 +19,16 @@ LARGEST_AND_CLASSES = {"cifar100": (500, 100), "cifar10": (5000, 10)}
 LDAM_CIFAR10_100 = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]  # printed by LDAM's public code
 
 
+def read(source, root):
+    return source.open_source(root / source.LOCATION.folder, {}).data
+
+
 @pytest.fixture(scope="module")
 def labels(cifar_root):
     """Training labels of both CIFARs, in official order."""
-    return {"cifar10": cifar10.read(cifar_root).train_labels, "cifar100": cifar100.read(cifar_root).train_labels}
+    return {
+        name: read(module, cifar_root).train_labels for name, module in (("cifar10", cifar10), ("cifar100", cifar100))
+    }
 
 
 @pytest.mark.parametrize("source", ["cifar10", "cifar100"])
@@ -127,7 +133,7 @@ def test_selection_of_more_than_there_are_is_refused():
 def test_digits_are_split_evenly_and_share_no_picture(tmp_path):
     from sklearn.datasets import load_digits
 
-    raw = digits.read(tmp_path)
+    raw = read(digits, tmp_path)
     assert np.bincount(raw.train_labels).tolist() == [120] * 10
     assert np.bincount(raw.test_labels).tolist() == [50] * 10
     assert raw.train_pictures.shape == (1200, 8, 8) and raw.train_pictures.dtype == np.uint8
@@ -139,12 +145,12 @@ def test_digits_are_split_evenly_and_share_no_picture(tmp_path):
 
 
 def test_digits_are_the_same_whenever_read(tmp_path):
-    first, second = digits.read(tmp_path), digits.read(tmp_path)
+    first, second = read(digits, tmp_path), read(digits, tmp_path)
     assert (first.train_pictures == second.train_pictures).all() and (first.test_labels == second.test_labels).all()
 
 
 def test_cifar_has_official_sizes_and_labels(cifar_root):
-    raw = cifar100.read(cifar_root)
+    raw = read(cifar100, cifar_root)
     assert raw.train_pictures.shape == (50_000, 32, 32, 3) and raw.test_pictures.shape == (10_000, 32, 32, 3)
     assert np.bincount(raw.train_labels).tolist() == [500] * 100
     assert raw.class_names[0] == "apple" and raw.class_names[99] == "worm"

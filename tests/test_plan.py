@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.long_tail import exponential_counts
-from pipeline.plan import plan, row_seeds, shard_rows
+from pipeline.plan import plan, row_seeds
+from pipeline.shards import rows_of
 
 CIFAR100 = exponential_counts(500, 100, 100)
 SETTINGS = {
@@ -98,7 +99,7 @@ def test_thirds_of_a_pool_share_its_seeds():
 
 @given(st.integers(0, 10_000), st.integers(1, 200))
 def test_shards_split_a_plan_evenly_and_in_order(rows, shards):
-    parts = [shard_rows(rows, shard, shards) for shard in range(shards)]
+    parts = [rows_of(rows, shard, shards) for shard in range(shards)]
     assert [row for part in parts for row in part] == list(range(rows))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

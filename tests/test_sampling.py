@@ -8,7 +8,8 @@ from diffusers import DDPMScheduler
 from pipeline.generators.cbdm import sample as sampling
 from pipeline.generators.cbdm.sample import NOISE_STEPS, Sampler
 from pipeline.generators.cbdm.unet import build
-from pipeline.plan import row_seeds, shard_rows
+from pipeline.plan import row_seeds
+from pipeline.shards import rows_of
 
 CLASSES, SIDE, TIMESTEPS = 4, 8, 60
 BETA_END = 0.02  # so mild that an untrained network keeps pictures in range
@@ -99,7 +100,7 @@ def test_pictures_are_bitwise_the_same_in_any_shards(draw, sampler, steps, guida
     for shards in (1, 2, 3, 5):
         parts = []
         for shard in range(shards):
-            rows = list(shard_rows(7, shard, shards))
+            rows = list(rows_of(7, shard, shards))
             parts.append(draw(LABELS[rows], SEEDS[rows], **how))
         assert (np.concatenate(parts) == whole).all()
 

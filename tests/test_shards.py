@@ -19,6 +19,7 @@ from PIL import Image
 from pipeline import shards
 from pipeline.atomic import replacing
 from pipeline.errors import InputError
+from pipeline.pictures import SUFFIX, encode
 
 
 def pictures(count, side=8, seed=0):
@@ -28,7 +29,7 @@ def pictures(count, side=8, seed=0):
 def records(made, suffix="png", **encoding):
     for i, picture in enumerate(made):
         provenance = {"class": i % 3, "class_name": f"c{i % 3}", "seed": 2**62 + i}
-        yield f"{i % 3:05d}-{i:07d}", shards.encode(picture, **encoding), suffix, provenance
+        yield f"{i % 3:05d}-{i:07d}", encode(picture, **encoding), suffix, provenance
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_pictures_come_back_in_any_order_and_number(count, side, random):
 def test_provenance_comes_back_from_index_and_tar(provenance):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.tar"
-        index = shards.write(path, [("k", shards.encode(pictures(1)[0]), "png", provenance)])
+        index = shards.write(path, [("k", encode(pictures(1)[0]), "png", provenance)])
         shards.write_table(index, path.with_suffix(".parquet"))
         (row,) = shards.read_table(path.with_suffix(".parquet")).to_dict("records")
         (record,) = webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False)
@@ -86,7 +87,7 @@ def test_offsets_point_to_the_pictures_bytes(shard):
     data = path.read_bytes()
     for row, picture in zip(index.itertuples(), made, strict=True):
         file = data[row.offset : row.offset + row.size]
-        assert file == shards.encode(picture) and file.startswith(b"\x89PNG")
+        assert file == encode(picture) and file.startswith(b"\x89PNG")
 
 
 def test_shards_are_read_by_webdataset(shard):
@@ -137,22 +138,22 @@ def test_an_empty_shard_is_a_shard(tmp_path):
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
 def test_lossy_formats_come_back_nearly(tmp_path, format):
     smooth = np.add.outer(np.arange(16), np.arange(16))[None, :, :, None].repeat(3, -1).astype(np.uint8) * 8
-    index = shards.write(tmp_path / "s.tar", records(smooth, shards.SUFFIX[format], format=format, quality=95))
+    index = shards.write(tmp_path / "s.tar", records(smooth, SUFFIX[format], format=format, quality=95))
     found = shards.read_pictures(index, tmp_path).astype(int)
     assert 0 < abs(found - smooth).max() < 16
     (record,) = webdataset.WebDataset(str(tmp_path / "s.tar"), shardshuffle=False, empty_check=False)
-    assert Image.open(io.BytesIO(record[shards.SUFFIX[format]])).format == format.upper()
+    assert Image.open(io.BytesIO(record[SUFFIX[format]])).format == format.upper()
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
 def test_less_quality_takes_less_room(format):
     picture = pictures(1, 32)[0]
-    assert len(shards.encode(picture, format, quality=20)) < len(shards.encode(picture, format, quality=95))
+    assert len(encode(picture, format, quality=20)) < len(encode(picture, format, quality=95))
 
 
 def test_png_is_exact_whatever_the_quality():
     picture = pictures(1)[0]
-    assert (np.asarray(Image.open(io.BytesIO(shards.encode(picture, "png", quality=1)))) == picture).all()
+    assert (np.asarray(Image.open(io.BytesIO(encode(picture, "png", quality=1)))) == picture).all()
 
 
 def test_pictures_are_resized_to_the_side_asked(tmp_path):
@@ -215,7 +216,7 @@ def test_a_missing_table_is_named(tmp_path):
 def test_pictures_of_different_sizes_are_refused(tmp_path):
     mixed = [*pictures(1, 8), *pictures(1, 9)]
     index = shards.write(tmp_path / "s.tar", records(mixed))
-    with pytest.raises(InputError, match=r"have different sizes: \[\(8, 8, 3\), \(9, 9, 3\)\]; one size is needed"):
+    with pytest.raises(InputError, match=r"have different sizes: \[\(8, 8, 3\), \(9, 9, 3\)\]; give `side`"):
         shards.read_pictures(index, tmp_path)
 
 
@@ -243,3 +244,24 @@ def test_nothing_is_at_the_path_before_all_is_written(tmp_path):
         part.write_text("half")
         assert not target.exists() and part.suffix == ".json"
     assert target.read_text() == "half"
+
+
+@given(st.dictionaries(st.text("abcé-0", min_size=1, max_size=30), st.binary(max_size=1500), max_size=4))
+def test_archives_are_what_tarfile_writes(files):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.tar"
+        shards.write(path, ((key, data, "png", {"class": 1}) for key, data in files.items()))
+        expected = io.BytesIO()
+        with tarfile.open(fileobj=expected, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for key, data in files.items():
+                for name, content in ((f"{key}.png", data), (f"{key}.json", b'{"class": 1}')):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+        assert path.read_bytes() == expected.getvalue()
+
+
+def test_a_key_too_long_for_an_archive_is_told(tmp_path):
+    with pytest.raises(InputError, match="too long for an archive"):
+        shards.write(tmp_path / "s.tar", [("k" * 96, b"", "png", {})])
+    assert not list(tmp_path.iterdir())

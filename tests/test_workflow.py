@@ -317,7 +317,7 @@ def test_a_published_table_that_names_no_recipe_of_ours_is_told(copy):
 
 def test_an_imbalance_that_leaves_a_class_empty_is_told(copy, commands):
     before = bytes_under(copy / "results")
-    arguments = edit_json(commands["subset"], "--config", imbalance_factor=200)
+    arguments = edit_json(commands["subset pictures.parquet"], "--config", imbalance_factor=200)
     assert_stage_says(stage(copy, "subset", *arguments), "imbalance_factor 200", "at most 110")
     assert bytes_under(copy / "results") == before
 
@@ -341,12 +341,12 @@ def test_truncated_or_missing_raw_files_are_told(copy, commands, tmp_path, broke
         words = [str(folder / broken), "1000 bytes instead of 153700000"]
     else:
         (folder / broken).unlink()
-        words = [f"{folder / broken} is missing"]
+        words = [f"{folder} lacks {broken}"]
     before = bytes_under(copy / "results")
-    arguments = edit_json(commands["subset"], "--config", source="cifar100", largest_class=None)
-    arguments = set_option(arguments, "--data-root", str(folder.parent))
+    arguments = edit_json(commands["subset pictures.parquet"], "--config", source="cifar100", largest_class=None)
+    arguments = set_option(arguments, "--raw", str(folder))
     arguments = arguments[: arguments.index("--code")] + arguments[arguments.index("--code") + 2 :]
-    assert_stage_says(stage(copy, "subset", *arguments), *words, "https://www.cs.toronto.edu", f"in {folder.parent}")
+    assert_stage_says(stage(copy, "subset", *arguments), *words, "https://www.cs.toronto.edu", "in the data root")
     assert bytes_under(copy / "results") == before
 
 

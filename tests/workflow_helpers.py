@@ -78,7 +78,7 @@ def micro_run(folder: Path) -> Path:
     """A copy under `folder` in which `all_demo` and a table have been made."""
     root = make_copy(folder / "micro")
     began = time.monotonic()
-    made = snakemake(root, "--cores", "4", "--resources", "gpu=2", "--", "all_demo", "table_diffult_9")
+    made = snakemake(root, "--cores", "4", "--resources", "gpu=2", "--", "all_demo", "table_diffult_9", "describe_demo")
     assert made.returncode == 0, made.stdout
     print(f"the micro run took {time.monotonic() - began:.0f} s")
     return root

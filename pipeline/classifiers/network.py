@@ -19,9 +19,19 @@ from pipeline.progress import progress
 class Network(nn.Module):
     """A backbone that gives features, normalised pictures before it and a linear head after it."""
 
-    def __init__(self, backbone: str, width: int, classes: int, mean: list[float], std: list[float]):
+    def __init__(
+        self, backbone: str, width: int, classes: int, mean: list[float], std: list[float], side: int | None = None
+    ):
         super().__init__()
-        self.description = {"backbone": backbone, "width": width, "classes": classes, "mean": mean, "std": std}
+        self.description = {
+            "backbone": backbone,
+            "width": width,
+            "classes": classes,
+            "mean": mean,
+            "std": std,
+            "side": side,
+        }
+        self.side = side  # pixels of the pictures that it was trained on; None is as they are stored
         self.backbone = kinds.load("classifiers.backbones", backbone).build(width)
         self.head = nn.Linear(self.backbone.feature_size, classes)
         nn.init.kaiming_normal_(self.head.weight)

@@ -23,6 +23,8 @@ class Classifier(Part):
     backbone: Literal["resnet32", "small"] = "resnet32"
     width: int = Field(default=16, ge=1)
     """Channels of the first stage: resnet32 is the 0.47 M network at 16."""
+    side: int | None = Field(default=None, ge=1)
+    """Look at pictures as squares of so many pixels; at what is stored, unless said."""
     loss: Literal["cross_entropy", "weighted_cross_entropy"] = "cross_entropy"
     synthetic_weight: float = Field(default=1.0, ge=0, le=1)
     """omega of weighted cross-entropy (DiffuLT, Eq. 4)."""

@@ -54,7 +54,18 @@ class Cbdm(Part):
     horizontal_flip: bool = True
     many_shot_share: float = Field(default=1.0, ge=0, le=1)
     """Share of each many-shot class (over 100 pictures) that the generator sees (DiffuLT, Table 6)."""
+    side: int | None = Field(default=None, ge=1)
+    """Learn and draw squares of so many pixels; of what is stored, unless said."""
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
     references: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _side_halves(self) -> "Cbdm":
+        halvings = 2 ** (len(self.unet.multipliers) - 1)
+        if self.side is not None and self.side % halvings:
+            raise ValueError(
+                f"side is {self.side}; with {len(self.unet.multipliers)} levels it must be a multiple of {halvings}"
+            )
+        return self

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config.classifiers import Classifier
-from pipeline.config.datasets import LongTailed
+from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
 from pipeline.config.generators import Cbdm
 from pipeline.config.parts import REAL, Part
@@ -23,7 +23,7 @@ Parts = dict[str, dict[str, Part]]
 Schema = Mapping[str, type[Part] | tuple[str, Mapping[str, type[Part]]]]
 
 SCHEMA: Schema = {
-    "datasets": ("source", {"digits": LongTailed, "cifar10": LongTailed, "cifar100": LongTailed}),
+    "datasets": ("source", SOURCES),
     "generators": ("kind", {"cbdm": Cbdm}),
     "samples": Samples,
     "scores": Scores,

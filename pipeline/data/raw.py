@@ -1,11 +1,30 @@
-"""What every raw data set gives: each source is a module of this package with `read(root) -> RawData`."""
+"""What every raw data set gives: each source is a module of this package with `open_source(root, settings) -> Source`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 
 from pipeline.errors import InputError
+from pipeline.pictures import encode
+
+
+class Source(Protocol):
+    """A raw data set. Listing it and reading from it are apart: a job that stores pictures does not list them all."""
+
+    def pictures(self) -> pd.DataFrame:
+        """A row a picture, in an order of its own, whatever the file system's.
+
+        Columns: source (text that `read` understands), class (int, from 0), class_name, split ("train", "val", "test" or
+        "rest"), and group (text) where pictures have one. Raises InputError where something is missing.
+        """
+        ...
+
+    def read(self, source: str) -> bytes:
+        """The picture's file. Raises OSError where it cannot be read."""
+        ...
 
 
 class RawData(NamedTuple):
@@ -16,6 +35,41 @@ class RawData(NamedTuple):
     train_labels: np.ndarray
     test_pictures: np.ndarray
     test_labels: np.ndarray
+
+
+class ArraySource:
+    """A `RawData` as a `Source`: `train/17` is the training picture at position 17, as a PNG file."""
+
+    def __init__(self, data: RawData):
+        self.data = data
+        self._names = np.array(data.class_names)
+        self._splits = {
+            "train": (data.train_pictures, data.train_labels),
+            "test": (data.test_pictures, data.test_labels),
+        }
+
+    def pictures(self) -> pd.DataFrame:
+        tables = []
+        for split, (_, labels) in self._splits.items():
+            source = [f"{split}/{position}" for position in range(len(labels))]
+            tables.append(pd.DataFrame({"source": source, "class": labels, "split": split}))
+        table = pd.concat(tables, ignore_index=True)
+        return table.assign(class_name=self._names[table["class"]])
+
+    def read(self, source: str) -> bytes:
+        split, position = source.split("/")
+        return encode(self._splits[split][0][int(position)])
+
+
+class FileSource:
+    """Files below a folder; `listing()` is the table that says what they are, with paths relative to the folder."""
+
+    def __init__(self, root: Path, listing: Callable[[], pd.DataFrame]):
+        self._root, self.pictures = root, listing
+
+    def read(self, source: str) -> bytes:
+        with open(f"{self._root}/{source}", "rb") as file:
+            return file.read()
 
 
 def read_exactly(path: Path, size: int, how_to_get: str) -> bytes:

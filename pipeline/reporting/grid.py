@@ -1,4 +1,4 @@
-"""A grid of real beside generated pictures, one row a class."""
+"""A grid of pictures, one row a class: real beside generated ones, or real ones alone."""
 
 from typing import NamedTuple
 
@@ -7,31 +7,30 @@ from PIL import Image, ImageDraw, ImageFont
 
 
 class Row(NamedTuple):
-    """A class's label and its pictures, uint8 [N, H, W, 3] each; fewer than the grid's columns leave gaps."""
+    """A class's label and its pictures, uint8 [N, H, W, 3] for each heading; fewer than the columns leave gaps."""
 
     label: str
-    real: np.ndarray
-    generated: np.ndarray
+    blocks: tuple[np.ndarray, ...]
 
 
-def picture_grid(rows: list[Row], columns: int, side: int, title: str) -> Image.Image:
-    """Real pictures left, generated ones right, `columns` of each a row, scaled to `side` pixels."""
+def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side: int, title: str) -> Image.Image:
+    """A block of `columns` pictures a row under each heading, from left to right, scaled to `side` pixels."""
     font = ImageFont.load_default(13)
     widest = max(int(font.getlength(row.label)) for row in rows)
     gap, left, top = 2, widest + 12, 44
     cell, split = side + gap, 16
-    width = left + 2 * columns * cell + split
+    lefts = [left + block * (columns * cell + split) for block in range(len(headings))]
+    width = lefts[-1] + columns * cell + gap
     width = max(width, int(font.getlength(title)) + 12)
     image = Image.new("RGB", (width, top + len(rows) * cell + gap), "white")
     draw = ImageDraw.Draw(image)
     draw.text((6, 4), title, "black", font)
-    generated_left = left + columns * cell + split
-    draw.text((left, 24), "real", "dimgray", font)
-    draw.text((generated_left, 24), "generated", "dimgray", font)
+    for x, heading in zip(lefts, headings, strict=True):
+        draw.text((x, 24), heading, "dimgray", font)
     for line, row in enumerate(rows):
         y = top + line * cell
         draw.text((6, y + side // 2), row.label, "black", font, anchor="lm")
-        for x, pictures in ((left, row.real), (generated_left, row.generated)):
+        for x, pictures in zip(lefts, row.blocks, strict=True):
             for column, picture in enumerate(pictures[:columns]):
                 scaled = Image.fromarray(picture).resize((side, side), Image.Resampling.NEAREST)
                 image.paste(scaled, (x + column * cell, y))

@@ -35,12 +35,14 @@ def main(args) -> None:
             raise InputError(
                 f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep"
             )
-        pictures = [shards.read_pictures(table, folder) for table, folder, _ in tables]
+        pictures = [shards.read_pictures(table, folder, config["side"]) for table, folder, _ in tables]
         if len({array.shape[1:] for array in pictures}) > 1:
-            raise InputError(f"{args.output}: the data have pictures of different sizes; set `store: {{side: ...}}`")
+            raise InputError(
+                f"{args.output}: the data have pictures of different sizes; give the classifier's `side`, in pixels"
+            )
         synthetic = np.concatenate([np.full(len(table), made) for table, _, made in tables])
         labels = np.concatenate([table["class"].to_numpy(np.int64) for table, _, _ in tables])
-        return Pictures(np.concatenate(pictures), labels, synthetic)
+        return Pictures(np.concatenate(pictures) if len(pictures) > 1 else pictures[0], labels, synthetic)
 
     data = read(sources)
     test = read([(manifest[manifest["split"] == "test"], args.manifest.parent, False)])
@@ -52,7 +54,12 @@ def main(args) -> None:
     torch.manual_seed(args.seed)
     target = device()
     network = networks.Network(
-        config["backbone"], config["width"], int(manifest["class"].max()) + 1, config["mean"], config["std"]
+        config["backbone"],
+        config["width"],
+        int(manifest["class"].max()) + 1,
+        config["mean"],
+        config["std"],
+        config["side"],
     )
     if args.init:
         network.load_state_dict(networks.load(args.init, torch.device("cpu")).state_dict())

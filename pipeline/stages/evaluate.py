@@ -26,8 +26,9 @@ def main(args) -> None:
     manifest = shards.read_table(args.manifest)
     test = manifest[manifest["split"] == "test"]
     target = device()
-    pictures = network.to_batch(shards.read_pictures(test, args.manifest.parent), target)
-    _, logits = network.load(args.weights, target).predict(pictures, label="evaluating")
+    classifier = network.load(args.weights, target)
+    pictures = network.to_batch(shards.read_pictures(test, args.manifest.parent, classifier.side), target)
+    _, logits = classifier.predict(pictures, label="evaluating")
 
     labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()[np.arange(len(labels)), labels]

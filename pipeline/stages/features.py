@@ -24,8 +24,9 @@ def main(args) -> None:
     manifest = shards.read_table(args.manifest)
     real = manifest[manifest["split"] == "train"]
     target = device()
-    pictures = network.to_batch(shards.read_pictures(real, args.manifest.parent), target)
-    features, _ = network.load(args.weights, target).predict(pictures, label="features of real pictures")
+    classifier = network.load(args.weights, target)
+    pictures = network.to_batch(shards.read_pictures(real, args.manifest.parent, classifier.side), target)
+    features, _ = classifier.predict(pictures, label="features of real pictures")
     with replacing(args.output) as part:
         save_file({"features": features, "labels": torch.tensor(real["class"].tolist())}, part)
 

@@ -21,7 +21,7 @@ def main(args) -> None:
 
     manifest = shards.read_table(args.manifest)
     real = manifest[manifest["split"] == "train"]
-    pictures = shards.read_pictures(real, args.manifest.parent)
+    pictures = shards.read_pictures(real, args.manifest.parent, args.config["side"])
     checkpoint = Checkpoint(
         args.output / "checkpoints", args.config, args.code, [args.manifest], args.checkpoint_minutes
     )

@@ -24,18 +24,19 @@ def main(args) -> None:
     classes = manifest.drop_duplicates("class").sort_values("class")[["class", "class_name"]]
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
     counts = train["class"].value_counts()
+    native = [shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table)]
+    side = native[0] if native else 64
     rows = []
     for label, name in shown.itertuples(index=False):
-        real = shards.read_pictures(train[train["class"] == label].head(COLUMNS), args.manifest.parent)
+        real = shards.read_pictures(train[train["class"] == label].head(COLUMNS), args.manifest.parent, side)
         made = [(table[table["class"] == label].head(COLUMNS), folder) for table, folder in pool]
         generated = [picture for table, folder in made for picture in shards.read_pictures(table, folder)]
-        rows.append(Row(f"{name} ({counts.get(label, 0)})", real, np.array(generated[:COLUMNS])))
+        rows.append(Row(f"{name} ({counts.get(label, 0)})", (real, np.array(generated[:COLUMNS]))))
     total = pd.concat([table["class"] for table, _ in pool])
     some = f" ({len(shown)} of {len(classes)} shown)" if len(shown) < len(classes) else ""
     title = f"{args.title}: {len(train)} real and {len(total)} generated pictures of {len(classes)} classes{some}"
-    side = max(32, next((row.real.shape[1] for row in rows if len(row.real)), 32))
     with replacing(args.output) as part:
-        picture_grid(rows, COLUMNS, side, title).save(part, "png")
+        picture_grid(rows, ("real", "generated"), COLUMNS, max(32, side), title).save(part, "png")
 
 
 def arguments():

@@ -32,12 +32,14 @@ def main(args) -> None:
     pool = [(shards.read_table(path), path.parent) for path in args.indices]
     target = device()
     inception = args.config["inception_weights"]
-    extract = _inception(inception, target) if inception else _classifier(args.weights, target)
+    extract, side = _inception(inception, target) if inception else _classifier(args.weights, target)
+    if inception and any(len(table) for table, _ in pool):
+        side = next(shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table))
 
     def results(tables, label):
         blocks = [(table.iloc[i : i + BLOCK], folder) for table, folder in tables for i in range(0, len(table), BLOCK)]
         for table, folder in progress(blocks, label, len(blocks), unit="block"):
-            features, logits = extract(to_batch(shards.read_pictures(table, folder), target))
+            features, logits = extract(to_batch(shards.read_pictures(table, folder, side), target))
             yield features.numpy(), logits.numpy()
 
     real = made = score = None
@@ -64,7 +66,8 @@ def main(args) -> None:
 def _classifier(weights, target):
     from pipeline.classifiers import network
 
-    return network.load(weights, target).predict
+    classifier = network.load(weights, target)
+    return classifier.predict, classifier.side
 
 
 def _inception(weights, target):
@@ -83,7 +86,7 @@ def _inception(weights, target):
         found = [network(batch) for batch in pictures.split(50)]
         return tuple(torch.cat(parts).cpu() for parts in zip(*found, strict=True))
 
-    return extract
+    return extract, None
 
 
 def arguments():

@@ -8,7 +8,6 @@
 writes the tar, and beside it the index (.parquet) and small statistics (.json).
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -16,15 +15,14 @@ from pipeline import command
 
 
 def main(args) -> None:
-    from pipeline import kinds, shards
+    from pipeline import kinds, pictures, shards
     from pipeline.atomic import replacing
     from pipeline.device import device
-    from pipeline.plan import shard_rows
     from pipeline.progress import progress
 
     plan = shards.read_table(args.plan)
     shard, count = args.shard
-    rows = plan.iloc[shard_rows(len(plan), shard, count)]
+    rows = plan.iloc[shards.rows_of(len(plan), shard, count)]
     sampler = kinds.load("generators", f"{args.kind}.sample").Sampler(args.generator, args.config, device())
     store = args.config["store"]
     drawn = (
@@ -42,7 +40,7 @@ def main(args) -> None:
                 "generator": str(args.generator),
             }
             key = f"{row[1]:05d}-{row[3]:07d}"
-            yield key, shards.encode(picture, **store), shards.SUFFIX[store["format"]], provenance
+            yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     index = shards.write(args.output, records())
     shards.write_table(index, args.output.with_suffix(".parquet"))
@@ -51,20 +49,13 @@ def main(args) -> None:
         part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
 
 
-def _shard(text: str) -> tuple[int, int]:
-    shard, _, count = text.partition(" of ")
-    if not (shard.isdecimal() and count.isdecimal() and int(shard) < int(count)):
-        raise argparse.ArgumentTypeError(f"'{text}' must be like '0 of 2', counted from 0")
-    return int(shard), int(count)
-
-
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--kind", required=True, help="the generator's kind")
     parser.add_argument("--plan", type=Path, required=True, help="the pool's plan.parquet")
     parser.add_argument("--generator", type=Path, required=True, help="folder of the trained generator")
     parser.add_argument(
-        "--shard", type=_shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
+        "--shard", type=command.shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
     )
     parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
     return parser

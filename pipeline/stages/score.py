@@ -28,26 +28,30 @@ def main(args) -> None:
     scores = index[["key", "class", "class_name"]].copy()
     target = device()
     if len(index):
-        made = network.to_batch(shards.read_pictures(index, args.shard.parent), target)
+        classifier = network.load(args.weights, target)
+        made = network.to_batch(shards.read_pictures(index, args.shard.parent, classifier.side), target)
         train = manifest[manifest["split"] == "train"]
-        real = network.to_batch(shards.read_pictures(train, args.manifest.parent), target)
+        peers = train["class"].isin(index["class"]).to_numpy()  # a shard holds few of many classes
+        real = network.to_batch(shards.read_pictures(train[peers], args.manifest.parent, classifier.side), target)
         if made.shape[1:] != real.shape[1:]:
             raise InputError(
-                f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}"
+                f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}; "
+                "give the classifier's `side`, in pixels"
             )
-        features, logits = network.load(args.weights, target).predict(made, label="scoring")
+        features, logits = classifier.predict(made, label="scoring")
         try:
             known = load_file(args.features, str(target))
         except (OSError, SafetensorError) as error:
             raise InputError(f"{args.features} is missing or damaged ({error}); run snakemake again") from None
+        mask = torch.from_numpy(peers).to(target)
         evidence = Evidence(
             labels=torch.tensor(index["class"].tolist()).to(target),
             pixels=made.flatten(1),
             features=features.to(target),
             logits=logits.to(target),
-            real_labels=known["labels"],
+            real_labels=known["labels"][mask],
             real_pixels=real.flatten(1),
-            real_features=known["features"],
+            real_features=known["features"][mask],
         )
     for metric in args.config["metrics"]:
         scores[metric] = kinds.load("filters", metric).score(evidence).cpu().numpy() if len(index) else 0.0

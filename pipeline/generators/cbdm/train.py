@@ -37,6 +37,12 @@ def train(
     (means of the losses), learning_rate. Continues from `checkpoint`; the same settings give the same weights on a
     CPU, continued or not. Raises InputError for fewer pictures than a batch, and where the loss is no longer finite.
     """
+    height, width = pictures.shape[1:3]
+    halvings = 2 ** (len(settings["unet"]["multipliers"]) - 1)
+    if height != width or height % halvings:
+        raise InputError(
+            f"pictures of {width} x {height} pixels do not fit the U-Net; give the generator's `side`, a multiple of {halvings}"
+        )
     seen = _seen(labels, classes, settings["many_shot_share"], settings["seed"])
     if (pictures == pictures[..., :1]).all():
         pictures = pictures[..., :1]  # grey pictures are learned, and later drawn, as one channel

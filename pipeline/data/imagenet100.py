@@ -1,0 +1,24 @@
+"""imagenet100: Fill-Up's ImageNet100-LT, 100 classes of ImageNet-1K with 1,000 to 5 training pictures, 19,051 in all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.data import imagenet_pareto
+
+LOCATION = imagenet_pareto.LOCATION
+
+
+def open_source(folder: Path, settings: Mapping[str, Any]):
+    """The authors' classes and counts; which pictures of a class they took is not published, so they are drawn."""
+    from pipeline.data.raw import FileSource
+
+    return FileSource(folder, lambda: _drawn(folder, settings["selection_seed"]))
+
+
+def _drawn(folder: Path, seed: int):
+    from pipeline.data.imagenet100_classes import COUNTS
+    from pipeline.data.imagenet_folders import draw
+
+    LOCATION.require(folder)
+    return draw(folder, COUNTS, seed)

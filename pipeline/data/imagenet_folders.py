@@ -1,0 +1,40 @@
+"""ImageNet-1K's folders where no list says which training pictures to take: they are drawn."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.files import pictures_below
+from pipeline.data.imagenet_classes import CLASSES
+from pipeline.data.long_tail import select
+from pipeline.errors import InputError
+
+
+def draw(folder: Path, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """`counts` training pictures of each WordNet id, drawn from its sorted folder; the others are `rest`, val/ is test.
+
+    Labels count the ids of `counts`. Raises InputError where a class has too few, and where val/ is flat, for then labels
+    are unknown.
+    """
+    if is_flat(folder):
+        raise InputError(
+            f"{folder / 'val'} is flat, which says nothing of classes: sort its pictures into a folder for each WordNet id, "
+            "as ImageNet's valprep script does"
+        )
+    rows = []
+    for label, wnid in enumerate(counts):
+        for part, split in (("train", "rest"), ("val", "test")):
+            rows += [(f"{part}/{wnid}/{name}", label, split) for name in pictures_below(folder / part / wnid)]
+    table = pd.DataFrame(rows, columns=["source", "class", "split"])
+    train = np.flatnonzero(table["split"] == "rest")
+    kept = train[select(table["class"].to_numpy()[train], np.array(list(counts.values())), seed)]
+    table.loc[kept, "split"] = "train"
+    return table.assign(class_name=np.array([CLASSES[wnid] for wnid in counts])[table["class"]])
+
+
+def is_flat(folder: Path) -> bool:
+    """Whether val/ holds pictures and no folders of classes, as its archive unpacks."""
+    return not any(re.fullmatch(r"n\d{8}", path.name) for path in (folder / "val").iterdir())

@@ -1,0 +1,50 @@
+"""imagenet_pareto: a long tail of ImageNet-1K by a Pareto law, for who lacks the lists of ImageNet-LT; it is not ImageNet-LT."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.location import Location
+
+LOCATION = Location(
+    folder="imagenet",
+    needs=("train", "val"),
+    how_to_get="unpack ILSVRC2012_img_train.tar as train/ and ILSVRC2012_img_val.tar as val/, one folder for each WordNet id, "
+    "from image-net.org",
+)
+POWER, LARGEST, SMALLEST = 6, 1280, 5
+
+
+def open_source(folder: Path, settings: Mapping[str, Any]):
+    """Counts of `pareto_counts` over shuffled classes, and no more than a class has; pictures are drawn."""
+    from pipeline.data.raw import FileSource
+
+    return FileSource(folder, lambda: _drawn(folder, settings["selection_seed"]))
+
+
+def pareto_counts(classes: int):
+    """Falling counts, int64 [classes]: quantiles of a Pareto law (Lomax) of power 6, scaled to 1,280 and at least 5.
+
+    ImageNet-LT was drawn by a Pareto law of this power between these bounds (Liu et al. 2019), in a way that is not
+    published.
+    """
+    import numpy as np
+
+    share = (np.arange(classes) + 0.5) / classes
+    quantiles = share ** (-1 / POWER) - 1
+    return np.maximum(SMALLEST, (LARGEST * quantiles / quantiles[0]).astype(np.int64))
+
+
+def _drawn(folder: Path, seed: int):
+    import numpy as np
+
+    from pipeline.data.files import pictures_below
+    from pipeline.data.imagenet_classes import CLASSES
+    from pipeline.data.imagenet_folders import draw
+
+    LOCATION.require(folder)
+    counts = np.random.RandomState(seed).permutation(pareto_counts(len(CLASSES))).tolist()
+    wanted = dict(zip(CLASSES, counts, strict=True))
+    return draw(
+        folder, {wnid: min(n, len(pictures_below(folder / "train" / wnid))) for wnid, n in wanted.items()}, seed
+    )

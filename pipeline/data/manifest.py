@@ -1,0 +1,41 @@
+"""From stored shards to one table: what was rejected, and what is in training and test at once."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pipeline.errors import InputError
+
+
+def gather(indices: Sequence[pd.DataFrame], rejected: pd.DataFrame, most_rejected: float, folder: str) -> pd.DataFrame:
+    """The manifest: all shards' rows, in order, with shards as paths relative to the manifest's folder, `folder`.
+
+    Raises InputError where more than the share `most_rejected` of the pictures could not be read, and where a class is
+    left without a training picture by that.
+    """
+    total = sum(map(len, indices)) + len(rejected)
+    remedy = f"mend or remove them and remove {folder}/pictures.parquet to begin anew; all are listed in {folder}/real/*.rejected.parquet"
+    if len(rejected) > most_rejected * total:
+        shown = "; ".join(f"{row.source}: {row.reason}" for row in rejected.head(5).itertuples())
+        raise InputError(
+            f"{len(rejected)} of {total} pictures cannot be read, more than most_rejected, {most_rejected:g}, allows "
+            f"(first: {shown}); {remedy}"
+        )
+    manifest = pd.concat([index for index in indices if len(index)], ignore_index=True)
+    trained = set(manifest.loc[manifest["split"] == "train", "class"])
+    lost = rejected[(rejected["split"] == "train") & ~rejected["class"].isin(trained)]
+    if len(lost):
+        names = ", ".join(lost["class_name"].drop_duplicates().head(5))
+        raise InputError(f"no training picture of {names} can be read; {remedy}")
+    return manifest.assign(shard="real/" + manifest["shard"])
+
+
+def duplicates(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Test pictures whose raw file is a training picture's too: test_key, test_source, train_key, train_source.
+
+    Of several such training pictures the first is named.
+    """
+    test, train = (manifest.loc[manifest["split"] == split, ["digest", "key", "source"]] for split in ("test", "train"))
+    first = train.drop_duplicates("digest").rename(columns={"key": "train_key", "source": "train_source"})
+    twice = test.rename(columns={"key": "test_key", "source": "test_source"}).merge(first, on="digest")
+    return twice.drop(columns="digest")

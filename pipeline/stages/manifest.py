@@ -1,0 +1,38 @@
+"""Gather the shards of a subset into its manifest.
+
+    python -m pipeline.stages.manifest --config '{"most_rejected": 0.001}' \\
+        --indices results/demo/subset/real/shard-00000.parquet ... --output results/demo/subset/manifest.parquet
+
+writes the manifest, one row a picture (key, class, class_name, split, source, group where there are groups, and its place in a shard),
+and beside it rejected.parquet (pictures that could not be read) and duplicates.parquet (test pictures that are training pictures too).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import command, shards
+from pipeline.data.manifest import duplicates, gather
+
+
+def main(args) -> None:
+    indices = [shards.read_table(path) for path in args.indices]
+    lists = [shards.read_table(path.with_suffix(".rejected.parquet")) for path in args.indices]
+    rejected = pd.concat(lists, ignore_index=True)
+    manifest = gather(indices, rejected, args.config["most_rejected"], str(args.output.parent))
+    twice = duplicates(manifest)
+    shards.write_table(rejected, args.output.with_name("rejected.parquet"))
+    shards.write_table(twice, args.output.with_name("duplicates.parquet"))
+    shards.write_table(manifest, args.output)
+    print(f"{len(manifest)} pictures; {len(rejected)} rejected; {len(twice)} test pictures are training pictures too")
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the shards' indices, .parquet")
+    parser.add_argument("--output", type=Path, required=True, help="the manifest to write, .parquet")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

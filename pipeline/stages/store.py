@@ -1,0 +1,61 @@
+"""Store one shard of a subset's real pictures.
+
+    python -m pipeline.stages.store --config '{"source": "digits", "store_side": null}' --raw data --shard "0 of 1" \\
+        --pictures results/demo/subset/pictures.parquet --output results/demo/subset/real/shard-00000.tar
+
+writes the tar and beside it the index (.parquet). A picture that cannot be decoded is left out, and named in .rejected.parquet.
+"""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import command, kinds, shards
+from pipeline.errors import InputError
+from pipeline.pictures import Unreadable, prepared
+from pipeline.progress import progress
+
+
+def main(args) -> None:
+    pictures = shards.read_table(args.pictures)
+    shard, count = args.shard
+    rows = pictures.iloc[shards.rows_of(len(pictures), shard, count)]
+    source = kinds.load("data", args.config["source"]).open_source(args.raw, args.config)
+    columns = [name for name in rows.columns if name != "key"]
+    rejected = []
+
+    def records():
+        values = zip(rows["key"].tolist(), *(rows[name].tolist() for name in columns), strict=True)
+        for key, *row in progress(values, f"storing shard {shard}", len(rows), unit="picture"):
+            about = dict(zip(columns, row, strict=True))
+            try:
+                data = source.read(about["source"])
+                about["digest"] = hashlib.blake2b(data, digest_size=16).hexdigest()
+                yield key, *prepared(data, args.config["store_side"]), about
+            except Unreadable as error:
+                rejected.append({"key": key, **about, "reason": str(error)})
+            except OSError as error:  # of a disk that has gone, not of a picture
+                raise InputError(f"{args.raw / about['source']} cannot be read: {error.strerror}") from None
+
+    index = shards.write(args.output, records())
+    shards.write_table(
+        pd.DataFrame(rejected, columns=["key", *columns, "reason"]), args.output.with_suffix(".rejected.parquet")
+    )
+    shards.write_table(index, args.output.with_suffix(".parquet"))
+    print(f"{len(index)} pictures stored, {len(rejected)} rejected")
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the raw data set")
+    parser.add_argument("--pictures", type=Path, required=True, help="the subset's pictures.parquet")
+    parser.add_argument(
+        "--shard", type=command.shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

@@ -1,0 +1,108 @@
+"""iNaturalist's number of classes: tiny files in 8,142 folders become shards and a manifest.
+
+`PYTHONPATH=. python tests/test_scale.py` does it with iNaturalist's 450,000 files, and prints memory and speed beside a bare loop's.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import trees
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CLASSES, SHARDS = 8142, 2
+
+pytestmark = pytest.mark.slow
+
+
+def make_tree(root: Path, files: int) -> None:
+    """The usual lists, and so many pictures of 8 x 8, of 50 kinds."""
+    kinds = [trees.picture(seed, side=8) for seed in range(50)]
+    lines: dict[str, list[str]] = {"train": [], "val": []}
+    made = 0
+    for label in range(CLASSES):
+        folder = f"train_val2018/Aves/{label}"
+        (root / folder).mkdir(parents=True)
+        for i in range(files // CLASSES + (label < files % CLASSES)):
+            name = f"{folder}/{label:04d}{i:028x}.jpg"
+            with open(root / name, "wb") as file:
+                file.write(kinds[made % 50])
+            lines["train" if i else "val"].append(f"{name} {label}")
+            made += 1
+    for split, rows in lines.items():
+        (root / f"iNaturalist18_{split}.txt").write_text("\n".join(rows))
+
+
+def bare_loop(raw: Path, output: Path) -> float:
+    """Seconds to list and read the same files and to write the same number of bytes, in one file, down to the disk."""
+    size = sum(path.stat().st_size for path in output.glob("real/*.tar"))
+    began = time.monotonic()
+    names = [entry.path for label in range(CLASSES) for entry in os.scandir(raw / f"train_val2018/Aves/{label}")]
+    rest = bytes(size // len(names))
+    with open(output / "bare", "wb") as file:
+        for name in names:
+            with open(name, "rb") as picture:
+                data = picture.read()
+            file.write(data + rest[len(data) :])
+        os.fsync(file.fileno())
+    seconds = time.monotonic() - began
+    (output / "bare").unlink()
+    return seconds
+
+
+PEAKS: list[int] = []
+
+
+def run(stage: str, *arguments) -> None:
+    """Run a stage and note the most memory that it held, in KiB."""
+    process = subprocess.Popen([sys.executable, "-m", f"pipeline.stages.{stage}", *map(str, arguments)], cwd=REPOSITORY)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, stage
+    PEAKS.append(usage.ru_maxrss)
+
+
+def store(raw: Path, output: Path) -> float:
+    """Seconds of the three stages, the shards at once as Snakemake runs them."""
+    stored = [output / f"real/shard-{shard:05d}.tar" for shard in range(SHARDS)]
+    subset = '{"source": "inaturalist2018", "rest": true, "selection_seed": 0}'
+    began = time.monotonic()
+    run("subset", "--config", subset, "--raw", raw, "--output", output / "pictures.parquet")
+
+    def one(shard: int) -> None:
+        run("store", "--config", '{"source": "inaturalist2018", "store_side": null}', "--raw", raw, "--shard", f"{shard} of {SHARDS}",
+            "--pictures", output / "pictures.parquet", "--output", stored[shard])  # fmt: skip
+
+    with ThreadPoolExecutor(SHARDS) as threads:
+        list(threads.map(one, range(SHARDS)))
+    run("manifest", "--config", '{"most_rejected": 0}', "--indices",
+        *(path.with_suffix(".parquet") for path in stored), "--output", output / "manifest.parquet")  # fmt: skip
+    return time.monotonic() - began
+
+
+def test_many_classes_become_shards_in_little_memory(tmp_path):
+    files = 3 * CLASSES
+    make_tree(tmp_path / "raw", files)
+    store(tmp_path / "raw", tmp_path / "made")
+    manifest = pd.read_parquet(tmp_path / "made/manifest.parquet")
+    assert len(manifest) == files and manifest["class"].nunique() == CLASSES and manifest["key"].is_unique
+    assert manifest.groupby(["class", "split"]).size().unstack().eq({"test": 1, "train": 2}).all(axis=None)
+    assert max(PEAKS) / 2**20 < 0.5  # GiB; Linux counts in KiB
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    files = 450_000
+    with tempfile.TemporaryDirectory() as folder:
+        raw, made = Path(folder) / "raw", Path(folder) / "made"
+        make_tree(raw, files)
+        store(raw, made)  # warms what the first of two would pay for
+        for _ in range(3):
+            bare, ours = bare_loop(raw, made), store(raw, made)
+            print(f"{ours:.1f} s for {files} files, a bare loop {bare:.1f} s: {100 * bare / ours:.0f} % of its speed")
+    print(f"largest process: {max(PEAKS) / 2**20:.2f} GiB")
