@@ -1,4 +1,4 @@
-"""What every raw data set gives: each source is a module of this package with `open_source(root, settings) -> Source`."""
+"""What every raw data set gives: each source is a module of this package with `open_source(folder, settings) -> Source`."""
 
 from collections.abc import Callable
 from pathlib import Path
