@@ -5,6 +5,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pipeline import fingerprint
 from pipeline.errors import InputError
@@ -32,8 +33,15 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
         sys.exit(f"error: {error}")
 
 
-def shard(text: str) -> tuple[int, int]:
-    """`0 of 2` as (0, 2), for an option that says which shard a job makes."""
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """The options of a stage that makes one shard: --shard, `0 of 2` as (0, 2), and --output."""
+    parser.add_argument(
+        "--shard", type=_shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
+
+
+def _shard(text: str) -> tuple[int, int]:
     which, _, count = text.partition(" of ")
     if not (which.isdecimal() and count.isdecimal() and int(which) < int(count)):
         raise argparse.ArgumentTypeError(f"'{text}' must be like '0 of 2', counted from 0")

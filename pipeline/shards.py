@@ -22,6 +22,7 @@ from pipeline.errors import InputError
 from pipeline.pictures import Unreadable, decode
 
 _HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)  # of an empty name and size: fixed times and owners
+_ZEROS = bytes(tarfile.BLOCKSIZE)
 _HEADER_SUM = sum(_HEADER[100:124]) + sum(_HEADER[136:148]) + 8 * ord(" ") + sum(_HEADER[156:])
 _encode = json.JSONEncoder(sort_keys=True).encode
 _PLACE = ("shard", "offset", "size", "crc32")
@@ -30,19 +31,20 @@ _PLACE = ("shard", "offset", "size", "crc32")
 def write(path: Path, records: Iterable[tuple[str, bytes, str, Mapping[str, Any]]]) -> pd.DataFrame:
     """Write (key, picture's bytes, its suffix, provenance) as one tar; return the index, a row for each record.
 
-    The same records give the same bytes: times and owners are fixed. Index columns: key, the provenance's own,
-    shard (the tar's name), offset and size (bytes), crc32 (of the picture's bytes).
+    All records say the same things about themselves, in the same order. The same records give the same bytes: times and
+    owners are fixed. Index columns: key, the provenance's own, shard (the tar's name), offset and size (bytes), crc32 (of
+    the picture's bytes).
     """
-    rows, end = [], 0
-    with replacing(path) as part, open(part, "wb") as file:
+    rows, end, provenance = [], 0, dict.fromkeys(("class", "class_name"))
+    with replacing(path) as part, open(part, "wb", 2**20) as file:
         for key, picture, suffix, provenance in records:
             place = (path.name, end + tarfile.BLOCKSIZE, len(picture), zlib.crc32(picture))
-            rows.append({"key": key, **provenance, **dict(zip(_PLACE, place, strict=True))})
+            rows.append((key, *provenance.values(), *place))
             about = _encode(provenance).encode()
             end += file.write(_member(f"{key}.{suffix}", picture) + _member(f"{key}.json", about))
         padding = -(end + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE
         file.write(bytes(2 * tarfile.BLOCKSIZE + padding))  # the end of an archive
-    return pd.DataFrame(rows, columns=None if rows else ["key", "class", "class_name", *_PLACE])
+    return pd.DataFrame(rows, columns=["key", *provenance, *_PLACE])
 
 
 def rows_of(total: int, shard: int, count: int) -> range:
@@ -114,8 +116,16 @@ def _member(name: str, data: bytes) -> bytes:
     encoded, size = name.encode(), b"%011o\0" % len(data)
     if len(encoded) >= 100:
         raise InputError(f"the key of '{name}' is too long for an archive; at most 90 bytes are allowed")
-    checksum = _HEADER_SUM + sum(encoded) + sum(size)
-    header = b"".join(
-        (encoded.ljust(100, b"\0"), _HEADER[100:124], size, _HEADER[136:148], b"%06o\0 " % checksum, _HEADER[156:])
+    checksum = b"%06o\0 " % (_HEADER_SUM + sum(encoded) + sum(size))
+    padding = _ZEROS[: -len(data) % tarfile.BLOCKSIZE]
+    parts = (
+        encoded.ljust(100, b"\0"),
+        _HEADER[100:124],
+        size,
+        _HEADER[136:148],
+        checksum,
+        _HEADER[156:],
+        data,
+        padding,
     )
-    return b"".join((header, data, bytes(-len(data) % tarfile.BLOCKSIZE)))
+    return b"".join(parts)

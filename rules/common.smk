@@ -79,7 +79,10 @@ def raw_folder(dataset):
 
 def raw_missing(dataset):
     """One sentence about raw pictures that are not there, or None."""
-    location = kinds.load("data", FLOW.part("datasets", dataset).source).LOCATION
+    part = FLOW.part("datasets", dataset)
+    location = kinds.load("data", part.source).LOCATION
+    if table := getattr(part, "table", None):
+        location = location._replace(needs=(*location.needs, table))
     complaint = location.complain(Path(raw_folder(dataset)))
     return complaint and f"{dataset}: {complaint}"
 

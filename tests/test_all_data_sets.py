@@ -40,6 +40,10 @@ def copy(tmp_path_factory):
     whole["generators"]["cbdm"] |= {"side": 16, "steps": 2, "batch_size": 4}
     whole["samples"]["cbdm"] |= {"fill_to": 8, "steps": 2}
     whole["classifiers"]["ce"] |= {"side": 16, "epochs": 1}
+    if (samples := REPOSITORY.parent / "shared/data").is_dir():
+        whole["datasets"]["imagenet_real"] = {**real["imagenet_lt"], "path": "imagenet_real", "shards": 2}
+        recipes["ce"]["datasets"].append("imagenet_real")
+        trees.real_imagenet(samples, root / "raw/imagenet_real")
     for section, entries in yaml.safe_load(MY_BIRDS).items():
         whole[section] |= entries
     whole["data_root"] = "raw"
@@ -73,6 +77,8 @@ def imagenet100(root) -> None:
 def finished(copy):
     imagenet100(copy)
     targets = [f"all_{family}" for family in FAMILIES] + ["all_my_birds", "describe_nico", "describe_my_birds"]
+    if (copy / "raw/imagenet_real").is_dir():
+        targets.append("all_imagenet_real")
     made = snakemake(copy, "--cores", "4", "--resources", "gpu=2", "--", *targets)
     assert made.returncode == 0, made.stdout
     return copy
@@ -92,9 +98,26 @@ def test_every_data_set_goes_all_the_way(finished, family):
     assert (finished / f"results/{family}/grid/cbdm.png").is_file()
 
 
+def test_the_thousand_real_imagenet_pictures_go_all_the_way(finished, shared_data):
+    results = pd.read_csv(finished / "results/imagenet_real/results.csv").set_index(["recipe", "metric"])["value"]
+    manifest = pd.read_parquet(finished / "results/imagenet_real/subset/manifest.parquet")
+    trained = (manifest["split"] == "train").sum()
+    assert (
+        len(manifest) == 1000
+        and results["ce", "real_pictures"] == results["diffult", "real_pictures"] == trained == 820
+    )
+    assert results["diffult", "synthetic_pictures"] > 0 and np.isfinite(results["diffult", "top1"])
+
+
 def test_imagenet100_has_its_counts(finished):
     manifest = pd.read_parquet(finished / "results/imagenet100_lt/subset/manifest.parquet")
     assert np.bincount(manifest.loc[manifest["split"] == "train", "class"]).tolist() == list(COUNTS.values())
+
+
+def test_an_absent_table_is_told_before_any_job(copy):
+    ran = snakemake(copy, "--config", 'datasets={"my_birds": {"table": "birds.csv"}}', "--", "all_my_birds")
+    assert ran.returncode != 0 and "my_birds: raw/birds lacks birds.csv: " in ran.stdout, ran.stdout
+    assert "choose the pictures" not in ran.stdout
 
 
 def test_a_data_set_is_described(finished):

@@ -1,9 +1,14 @@
 """DiffuLT's metrics against brute force, one pair at a time, in float64."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from workflow_helpers import REPOSITORY, stage
 
+from pipeline import shards
 from pipeline.filters import d1, d2, d3, nearest
 from pipeline.filters.evidence import Evidence
 
@@ -93,3 +98,16 @@ def test_d3_resolves_probabilities_far_below_the_papers_thresholds(evidence):
     logits[0, 1] = 40.0
     score = d3.score(evidence._replace(logits=logits, labels=torch.tensor([0])))
     assert score.item() == pytest.approx(np.exp(-40), rel=1e-9)
+
+
+def test_classes_of_one_name_are_counted_apart(tmp_path):
+    """As "missile", which two of ImageNet's classes are called."""
+    index = pd.DataFrame({"key": list("abc"), "class": [0, 0, 1], "class_name": "missile", "shard": "s.tar"})
+    shards.write_table(index, tmp_path / "pool.parquet")
+    shards.write_table(index[["key", "class", "class_name"]].assign(d3=[0.5, 0.1, 0.1]), tmp_path / "scores.parquet")
+    options = ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
+    settings = '{"keep": [["d3", ">=", 0.2]], "first": null}'
+    ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
+    assert ran.returncode == 0 and "nothing is left after selection of: missile" in ran.stdout, ran.stdout
+    rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
+    assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]

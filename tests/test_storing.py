@@ -1,10 +1,8 @@
 """From a folder of files to shards and a manifest, through the stages' command lines: originals, rejections, duplicates."""
 
-import gzip
 import json
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -163,27 +161,8 @@ def test_many_copies_of_one_picture_are_one_duplicate_each():
 
 def test_the_thousand_real_imagenet_pictures_take_imagenets_road(shared_data, tmp_path):
     """The 1,000 sample pictures under file names that the official 90-class lists give, eleven or twelve a class."""
-    with tarfile.open(shared_data / "imagenet_sample_112.tar") as archive:
-        samples = [archive.extractfile(member).read() for member in archive if member.isfile()]
-    raw, output, wanted = tmp_path / "imagenet", tmp_path / "made", {"train": 9, "val": 1, "test": 1}
-    lists = {}
-    for split, most in wanted.items():
-        rows = (
-            gzip.decompress((shared_data / f"splits/ImageNet_LT_{split}_90.txt.gz").read_bytes()).decode().splitlines()
-        )
-        of_class: dict[str, list[str]] = {}
-        for row in rows:
-            of_class.setdefault(row.split()[1], []).append(row)
-        lists[split] = [row for found in of_class.values() for row in found[:most]]
-        if split == "train":
-            spare = [row for found in of_class.values() for row in found[most:]]
-    short = 1000 - sum(map(len, lists.values()))
-    lists["train"] += spare[:short]
-    names = [row.split()[0] for rows in lists.values() for row in rows]
-    assert len(names) == len(samples) == 1000
-    trees.put(raw, dict(zip(names, samples, strict=True)))
-    trees.put(raw, {f"ImageNet_LT_{split}.txt": "\n".join(rows) for split, rows in lists.items()})
-
+    raw, output = tmp_path / "imagenet", tmp_path / "made"
+    lists = trees.real_imagenet(shared_data, raw)
     ran = make(raw, output, count=2, dataset={"source": "imagenet"})
     assert ran.returncode == 0, ran.stdout
     manifest = shards.read_table(output / "manifest.parquet")

@@ -157,7 +157,10 @@ def test_shards_index_and_statistics_agree_with_the_plan(finished):
         statistics = json.loads((folder / f"shard-0000{shard}.json").read_text())
         pictures = pictures_of(folder / f"shard-0000{shard}.tar")
         assert list(pictures) == index["key"].tolist()
-        assert statistics == {"pictures": len(index), "classes": index["class_name"].value_counts(sort=False).to_dict()}
+        assert statistics == {
+            "pictures": len(index),
+            "classes": index["class"].astype(str).value_counts(sort=False).to_dict(),
+        }
         whole = (folder / f"shard-0000{shard}.tar").read_bytes()
         for row in index.itertuples():
             assert whole[row.offset : row.offset + row.size] == pictures[row.key]

@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,24 @@ def fashion_mnist(root: Path, packed: bool, train: int = 40, test: int = 20) -> 
     if packed:
         files = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
     return put(root, files)
+
+
+def real_imagenet(shared_data: Path, root: Path) -> dict[str, list[str]]:
+    """The 1,000 sample pictures under names that the official 90-class lists give, 11 or 12 a class; and the lists' rows."""
+    with tarfile.open(shared_data / "imagenet_sample_112.tar") as archive:
+        samples = [archive.extractfile(member).read() for member in archive if member.isfile()]
+    lists, spare = {}, []
+    for split, most in {"train": 9, "val": 1, "test": 1}.items():
+        packed = (shared_data / f"splits/ImageNet_LT_{split}_90.txt.gz").read_bytes()
+        of_class: dict[str, list[str]] = {}
+        for row in gzip.decompress(packed).decode().splitlines():
+            of_class.setdefault(row.split()[1], []).append(row)
+        lists[split] = [row for found in of_class.values() for row in found[:most]]
+        if split == "train":
+            spare = [row for found in of_class.values() for row in found[most:]]
+    lists["train"] += spare[: len(samples) - sum(map(len, lists.values()))]
+    names = [row.split()[0] for rows in lists.values() for row in rows]
+    assert len(names) == len(samples) == 1000
+    put(root, dict(zip(names, samples, strict=True)))
+    put(root, {f"ImageNet_LT_{split}.txt": "\n".join(rows) for split, rows in lists.items()})
+    return lists

@@ -19,12 +19,12 @@ def read_list(path: Path, split: str) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read: {error}") from None
     sources, labels = [], []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
         source, _, label = line.strip().rpartition(" ")
         if not (source and label.isdecimal()):
+            if not label:
+                continue
             raise InputError(f"{path}, line {number}: '{line[:80]}' must be a path, a space and a label from 0")
-        sources.append(require_inside(source.strip(), f"{path}, line {number}"))
+        sources.append(require_inside(source.rstrip(), f"{path}, line {number}"))
         labels.append(int(label))
     if not sources:
         raise InputError(f"{path} is empty; a path and a label a line are expected")

@@ -9,7 +9,7 @@ from pipeline.data.location import Location
 LOCATION = Location(
     folder="",
     needs=(".",),
-    how_to_get="set the data set's `path` to the folder of its pictures, below the data root",
+    how_to_get="set the data set's `path` to the folder of its pictures, below the data root, and `table`, if given, to a file in it",
 )
 SPLITS = ("train", "val", "test")
 

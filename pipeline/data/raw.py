@@ -1,5 +1,6 @@
 """What every raw data set gives: each source is a module of this package with `open_source(folder, settings) -> Source`."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -68,8 +69,16 @@ class FileSource:
         self._root, self.pictures = root, listing
 
     def read(self, source: str) -> bytes:
-        with open(f"{self._root}/{source}", "rb") as file:
-            return file.read()
+        # millions of small files: two thirds of the time of open() and read()
+        descriptor = os.open(f"{self._root}/{source}", os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
+            data = os.read(descriptor, size)
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):  # as over a network
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
 
 
 def read_exactly(path: Path, size: int, how_to_get: str) -> bytes:

@@ -44,7 +44,7 @@ def main(args) -> None:
 
     index = shards.write(args.output, records())
     shards.write_table(index, args.output.with_suffix(".parquet"))
-    counts = index["class_name"].value_counts(sort=False).to_dict() if len(index) else {}
+    counts = index["class"].value_counts(sort=False).to_dict()
     with replacing(args.output.with_suffix(".json")) as part:
         part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
 
@@ -54,10 +54,7 @@ def arguments():
     parser.add_argument("--kind", required=True, help="the generator's kind")
     parser.add_argument("--plan", type=Path, required=True, help="the pool's plan.parquet")
     parser.add_argument("--generator", type=Path, required=True, help="folder of the trained generator")
-    parser.add_argument(
-        "--shard", type=command.shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
+    command.add_shard(parser)
     return parser
 
 

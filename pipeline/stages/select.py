@@ -36,16 +36,17 @@ def main(args) -> None:
         selected = selected[selected.groupby("class").cumcount() < args.config["first"]]
     shards.write_table(selected, args.output)
 
-    made = pool["class_name"].value_counts(sort=False)
-    left = selected["class_name"].value_counts().reindex(made.index, fill_value=0)
-    empty = list(left.index[left == 0])
+    # by number and name: two of ImageNet's classes are both called "missile"
+    classes = pool.groupby(["class", "class_name"]).size().rename("made").to_frame()
+    classes["kept"] = selected.groupby(["class", "class_name"]).size().reindex(classes.index, fill_value=0)
+    empty = list(classes.index[classes["kept"] == 0].get_level_values("class_name"))
     if empty:
         print(f"warning: nothing is left after selection of: {', '.join(empty)}", file=sys.stderr)
     summary = {
-        "made": int(made.sum()),
-        "kept": int(left.sum()),
+        "made": len(pool),
+        "kept": len(selected),
         "empty_classes": empty,
-        "kept_by_class": left.to_dict(),
+        "classes": classes.reset_index().to_dict("records"),
     }
     with replacing(args.output.with_name("summary.json")) as part:
         part.write_text(json.dumps(summary, indent=1))

@@ -50,10 +50,7 @@ def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--raw", type=Path, required=True, help="folder of the raw data set")
     parser.add_argument("--pictures", type=Path, required=True, help="the subset's pictures.parquet")
-    parser.add_argument(
-        "--shard", type=command.shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
+    command.add_shard(parser)
     return parser
 
 
