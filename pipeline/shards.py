@@ -9,10 +9,11 @@ import json
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -92,23 +93,34 @@ def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) ->
     return pictures
 
 
-def _decoded(shard: str, rows: pd.DataFrame, folder: Path, side: int | None) -> Iterator[tuple[int, np.ndarray]]:
-    """(position in the table, picture) of one shard's rows."""
-    path = folder / shard
+def opened(path: Path) -> BinaryIO:
+    """A shard for `read_record`. Raises InputError where it is missing."""
     try:
-        with open(path, "rb") as file:
-            for row in rows.sort_values("offset").itertuples():
-                file.seek(row.offset)
-                data = file.read(row.size)
-                if zlib.crc32(data) != row.crc32:
-                    raise InputError(
-                        f"{path} is damaged at record {row.key}; remove it and run snakemake again to remake it"
-                    )
-                yield row.Index, decode(data, side)
+        return open(path, "rb")
     except FileNotFoundError:
         raise InputError(f"{path} is missing, but its index is there; run snakemake again to remake it") from None
+
+
+def read_record(file: BinaryIO, row: Any, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """What `decode` makes of one picture's bytes; `row` has its key, offset, size and crc32.
+
+    Raises InputError where the bytes are not those that were written, or `decode` finds them Unreadable.
+    """
+    file.seek(row.offset)
+    data = file.read(row.size)
+    if zlib.crc32(data) != row.crc32:
+        raise InputError(f"{file.name} is damaged at record {row.key}; remove it and run snakemake again to remake it")
+    try:
+        return decode(data)
     except Unreadable as error:
-        raise InputError(f"{path}, record {row.key} cannot be decoded: {error}") from None
+        raise InputError(f"{file.name}, record {row.key} cannot be decoded: {error}") from None
+
+
+def _decoded(shard: str, rows: pd.DataFrame, folder: Path, side: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    """(position in the table, picture) of one shard's rows."""
+    with opened(folder / shard) as file:
+        for row in rows.sort_values("offset").itertuples():
+            yield row.Index, read_record(file, row, partial(decode, side=side))
 
 
 def _member(name: str, data: bytes) -> bytes:

@@ -15,20 +15,22 @@ rule classifier:
         "../envs/counterweight.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=lambda wildcards: part("classifiers", wildcards).gpus,
     params:
         config=lambda wildcards: as_json(part("classifiers", wildcards).settings()),
         code=lambda wildcards: fingerprint(
             "classifier",
             backbone(wildcards.name),
-            f"classifiers.losses.{part('classifiers', wildcards).loss}",
+            f"classifiers.schemes.{part('classifiers', wildcards).scheme}",
+            *loss(wildcards),
         ),
+        launcher=lambda wildcards: launcher(part("classifiers", wildcards).gpus),
         output=subpath(output.weights, parent=True),
         init=lambda wildcards, input: ["--init", *input.init] if input.init else [],
     message:
         "train the classifier {wildcards.name} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python -m pipeline.stages.classifier"
+        "{params.launcher} -m pipeline.stages.classifier"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"

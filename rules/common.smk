@@ -50,7 +50,7 @@ def part(section, wildcards):
 
 def as_json(value):
     """Params must be text: Snakemake drops what it cannot represent, and a dict's order would count."""
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True, default=lambda inner: inner.model_dump(mode="json"))
 
 
 def fingerprint(stage, *kinds):
@@ -61,6 +61,17 @@ def fingerprint(stage, *kinds):
 
 def backbone(classifier):
     return f"classifiers.backbones.{FLOW.part('classifiers', classifier).backbone}"
+
+
+def loss(wildcards):
+    """The module of a classifier's loss, where its scheme has one to choose."""
+    name = getattr(part("classifiers", wildcards), "loss", None)
+    return [f"classifiers.losses.{name}"] if name else []
+
+
+def launcher(gpus):
+    """What starts a training stage: one process, or one for each GPU of the node."""
+    return "python" if gpus == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {gpus}"
 
 
 def manifest(wildcards):
@@ -240,7 +251,7 @@ def differences(table, run):
         settings = list(csv.DictReader(file))
     found = []
     for row in settings:
-        if row["key"] in run.varied or row["family"] not in ("", FLOW.family(run.dataset)):
+        if row["key"] in run.varied or row["family"] and FLOW.family(run.dataset) not in row["family"].split():
             continue
         ours = [json.loads(as_json(value)) for value in FLOW.setting(run, row["key"])]
         others = [as_json(value) for value in ours if value != json.loads(row["value"])]

@@ -186,9 +186,9 @@ def test_several_keys_make_every_combination():
 
 
 def test_names_list_changes_in_the_order_of_vary():
-    vary = {"generator.tau": 2, "sample.guidance": 0, "filter.keep": "all", "classifier.width": 32}
+    vary = {"generator.tau": 2, "sample.guidance": 0, "filter.keep": "all", "classifier.batch_size": 32}
     (run,) = runs(Workflow(varied(vary)), "tried")
-    assert run.classifier == "diffult~generator.tau=2~sample.guidance=0~filter.keep=all~width=32"
+    assert run.classifier == "diffult~generator.tau=2~sample.guidance=0~filter.keep=all~batch_size=32"
 
 
 def test_list_of_lists_varies_a_key_that_holds_a_list():
@@ -241,11 +241,11 @@ def test_section_key_changes_the_first_part_on_each_way_and_none_beyond():
 
 
 def test_reference_can_be_varied():
-    raw = varied({"score.by": ["ce", "wide"]})
-    raw["classifiers"]["wide"] = {"extends": "ce", "width": 64}
+    raw = varied({"score.by": ["ce", "small_batch"]})
+    raw["classifiers"]["small_batch"] = {"extends": "ce", "batch_size": 64}
     flow = Workflow(raw)
-    assert flow.part("scores", "by_ce~by=wide").by == "wide"
-    assert [run.classifier for run in runs(flow, "tried")] == ["diffult", "diffult~score.by=wide"]
+    assert flow.part("scores", "by_ce~by=small_batch").by == "small_batch"
+    assert [run.classifier for run in runs(flow, "tried")] == ["diffult", "diffult~score.by=small_batch"]
 
 
 # a varied reference's new target gets none of the other changes, but the names say it does
@@ -314,13 +314,8 @@ def test_extends_merges_chains_and_nested_mappings():
         }
     )
     quicker = Workflow(raw).part("generators", "quicker")
-    assert quicker.unet.model_dump() == {
-        "channels": 32,
-        "multipliers": (1, 2),
-        "blocks": 1,
-        "attention_levels": (1,),
-        "dropout": 0.1,
-    }
+    merged = {"channels": 32, "multipliers": (1, 2), "blocks": 1, "attention_levels": (1,), "dropout": 0.1}
+    assert quicker.unet.model_dump().items() >= merged.items()
     assert (quicker.steps, quicker.gamma) == (7, 0.25)
 
 

@@ -1,92 +1,169 @@
-"""The training loop of classifiers: real and generated pictures as one uint8 tensor on the device."""
+"""The one training loop of classifiers; a scheme says what the loss of a batch is."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline import kinds
 from pipeline.checkpoint import Checkpoint
-from pipeline.classifiers.network import Network, to_batch
+from pipeline.classifiers.batches import Source, batches, once, steps_of
+from pipeline.classifiers.network import Network
+from pipeline.classifiers.processes import ALONE, Processes
 from pipeline.classifiers.schedule import learning_rate
-from pipeline.data.views import epoch_order, random_crop, random_flip
-from pipeline.device import seed_step
+from pipeline.classifiers.scheme import Facts, Scheme
 from pipeline.errors import InputError
 from pipeline.progress import progress
-
-
-class Pictures(NamedTuple):
-    """uint8 [N, H, W, 3] pictures, int64 [N] labels, and bool [N]: whether each was generated."""
-
-    pictures: np.ndarray
-    labels: np.ndarray
-    synthetic: np.ndarray
+from pipeline.seeds import mixed_seed
 
 
 def train(
     settings: Mapping[str, Any],
-    data: Pictures,
-    test: Pictures,
+    data: Source,
+    test: Source,
+    validation: Callable[[], Source | None],
     network: Network,
     epoch_length: int,
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint,
+    processes: Processes = ALONE,
 ) -> pd.DataFrame:
     """Train `network` in place; return a row an epoch: epoch (from 1), learning_rate, loss, test_top1 (percent).
 
     An epoch goes through `epoch_length` pictures, some of them again where that is more than there are. The test split
-    is only watched. Continues from `checkpoint`. Raises InputError where the loss is no longer finite.
+    is only watched; `validation` is called by schemes that choose by it. Continues from `checkpoint`. Every process has a
+    part of each batch, and the gradients' mean. Raises InputError where data and scheme do not fit, and where the loss is
+    no longer finite.
     """
-    loss_of = kinds.load("classifiers.losses", settings["loss"]).batch_loss
-    pictures, labels = to_batch(data.pictures, device), torch.from_numpy(data.labels).to(device)
-    synthetic = torch.from_numpy(data.synthetic).to(device)
-    test_pictures, test_labels = to_batch(test.pictures, device), torch.from_numpy(test.labels)
-    network.to(device)
-    optimizer = torch.optim.SGD(
-        network.parameters(), settings["learning_rate"], settings["momentum"], weight_decay=settings["weight_decay"]
+    scheme = _scheme(settings, data, validation, network.to(device), seed, device)
+    history = (
+        _epochs(settings, scheme, data, test, epoch_length, seed, device, checkpoint, processes)
+        if scheme.loaders
+        else []
     )
-    history: list[dict] = []
-    if state := checkpoint.load(device):
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        history = state["history"]
-        print(f"continuing after epoch {len(history)} from {checkpoint.path}", flush=True)
-
-    batch_size, epochs = settings["batch_size"], settings["epochs"]
-    for epoch in progress(range(len(history), epochs), "training classifier", epochs, len(history), "epoch"):
-        network.train()
-        order = _order(len(labels), epoch_length, seed, epoch).to(device)
-        rate = learning_rate(epoch, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        losses, first_step = [], epoch * -(-epoch_length // batch_size)
-        for rows in order.split(batch_size):
-            seed_step(seed, first_step + len(losses))
-            batch = random_crop(pictures[rows], settings["crop_padding"])
-            if settings["horizontal_flip"]:
-                batch = random_flip(batch)
-            loss = loss_of(network(batch), labels[rows], synthetic[rows], settings)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        losses = torch.stack(losses)
-        _require_finite(losses, first_step, checkpoint)
-        _, logits = network.predict(test_pictures)
-        top1 = 100 * (logits.argmax(1) == test_labels).double().mean().item()
-        history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": losses.mean().item(), "test_top1": top1})
-        if checkpoint.due() and epoch + 1 < epochs:
-            checkpoint.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history})
+    scheme.finish()
+    if not history:  # nothing was to be trained
+        history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": _top1(network, test)}]
     return pd.DataFrame(history)
 
 
-def _order(count: int, length: int, seed: int, epoch: int) -> torch.Tensor:
-    """`length` positions below `count`: a permutation, or as many one after the other as it takes."""
-    rounds = -(-length // count)
-    return torch.cat([epoch_order(count, seed, epoch * rounds + repeat) for repeat in range(rounds)])[:length]
+def _epochs(
+    settings: Mapping[str, Any],
+    scheme: Scheme,
+    data: Source,
+    test: Source,
+    epoch_length: int,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    processes: Processes,
+) -> list[dict]:
+    network, epochs = scheme.network, settings["epochs"]
+    optimizer = _optimizer(settings, [weight for weight in scheme.parameters() if weight.requires_grad])
+    average = _average(network, settings["ema_decay"])
+    history: list[dict] = []
+    if state := checkpoint.load(device):
+        scheme.load_state_dict(state["scheme"])
+        optimizer.load_state_dict(state["optimizer"])
+        if average:
+            average.load_state_dict(state["average"])
+        history = state["history"]
+        print(f"continuing after epoch {len(history)} from {checkpoint.path}", flush=True)
+    if settings["compile"]:
+        network.backbone.compile()
+    model = DistributedDataParallel(scheme) if processes.count > 1 else scheme
+
+    steps = steps_of(epoch_length, settings["batch_size"], processes)
+    for epoch in _shown(range(len(history), epochs), epochs, processes):
+        rate = learning_rate(epoch, settings)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        scheme.train()
+        scheme.start_epoch(epoch)
+        if settings["frozen_batch_norm"]:
+            _freeze_batch_norm(scheme)
+        losses = []
+        with contextlib.ExitStack() as until_the_end:
+            loaders = [
+                until_the_end.enter_context(
+                    contextlib.closing(batches(data, loader, place, epoch, epoch_length, seed, device, processes))
+                )
+                for place, loader in enumerate(scheme.loaders)
+            ]
+            for step, drawn in enumerate(zip(*loaders, strict=True), epoch * steps):
+                random = np.random.default_rng(mixed_seed(seed, step, 0))
+                part = drawn[0][1]  # a process with a smaller part of the batch counts less
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
+                    loss = part * model([batch for batch, _ in drawn], epoch, random)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if average:
+                    average.update_parameters(network)
+                losses.append(loss.detach())
+        losses = processes.mean(torch.stack(losses))
+        _require_finite(losses, epoch * steps, checkpoint)
+        top1 = _top1(average.module if average else network, test)
+        history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": losses.mean().item(), "test_top1": top1})
+        if processes.first and checkpoint.due() and epoch + 1 < epochs:
+            state = {"scheme": scheme.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
+            checkpoint.save(state | ({"average": average.state_dict()} if average else {}))
+    if average:
+        network.load_state_dict(average.module.state_dict())
+    return history
+
+
+def _scheme(
+    settings: Mapping[str, Any],
+    data: Source,
+    validation: Callable[[], Source | None],
+    network: Network,
+    seed: int,
+    device: torch.device,
+) -> Scheme:
+    classes = network.description["classes"]
+    of_prior = data.labels if settings["prior_from"] == "all" else data.labels[~data.synthetic]
+    facts = Facts(
+        counts=torch.bincount(of_prior, minlength=classes),
+        synthetic_pictures=int(data.synthetic.sum()),
+        once=lambda split, epoch, views: once(
+            data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device
+        ),
+    )
+    return kinds.load("classifiers.schemes", settings["scheme"]).build(settings, network, facts).to(device)
+
+
+def _optimizer(settings: Mapping[str, Any], weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = settings["learning_rate"], settings["weight_decay"]
+    if settings["optimizer"] == "adamw":
+        return torch.optim.AdamW(weights, rate, weight_decay=decay)
+    return torch.optim.SGD(weights, rate, settings["momentum"], weight_decay=decay, nesterov=settings["nesterov"])
+
+
+def _average(network: Network, decay: float | None) -> AveragedModel | None:
+    return decay and AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _freeze_batch_norm(scheme: Scheme) -> None:
+    for module in scheme.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def _top1(network: Network, test: Source) -> float:
+    _, logits = network.predict(test.pictures)
+    return 100 * (logits.argmax(1) == test.labels).double().mean().item()
+
+
+def _shown(epochs: range, total: int, processes: Processes) -> Iterator[int]:
+    return progress(epochs, "training classifier", total, epochs.start, "epoch") if processes.first else iter(epochs)
 
 
 def _require_finite(losses: torch.Tensor, first_step: int, checkpoint: Checkpoint) -> None:

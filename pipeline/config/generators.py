@@ -8,7 +8,10 @@ from pipeline.config.parts import Part
 
 
 class UNet(Part):
-    """Shape of the class-conditional U-Net; the defaults are CBDM's for 32 x 32 pictures (35.8 M parameters)."""
+    """Shape of the class-conditional U-Net; the defaults are CBDM's for 32 x 32 pictures (35.8 M parameters).
+
+    What else there is to choose is for ADM's (Dhariwal and Nichol 2021).
+    """
 
     channels: int = Field(default=128, ge=8, multiple_of=8)
     multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1)
@@ -16,7 +19,13 @@ class UNet(Part):
     blocks: int = Field(default=2, ge=1)
     """Residual blocks a level."""
     attention_levels: tuple[int, ...] = (1,)
-    """Levels with self-attention after every block; level 0 is full resolution."""
+    """Levels with self-attention after every block; level 0 is full resolution. The middle has attention always."""
+    head_channels: int | None = Field(default=None, ge=1)
+    """Channels of an attention head; one head over all channels, unless said (ADM: 64)."""
+    time_as: Literal["added", "scale_and_shift"] = "added"
+    """Time and label are added to a block's hidden layer, or scale and shift it after its second norm (ADM)."""
+    resample: Literal["convolution", "residual"] = "convolution"
+    """Between levels stands a convolution, or a residual block (ADM, after BigGAN)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -25,6 +34,13 @@ class UNet(Part):
             raise ValueError(f"channels is {self.channels}; above 128 it must be a multiple of 32")
         if any(level not in range(len(self.multipliers)) for level in self.attention_levels):
             raise ValueError(f"attention_levels must lie in 0..{len(self.multipliers) - 1}, one for each multiplier")
+        attends = {*self.attention_levels, len(self.multipliers) - 1}  # the middle is as wide as the last level
+        widths = sorted({self.channels * self.multipliers[level] for level in attends})
+        if self.head_channels is not None and any(width % self.head_channels for width in widths):
+            raise ValueError(
+                f"head_channels is {self.head_channels}; it must divide the width of each level with attention and of "
+                f"the middle: {', '.join(map(str, widths))}"
+            )
         return self
 
 
@@ -40,6 +56,8 @@ class Cbdm(Part):
     gamma: float = Field(default=0.25, ge=0)
     unet: UNet = UNet()
     timesteps: int = Field(default=1000, ge=2)
+    schedule: Literal["linear", "cosine"] = "linear"
+    """Of the noise: betas on a line from `beta_start` to `beta_end`, or those of Nichol and Dhariwal (2021)."""
     beta_start: float = Field(default=1e-4, gt=0, lt=1)
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     steps: int = Field(default=300_000, ge=1)
@@ -60,6 +78,13 @@ class Cbdm(Part):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
     references: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "Cbdm":
+        betas = {name: getattr(self, name) for name in ("beta_start", "beta_end")}
+        if self.schedule == "cosine" and any(type(self).model_fields[name].default != betas[name] for name in betas):
+            raise ValueError("beta_start and beta_end are for the linear schedule; the cosine one has betas of its own")
+        return self
 
     @model_validator(mode="after")
     def _side_halves(self) -> "Cbdm":

@@ -3,12 +3,12 @@
 import difflib
 import graphlib
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from pipeline.config.classifiers import Classifier
+from pipeline.config.classifiers import SCHEMES
 from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
 from pipeline.config.generators import Cbdm
@@ -28,7 +28,7 @@ SCHEMA: Schema = {
     "samples": Samples,
     "scores": Scores,
     "filters": Filter,
-    "classifiers": Classifier,
+    "classifiers": ("scheme", SCHEMES),
     "qualities": Quality,
     "recipes": Recipe,
 }
@@ -70,10 +70,12 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
     kind = schema[section]
     if isinstance(kind, tuple):
         key, kinds = kind
-        if key not in values:
+        default = next((name for name, kind in kinds.items() if not kind.model_fields[key].is_required()), None)
+        chosen = values.get(key, default)
+        if chosen is None:
             raise InputError(f"{where}: '{key}' is missing; it must be one of {', '.join(kinds)}")
-        _expect(values[key] in list(kinds), where, key, [values[key]], list(kinds))
-        kind = kinds[values[key]]
+        _expect(chosen in list(kinds), where, key, [chosen], list(kinds))
+        kind = kinds[chosen]
     try:
         return kind(**{str(key): value for key, value in values.items()})
     except ValidationError as error:
@@ -81,10 +83,7 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         *outer, key = [str(part) for part in first["loc"]] or [""]
         if first["type"] == "extra_forbidden":
-            nested = kind
-            for field in outer:
-                nested = nested.model_fields[field].annotation
-            _expect(False, ".".join([where, *outer]), "key", [key], sorted(nested.model_fields))
+            _expect(False, ".".join([where, *outer]), "key", [key], sorted(_model_at(kind, outer).model_fields))
         message = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
         raise InputError(f"{'.'.join([where, *filter(None, [*outer, key])])}: {message}{given}") from None
@@ -123,6 +122,25 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
         both_map = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = deep_merge(merged[key], value) if both_map else value
     return merged
+
+
+def _model_at(kind: Any, path: list[str]) -> type[Part]:
+    """The type of what lies at a path of fields, of places in lists, and of kinds that choose among types."""
+    for field in path:
+        if isinstance(kind, type) and issubclass(kind, Part):
+            kind = kind.model_fields[field].annotation
+        elif not field.isdecimal():
+            kind = next(
+                found for found in _models_in(kind) if get_args(found.model_fields["kind"].annotation) == (field,)
+            )
+    return kind
+
+
+def _models_in(annotation: Any) -> Iterator[type[Part]]:
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _extends(entries: Mapping[str, Any], section: str, name: str) -> list[str]:

@@ -29,6 +29,7 @@ class Workflow:
     """Parts by section and name, derived ones included, and the runs of all recipes."""
 
     def __init__(self, raw: Mapping[str, Any], schema: Schema = SCHEMA):
+        self._schema = schema
         self.parts, self._roots = read(raw, schema)
         self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
         check_references(self.parts)
@@ -71,14 +72,19 @@ class Workflow:
         return part.samples or self.part("scores", part.scores).samples
 
     def setting(self, run: Run, address: str) -> list[Any]:
-        """Distinct values of `section.key` in the run's parts of that section, f0 among them; empty where none is.
+        """Distinct values of `section.key` in the run's parts of that section that have the key, f0 among them.
 
         Raises InputError for a section or key that does not exist.
         """
         section, *path = address.split(".")
         found = upstream(self.parts, ("classifiers", run.classifier))
         try:
+            types = self._schema[SINGULAR[section]]
+            types = types[1].values() if isinstance(types, tuple) else [types]
+            if not any(path[0] in kind.model_fields for kind in types):
+                raise KeyError(path[0])
             values = [self.parts[target][name] for target, name in found if target == SINGULAR[section]]
+            values = [value for value in values if hasattr(value, path[0])]
             for key in path:
                 values = [getattr(value, key) for value in values]
             return [value for i, value in enumerate(values) if value not in values[:i]]

@@ -1,10 +1,11 @@
 """Train a classifier on real and selected generated pictures.
 
-    python -m pipeline.stages.classifier --config '{"backbone": "small", "loss": "cross_entropy", ...}' --seed 0 \\
+    python -m pipeline.stages.classifier --config '{"scheme": "plain", "backbone": "small", "loss": "cross_entropy", ...}' --seed 0 \\
         --manifest results/demo/subset/manifest.parquet --selected results/demo/select/demo/selected.parquet \\
         --output results/demo/classifier/demo/seed-0
 
 writes OUTPUT/weights.safetensors (of the last epoch) and OUTPUT/history.parquet. A checkpoint lies under OUTPUT/checkpoints meanwhile.
+For several GPUs of one node: `python -m torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
 """
 
 from pathlib import Path
@@ -13,46 +14,44 @@ from pipeline import command
 
 
 def main(args) -> None:
-    import numpy as np
     import torch
 
     from pipeline import shards
     from pipeline.checkpoint import Checkpoint
     from pipeline.classifiers import network as networks
-    from pipeline.classifiers.train import Pictures, train
+    from pipeline.classifiers.backbones.pretrained import load_pretrained
+    from pipeline.classifiers.batches import Source, steps_of
+    from pipeline.classifiers.processes import joined
+    from pipeline.classifiers.reader import open_pictures
+    from pipeline.classifiers.train import train
     from pipeline.device import device
     from pipeline.errors import InputError
 
     config = args.config
     manifest = shards.read_table(args.manifest)
-    selected = [(shards.read_table(path), path.parent) for path in args.selected]
-    real = (manifest[manifest["split"] == "train"], args.manifest.parent)
-    sources = ([(*real, False)] if config["real"] else []) + [(*table, True) for table in selected]
+    target = device()
 
-    def read(tables):
+    def source(tables) -> Source:
         tables = [(table, folder, synthetic) for table, folder, synthetic in tables if len(table)]
         if not tables:
             raise InputError(
                 f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep"
             )
-        pictures = [shards.read_pictures(table, folder, config["side"]) for table, folder, _ in tables]
-        if len({array.shape[1:] for array in pictures}) > 1:
-            raise InputError(
-                f"{args.output}: the data have pictures of different sizes; give the classifier's `side`, in pixels"
-            )
-        synthetic = np.concatenate([np.full(len(table), made) for table, _, made in tables])
-        labels = np.concatenate([table["class"].to_numpy(np.int64) for table, _, _ in tables])
-        return Pictures(np.concatenate(pictures) if len(pictures) > 1 else pictures[0], labels, synthetic)
+        pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
+        labels = torch.cat([torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables])
+        return Source(pictures, labels, torch.cat([torch.full((len(table),), made) for table, _, made in tables]))
 
-    data = read(sources)
-    test = read([(manifest[manifest["split"] == "test"], args.manifest.parent, False)])
+    def real(split: str):
+        return manifest[manifest["split"] == split], args.manifest.parent, False
+
+    selected = [(shards.read_table(path), path.parent, True) for path in args.selected]
+    data = source(([real("train")] if config["real"] else []) + selected)
     epoch_length = len(data.labels) + sum(len(shards.read_table(path)) for path in args.steps_as)
     inputs = [args.manifest, *args.selected, *args.steps_as, *([args.init] if args.init else [])]
     checkpoint = Checkpoint(
         args.output / "checkpoints", config | {"seed": args.seed}, args.code, inputs, args.checkpoint_minutes
     )
     torch.manual_seed(args.seed)
-    target = device()
     network = networks.Network(
         config["backbone"],
         config["width"],
@@ -60,21 +59,40 @@ def main(args) -> None:
         config["mean"],
         config["std"],
         config["side"],
+        config.get("head", "linear"),
+        config.get("head_scale", 30.0),
     )
+    if config["pretrained"]:
+        load_pretrained(network.backbone, Path(config["pretrained"]))
     if args.init:
-        network.load_state_dict(networks.load(args.init, torch.device("cpu")).state_dict())
-    history = train(config, data, test, network, epoch_length, args.seed, target, checkpoint)
-    best = history["test_top1"].idxmax()
-    facts = {
-        "steps": -(-epoch_length // config["batch_size"]) * config["epochs"],
-        "real_pictures": int((~data.synthetic).sum()),
-        "synthetic_pictures": int(data.synthetic.sum()),
-        "best_test_epoch": int(history["epoch"][best]),
-        "best_test_top1": float(history["test_top1"][best]),
-    }
-    shards.write_table(history, args.output / "history.parquet")
-    networks.save(network, args.output / "weights.safetensors", facts)
-    checkpoint.remove()
+        networks.start_from(network, args.init)
+    with joined(target) as processes:
+        history = train(
+            config,
+            data,
+            source([real("test")]),
+            lambda: source([real("val")]) if (manifest["split"] == "val").any() else None,
+            network,
+            epoch_length,
+            args.seed,
+            target,
+            checkpoint,
+            processes,
+        )
+        if not processes.first:
+            return
+        best = history["test_top1"].idxmax()
+        facts = {
+            "scheme": config["scheme"],
+            "steps": int(history["epoch"].iloc[-1]) * steps_of(epoch_length, config["batch_size"], processes),
+            "real_pictures": int((~data.synthetic).sum()),
+            "synthetic_pictures": int(data.synthetic.sum()),
+            "best_test_epoch": int(history["epoch"][best]),
+            "best_test_top1": float(history["test_top1"][best]),
+        }
+        shards.write_table(history, args.output / "history.parquet")
+        networks.save(network, args.output / "weights.safetensors", facts)
+        checkpoint.remove()
 
 
 def arguments():

@@ -20,6 +20,7 @@ def main(args) -> None:
     from pipeline import shards
     from pipeline.atomic import replacing
     from pipeline.classifiers import network
+    from pipeline.classifiers.reader import open_pictures
     from pipeline.device import device
     from pipeline.evaluation.accuracy import accuracy, per_class_accuracy
 
@@ -27,7 +28,7 @@ def main(args) -> None:
     test = manifest[manifest["split"] == "test"]
     target = device()
     classifier = network.load(args.weights, target)
-    pictures = network.to_batch(shards.read_pictures(test, args.manifest.parent, classifier.side), target)
+    pictures = open_pictures([(test, args.manifest.parent)], classifier.side, target)
     _, logits = classifier.predict(pictures, label="evaluating")
 
     labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()

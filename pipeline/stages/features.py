@@ -19,13 +19,14 @@ def main(args) -> None:
     from pipeline import shards
     from pipeline.atomic import replacing
     from pipeline.classifiers import network
+    from pipeline.classifiers.reader import open_pictures
     from pipeline.device import device
 
     manifest = shards.read_table(args.manifest)
     real = manifest[manifest["split"] == "train"]
     target = device()
     classifier = network.load(args.weights, target)
-    pictures = network.to_batch(shards.read_pictures(real, args.manifest.parent, classifier.side), target)
+    pictures = open_pictures([(real, args.manifest.parent)], classifier.side, target)
     features, _ = classifier.predict(pictures, label="features of real pictures")
     with replacing(args.output) as part:
         save_file({"features": features, "labels": torch.tensor(real["class"].tolist())}, part)

@@ -1,1 +1,1 @@
-"""Networks, one module each: build(classes, width) and nothing else."""
+"""Networks, one module each: build(width) gives a module with `feature_size`, from pictures to features."""

@@ -6,16 +6,25 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from pipeline.classifiers.losses import Loss, at_least_float32
 
-def batch_loss(
-    logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, settings: Mapping[str, Any]
-) -> torch.Tensor:
-    """DiffuLT Eq. 4: sum of w * cross-entropy with w = omega for generated and 1 for real pictures, a scalar.
 
-    logits float [B, C], labels int64 [B], synthetic bool [B]. omega = settings["synthetic_weight"]. The paper prints a sum;
-    here it is divided by B, or by the sum of w where settings["normalise_by"] is "weights".
+def build(settings: Mapping[str, Any], counts: torch.Tensor) -> Loss:
+    """DiffuLT Eq. 4: sum of w * cross-entropy with w = omega for generated and 1 for real pictures.
+
+    omega = settings["synthetic_weight"]. The paper prints a sum; here it is divided by B, or by the sum of w where
+    settings["normalise_by"] is "weights". int64 [C] counts are not used.
     """
-    losses = functional.cross_entropy(logits, labels, reduction="none")
-    weights = torch.where(synthetic, settings["synthetic_weight"], 1.0)
-    whole = weights.sum() if settings["normalise_by"] == "weights" else len(labels)
-    return (weights * losses).sum() / whole
+    return WeightedCrossEntropy(settings["synthetic_weight"], settings["normalise_by"])
+
+
+class WeightedCrossEntropy(Loss):
+    def __init__(self, synthetic_weight: float, normalise_by: str):
+        super().__init__()
+        self.synthetic_weight, self.normalise_by = synthetic_weight, normalise_by
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+        losses = functional.cross_entropy(at_least_float32(logits), labels, reduction="none")
+        weights = torch.where(synthetic, self.synthetic_weight, 1.0)
+        whole = weights.sum() if self.normalise_by == "weights" else len(labels)
+        return (weights * losses).sum() / whole

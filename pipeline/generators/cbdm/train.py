@@ -20,6 +20,8 @@ from pipeline.generators.cbdm.unet import build, no_label
 from pipeline.progress import progress
 
 LOG_STEPS = 100
+SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+"""Names of schedules -> diffusers'."""
 
 
 def train(
@@ -56,7 +58,12 @@ def train(
     unet = build(settings["unet"], classes, pictures.shape[-1], pictures.shape[1])
     unet.to(device, memory_format=layout(device))
     scheduler = DDPMScheduler(
-        timesteps, settings["beta_start"], settings["beta_end"], variance_type="fixed_large", clip_sample=False
+        timesteps,
+        settings["beta_start"],
+        settings["beta_end"],
+        SCHEDULES[settings["schedule"]],
+        variance_type="fixed_large",
+        clip_sample=False,
     )
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)
     optimizer = torch.optim.Adam(unet.parameters(), lr=settings["learning_rate"], fused=True)

@@ -1,4 +1,4 @@
-"""The class-conditional U-Net of CBDM, as diffusers' `UNet2DModel`."""
+"""The class-conditional U-Net of CBDM, or of ADM's shape, as diffusers' `UNet2DModel`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,19 @@ def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 
     """A U-Net with fresh weights for pictures of `side` pixels in [-1, 1]; `channels` is 3 for RGB, 1 for grey.
 
     The label's embedding is added to the time's. Label `classes` means "no label": its embedding is zero and stays
-    zero, which is CBDM's unconditional pass, the embedding left out. Attention has one head, after every block of
-    its levels and in the middle. With the default settings: 35.8 M parameters, as CBDM's.
+    zero, which is CBDM's unconditional pass, the embedding left out. Attention stands after every block of its levels
+    and in the middle. With the default settings: 35.8 M parameters, as CBDM's.
+
+    ADM's shape (guided-diffusion's code) is had with `head_channels` (None is one head, as in CBDM), `time_as`
+    "scale_and_shift" and `resample` "residual"; a setting that is absent is CBDM's.
     """
-    levels = range(len(settings["multipliers"]))
-    attends = [level in settings["attention_levels"] for level in levels]
+    residual = settings.get("resample") == "residual"
+    plain_down, plain_up = (
+        ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if residual else ("DownBlock2D", "UpBlock2D")
+    )
+    attends = [level in settings["attention_levels"] for level in range(len(settings["multipliers"]))]
+    # at least four channels a group: a group of one would wipe out what time and label add to a channel
+    groups = min(32, settings["channels"] // 4)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # diffusers warns about one head per block, which is what CBDM has
     unet = UNet2DModel(
@@ -25,12 +33,16 @@ def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 
         out_channels=channels,
         block_out_channels=[settings["channels"] * multiplier for multiplier in settings["multipliers"]],
         layers_per_block=settings["blocks"],
-        down_block_types=["AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
-        up_block_types=["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
-        attention_head_dim=None,
+        down_block_types=["AttnDownBlock2D" if attend else plain_down for attend in attends],
+        up_block_types=["AttnUpBlock2D" if attend else plain_up for attend in reversed(attends)],
+        # these two reach the blocks with attention only; the others resample as their type says
+        downsample_type="resnet" if residual else "conv",
+        upsample_type="resnet" if residual else "conv",
+        attention_head_dim=settings.get("head_channels"),
         dropout=settings["dropout"],
-        # at least four channels a group: a group of one would wipe out what time and label add to a channel
-        norm_num_groups=min(32, settings["channels"] // 4),
+        norm_num_groups=groups,
+        attn_norm_num_groups=groups,  # the middle's, which diffusers leaves out under scale and shift
+        resnet_time_scale_shift="scale_shift" if settings.get("time_as") == "scale_and_shift" else "default",
         num_class_embeds=classes + 1,
     )
     logging.set_verbosity(verbosity)

@@ -1,0 +1,40 @@
+"""Random views of pictures: a whole batch at a time, on any device, each sample with its own draw."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from pipeline.classifiers.augment.colour import blur, color_jitter, grayscale
+from pipeline.classifiers.augment.geometry import crop, cutout, flip, resized_crop, resized_crop_boxes
+from pipeline.classifiers.augment.policies import auto_augment, rand_augment
+from pipeline.classifiers.draws import Draws
+from pipeline.errors import InputError
+
+__all__ = ["augment", "resized_crop_boxes"]
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (crop, flip, resized_crop, color_jitter, grayscale, blur, auto_augment, rand_augment, cutout)
+}
+"""What a step's `kind` may be; the rest of the step are the function's arguments."""
+
+
+def augment(pictures: torch.Tensor, steps: Sequence[Mapping[str, Any]], draws: Draws) -> torch.Tensor:
+    """Take uint8 [B, 3, H, W] RGB pictures through `steps`, in order; uint8 again, on the same device.
+
+    A step is {"kind": one of KINDS, ...} with the parameters of that kind. `draws` has B rows, on the pictures' device.
+    How many numbers a step takes from it depends on its parameters alone. Pixels are whole numbers after each step, as
+    with Pillow. Raises InputError for other pictures and for unknown kinds.
+    """
+    if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
+        raise InputError(
+            f"pictures to augment are {pictures.dtype} of shape {tuple(pictures.shape)}, not torch.uint8 [B, 3, H, W]"
+        )
+    for step in steps:
+        parameters = dict(step)
+        kind = parameters.pop("kind")
+        if kind not in KINDS:
+            raise InputError(f"there is no augmentation {kind}; allowed are {', '.join(KINDS)}")
+        pictures = KINDS[kind](pictures, draws, **parameters)
+    return pictures

@@ -1,0 +1,61 @@
+"""Random changes of colour, and blur."""
+
+import math
+
+import torch
+
+from pipeline.classifiers.augment import tone
+from pipeline.classifiers.augment.each import apply_each
+from pipeline.classifiers.draws import Draws
+
+JITTER = (tone.brightness, tone.contrast, tone.saturation, tone.hue)
+
+
+def color_jitter(
+    pictures: torch.Tensor,
+    draws: Draws,
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    hue: float,
+    probability: float,
+) -> torch.Tensor:
+    """torchvision's ColorJitter: factors of 1 - s .. 1 + s, not below 0, and hue turned by -hue..hue of a circle.
+
+    All uniform, and in random order; one with s = 0 is left out. `probability` is of the whole.
+    """
+    jittered = draws.uniform() < probability
+    order = draws.uniform(len(JITTER)).argsort(1)
+    uniforms = draws.uniform(len(JITTER))
+    strengths = uniforms.new_tensor([brightness, contrast, saturation, hue])
+    low, high = (1 - strengths).clamp(min=0), 1 + strengths
+    low[3], high[3] = -hue, hue
+    values = low + (high - low) * uniforms
+    for chosen in order.unbind(1):
+        value = values.gather(1, chosen[:, None]).squeeze(1)
+        used = jittered & (strengths[chosen] > 0)
+        pictures = apply_each(pictures, JITTER, chosen.where(used, -1), value)
+    return pictures
+
+
+def grayscale(pictures: torch.Tensor, draws: Draws, probability: float) -> torch.Tensor:
+    """Grey of three equal channels."""
+    greyed = (draws.uniform() < probability)[:, None, None, None]
+    return torch.where(greyed, tone.grey(pictures).to(torch.uint8), pictures)
+
+
+def blur(pictures: torch.Tensor, draws: Draws, sigma: tuple[float, float], probability: float) -> torch.Tensor:
+    """Gaussian blur, sigma[0]..sigma[1] pixels, uniform; cut off at three times sigma[1]; the border goes on outside."""
+    rows = (draws.uniform() < probability).nonzero().squeeze(1)
+    sigmas = (sigma[0] + (sigma[1] - sigma[0]) * draws.uniform())[rows]
+    radius = math.ceil(3 * sigma[1])
+    offset = torch.arange(-radius, radius + 1, device=pictures.device)
+    weights = torch.softmax(-(offset**2) / (2 * sigmas[:, None] ** 2), 1)[:, :, None, None, None].unbind(1)
+    blurred = pictures[rows].float()
+    for dimension, pads in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
+        size = pictures.shape[dimension]
+        padded = torch.nn.functional.pad(blurred, pads, mode="replicate")
+        blurred = torch.zeros_like(blurred)
+        for start, weight in enumerate(weights):
+            blurred.addcmul_(padded.narrow(dimension, start, size), weight)
+    return pictures.index_copy(0, rows, blurred.round_().to(torch.uint8))

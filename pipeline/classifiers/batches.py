@@ -1,0 +1,117 @@
+"""From pictures and a scheme's loaders to augmented batches."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from pipeline.classifiers.augment import augment
+from pipeline.classifiers.augment.geometry import TRIES
+from pipeline.classifiers.draws import Draws
+from pipeline.classifiers.processes import Processes
+from pipeline.classifiers.reader import OnDisk, Pictures
+from pipeline.classifiers.samplers import order
+from pipeline.classifiers.scheme import Batch, Loader
+from pipeline.errors import InputError
+from pipeline.seeds import mixed_seed
+
+View = Sequence[Mapping[str, Any]]
+
+
+class Source(NamedTuple):
+    """Pictures with int64 [N] labels and bool [N], whether each was generated; both on the CPU."""
+
+    pictures: Pictures
+    labels: torch.Tensor
+    synthetic: torch.Tensor
+
+
+def steps_of(length: int, batch_size: int, processes: Processes) -> int:
+    """Batches of an epoch of `length` pictures: the last may be smaller, but batch norm needs two pictures a process.
+
+    Raises InputError where that leaves none.
+    """
+    whole, rest = divmod(length, batch_size)
+    steps = whole + (rest >= 2 * processes.count)
+    if not steps:
+        raise InputError(
+            f"an epoch of {length} pictures is too short to train on; at least {2 * processes.count} are needed"
+        )
+    return steps
+
+
+def batches(
+    data: Source,
+    loader: Loader,
+    place: int,
+    epoch: int,
+    length: int,
+    seed: int,
+    device: torch.device,
+    processes: Processes,
+) -> Iterator[tuple[Batch, float]]:
+    """An epoch's batches of a scheme's loader number `place`, and the weight of this process's part of each.
+
+    The weight is 1 where all processes have as many pictures. What is drawn depends on seed, epoch and place alone.
+    """
+    batch_size = loader.settings["batch_size"]
+    steps = steps_of(length, batch_size, processes)
+    own_seed = mixed_seed(seed, place) if place else seed
+    positions = order(loader.sampler, data.labels, data.synthetic, length, own_seed, epoch, loader.settings)
+    whole = positions.split(batch_size)[:steps]
+    shares = [processes.share(len(rows)) for rows in whole]
+    mine = [rows[share] for rows, share in zip(whole, shares, strict=True)]
+
+    def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
+        stream = 1 + 2 * (8 * place + view) + purpose
+        return Draws(seed, epoch * steps + step, stream, len(whole[step]), shares[step], device)
+
+    for step, views in enumerate(_views(data.pictures, mine, loader.views, draws, device)):
+        rows = mine[step]
+        batch = Batch(views, data.labels[rows].to(device), data.synthetic[rows].to(device))
+        yield batch, len(rows) * processes.count / len(whole[step])
+
+
+def once(
+    data: Source | None, views: Sequence[View], epoch: int, seed: int, batch_size: int, device: torch.device
+) -> Iterator[Batch]:
+    """Every picture that was not generated, once and in order, augmented anew each epoch."""
+    if data is None:
+        return
+    real = torch.nonzero(~data.synthetic)[:, 0].split(batch_size)
+
+    def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
+        stream = 2**20 + 2 * view + purpose
+        return Draws(seed, epoch * len(real) + step, stream, len(real[step]), slice(None), device)
+
+    for step, shown in enumerate(_views(data.pictures, real, views, draws, device)):
+        yield Batch(shown, data.labels[real[step]].to(device), data.synthetic[real[step]].to(device))
+
+
+def _views(
+    pictures: Pictures,
+    rows: Sequence[torch.Tensor],
+    views: Sequence[View],
+    draws: Callable[[int, int, int, torch.device], Draws],
+    device: torch.device,
+) -> Iterator[list[torch.Tensor]]:
+    """Each batch's augmented views. A large picture's first crop is made while it is read."""
+    cropped = [_crop(pictures, view) for view in views]
+
+    def uniforms(step: int) -> torch.Tensor:
+        cpu = torch.device("cpu")
+        return torch.stack([draws(step, view, 0, cpu).uniform(TRIES + 1, 2) for view in range(len(views))], 1)
+
+    with contextlib.closing(pictures.batches(rows, cropped, uniforms)) as read:
+        for step, raw in enumerate(read):
+            yield [
+                augment(picture, view[1:] if crop else view, draws(step, number, 1, device))
+                for number, (picture, view, crop) in enumerate(zip(raw, views, cropped, strict=True))
+            ]
+
+
+def _crop(pictures: Pictures, view: View) -> float | None:
+    """The least share of a large picture's area that the view begins with; None for its middle, or a small picture."""
+    begins = isinstance(pictures, OnDisk) and len(view) > 0 and view[0]["kind"] == "resized_crop"
+    return view[0]["smallest"] if begins else None

@@ -1,0 +1,36 @@
+"""Focal loss: pictures that are already classified well count less."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from pipeline.classifiers.class_weights import Weights
+from pipeline.classifiers.losses import Loss, at_least_float32
+
+
+def build(settings: Mapping[str, Any], counts: torch.Tensor) -> Loss:
+    """Focal loss (Lin et al. 2017), with class weights w the class-balanced one (Cui et al. 2019); the mean over B.
+
+    With ce = -log p_y and gamma = settings["focal_gamma"] >= 0, settings["focal_form"] says which of
+
+        "textbook": w_y (1 - p_y)^gamma ce
+        "inside":   (1 - exp(-w_y ce))^gamma w_y ce, what the public code of LDAM-DRW (Cao et al. 2019) computes
+
+    Without class weights they are the same. w: class weights of int64 [C] counts, as in `Weights`.
+    """
+    return Focal(Weights(settings, counts), settings["focal_gamma"], settings["focal_form"])
+
+
+class Focal(Loss):
+    def __init__(self, weights: Weights, gamma: float, form: str):
+        super().__init__()
+        self.weights, self.gamma, self.form = weights, gamma, form
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+        losses = functional.cross_entropy(at_least_float32(logits), labels, reduction="none")
+        weighted = self.weights(epoch)[labels] * losses
+        doubt = -torch.expm1(-(weighted if self.form == "inside" else losses))
+        doubt = doubt.clamp(min=torch.finfo(doubt.dtype).tiny)  # the slope of 0^gamma is infinite for gamma < 1
+        return (doubt**self.gamma * weighted).mean()

@@ -1,0 +1,48 @@
+"""Several processes that train one classifier, a GPU each: who is who, and which part of a batch is whose."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import distributed
+
+
+class Processes(NamedTuple):
+    """This process among all: `rank` from 0, of `count`."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and messages."""
+        return self.rank == 0
+
+    def share(self, total: int) -> slice:
+        """This process's rows of a batch of `total`: contiguous, and equal in number up to one."""
+        return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean of all processes' values."""
+        if self.count > 1:
+            distributed.all_reduce(value)
+        return value / self.count
+
+
+ALONE = Processes()
+"""One process, which has all of every batch."""
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Processes]:
+    """The processes that torchrun has started, or this one alone."""
+    if int(os.getenv("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,1 @@
+"""Training schemes, one module each: build(settings, network, facts) gives a `Scheme`."""

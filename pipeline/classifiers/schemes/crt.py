@@ -1,0 +1,18 @@
+"""Classifier re-training, cRT (Kang et al. 2020): a second stage that learns a fresh head on a frozen backbone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.classifiers.network import Network, linear_head
+from pipeline.classifiers.scheme import Facts, Scheme
+from pipeline.classifiers.schemes.plain import Plain
+
+
+def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
+    """Plain training of a fresh linear head; the backbone's weights stay, its running statistics move as in public code.
+
+    Class-balanced batches are what the settings' sampler should give.
+    """
+    network.backbone.requires_grad_(False)
+    network.head = linear_head(network.backbone.feature_size, network.description["classes"])
+    return Plain(settings, network, facts)

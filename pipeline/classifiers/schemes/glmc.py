@@ -1,0 +1,82 @@
+"""GLMC, global and local mixture consistency (Du et al. 2023), as its public code does it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.classifiers.class_weights import Weights
+from pipeline.classifiers.mixing import mixed_up, pasted
+from pipeline.classifiers.network import Network, linear_head
+from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
+from pipeline.classifiers.views_norm import in_one_pass
+
+
+def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
+    """Two augmented views of two batches: the first views mixed up, the second views cut and pasted.
+
+    One share ~ Beta(alpha, alpha) a batch serves both, and weighs the labels of both. The second batch is drawn with
+    probability n^-q. With e of E epochs and a = 1 - (e / E)^2, the loss is a times the cross-entropy of a plain head, 1 - a
+    times that of a second head with labels weighted by n^-k, and `consistency_weight` times the negative cosine between what
+    a predictor makes of one mixture and a projection of the other. The second head is the one that judges.
+    """
+    return Glmc(settings, network, facts)
+
+
+class Glmc(Scheme):
+    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
+        super().__init__(network)
+        views = [settings["augment"]] * 2
+        self.loaders = [
+            Loader("instance", views, settings),
+            Loader("power", views, settings),
+        ]
+        size = network.backbone.feature_size
+        self.plain_head = linear_head(size, network.description["classes"])
+        self.projector, self.predictor = nn.Linear(size, 128), nn.Linear(128, 128)
+        self.class_weights = Weights(
+            settings | {"class_weights": "inverse_power", "class_weights_from": 0}, facts.counts
+        )
+        self.settings = settings
+
+    def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:
+        first, second = batches
+        settings = self.settings
+        height, width = first.views[0].shape[2:]
+        share = random.beta(settings["mixing_alpha"], settings["mixing_alpha"])
+        mixtures = [
+            mixed_up(first.views[0], second.views[0], share),
+            pasted(first.views[1], second.views[1], _box(random, share, height, width)),
+        ]
+        features = in_one_pass(self.network.backbone, [self.network.normalised(mixture) for mixture in mixtures])
+        weights = self.class_weights(epoch)
+        one, other = (functional.one_hot(batch.labels, len(weights)) for batch in batches)
+        targets = share * one + (1 - share) * other
+        plain = sum(_cross_entropy(self.plain_head(found), targets) for found in features)
+        balanced = sum(_cross_entropy(self.network.head(found), targets * weights) for found in features)
+        projected = [self.projector(found) for found in features]
+        predicted = [self.predictor(found) for found in projected]
+        consistency = -sum(
+            functional.cosine_similarity(one, other.detach()).mean()
+            for one, other in zip(predicted, reversed(projected), strict=True)
+        )
+        alpha = 1 - (epoch / settings["epochs"]) ** 2
+        return alpha * plain + (1 - alpha) * balanced + settings["consistency_weight"] * consistency
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Divided by the batch size, whatever the targets sum to."""
+    return -(targets * logits.float().log_softmax(1)).sum(1).mean()
+
+
+def _box(random: np.random.Generator, share: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """As `mixing.random_box`, but for sides that are rounded up."""
+    cut = np.sqrt(1 - share)
+    found = []
+    for side in (height, width):
+        centre, half = int(random.integers(side)), int(np.ceil(side * cut)) // 2
+        found += [max(centre - half, 0), min(centre + half, side)]
+    return tuple(found)

@@ -1,0 +1,128 @@
+"""SAU: a synthetic-unaware branch of mixed pictures beside a synthetic-aware, contrastive one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.classifiers.contrastive import detected_noise, prototypes, supervised_contrastive
+from pipeline.classifiers.mixing import Box, area_outside, mixed_up, pasted
+from pipeline.classifiers.network import Network
+from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
+from pipeline.classifiers.views_norm import in_one_pass
+from pipeline.errors import InputError
+
+
+def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
+    """L = lambda L_MixUp + beta L_CutMix + gamma L_SC (SAU, Eq. 14), after Algorithm 1.
+
+    MixUp and CutMix pair the first views of two batches, each shuffled by itself, with shares ~ Beta(1, 1) of their own.
+    The contrast is between the second and third views of the first batch and two sets of prototypes, which are made
+    before each epoch from the same views of the subset's real training pictures, in evaluation mode. A part of weight 0 is
+    not computed, nor are views that nothing else needs. Raises InputError without generated pictures.
+    """
+    if not facts.synthetic_pictures:
+        raise InputError("scheme sau trains on real and generated pictures; name a filter in the classifier's data")
+    return Sau(settings, network, facts)
+
+
+class Sau(Scheme):
+    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
+        super().__init__(network)
+        self.settings, self.facts = settings, facts
+        self.contrasts = settings["contrastive_weight"] > 0
+        contrasted = [settings["augment_2"], settings["augment_3"]] if self.contrasts else []
+        self.loaders = [
+            Loader("instance", [settings["augment"], *contrasted], settings),
+            Loader("instance", [settings["augment"]], settings),
+        ]
+        if self.contrasts:
+            self.projection = _projection(network.backbone.feature_size)
+        self.prototypes: list[torch.Tensor] = []
+
+    @torch.no_grad()
+    def start_epoch(self, epoch: int) -> None:
+        if not self.contrasts:
+            return
+        self.eval()
+        vectors, labels = ([], []), []
+        for batch in self.facts.once("train", epoch, self.loaders[0].views[1:]):
+            for found, view in zip(vectors, batch.views, strict=True):
+                found.append(self._projected([self.network.features(view)])[0])
+            labels.append(batch.labels)
+        classes = self.network.description["classes"]
+        self.prototypes = [
+            prototypes(torch.cat(found), torch.cat(labels), classes, self.settings["normalised_prototypes"])
+            for found in vectors
+        ]
+        self.train()
+
+    def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:
+        first, second = batches
+        settings = self.settings
+        mixtures = []
+        height, width = first.views[0].shape[2:]
+        if settings["mixup_weight"]:
+            share = random.beta(1, 1)
+            mixtures.append((settings["mixup_weight"], mixed_up(first.views[0], second.views[0], share), share))
+        if settings["cutmix_weight"]:
+            share = random.beta(1, 1)
+            box = sau_box(random, share, height, width)
+            if settings["cutmix_label"] == "area":
+                share = area_outside(box, height, width)
+            mixtures.append((settings["cutmix_weight"], pasted(first.views[0], second.views[0], box), share))
+        pictures = [mixture for _, mixture, _ in mixtures] + first.views[1:]
+        features = in_one_pass(self.network.backbone, [self.network.normalised(view) for view in pictures])
+        loss = torch.zeros((), device=first.labels.device)
+        for (weight, _, share), found in zip(mixtures, features, strict=False):
+            logits = self.network.head(found).float()
+            one, other = (functional.cross_entropy(logits, batch.labels) for batch in batches)
+            loss = loss + weight * (share * one + (1 - share) * other)
+        if self.contrasts:
+            views = self._projected(features[len(mixtures) :])
+            loss = loss + settings["contrastive_weight"] * self._contrast(views, first)
+        return loss
+
+    def _contrast(self, views: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+        settings, labels = self.settings, batch.labels
+        noise = detected_noise(views, labels, batch.synthetic, self.prototypes, settings["neighbours"])
+        classes = torch.arange(len(self.prototypes[0]), device=labels.device)
+        never = torch.zeros(2 * len(classes), dtype=torch.bool, device=labels.device)
+        pictures = torch.arange(len(labels), device=labels.device)
+        return supervised_contrastive(
+            torch.cat([*views, *self.prototypes]),
+            torch.cat([labels, labels, classes, classes]),
+            torch.cat([noise, noise, never]),
+            torch.cat([pictures, pictures, classes, classes]),
+            settings["noise_strategy"],
+            settings["contrastive_temperature"],
+        )
+
+    def _projected(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [functional.normalize(found.float()) for found in in_one_pass(self.projection, features)]
+
+
+def sau_box(random: np.random.Generator, share: float, height: int, width: int) -> Box:
+    """The box of SAU's Eq. 6: its centre is real, its sides are sqrt(1 - share) of the picture's; clipped, then rounded."""
+    cut = np.sqrt(1 - share)
+    found: list[int] = []
+    for side in (height, width):
+        centre = random.uniform(0, side)
+        found += [round(max(centre - side * cut / 2, 0)), round(min(centre + side * cut / 2, side))]
+    return tuple(found)
+
+
+def _projection(features: int) -> nn.Module:
+    """Two hidden layers of 2,048 with batch norm and ReLU, and an output of 128 (SAU Sec. 4.1)."""
+    layers = nn.Sequential(
+        nn.Linear(features, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
+        nn.Linear(2048, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
+        nn.Linear(2048, 128),
+    )  # fmt: skip
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+    return layers

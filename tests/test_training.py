@@ -1,0 +1,278 @@
+"""The training loop: repeats itself, continues, shares a batch among processes; and every scheme on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.classifiers.batches import Source, steps_of
+from pipeline.classifiers.network import Network
+from pipeline.classifiers.processes import ALONE, Processes
+from pipeline.classifiers.reader import InMemory
+from pipeline.classifiers.train import train
+from pipeline.config.resolve import SCHEMA, build
+from pipeline.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
+SMALL = {
+    "backbone": "small",
+    "width": 4,
+    "epochs": 4,
+    "batch_size": 8,
+    "learning_rate": 0.05,
+    "augment": ["crop", "flip"],
+}
+SCHEMES = {
+    "plain": {},
+    "ldam": {"loss": "ldam", "class_weights": "effective_number", "class_weights_from": 0.5},
+    "focal": {"loss": "focal", "class_weights": "effective_number"},
+    "balanced_softmax": {"loss": "balanced_softmax", "sampler": "class_aware", "per_class_draws": 1},
+    "logit_adjustment": {"loss": "logit_adjustment", "sampler": "power", "sampler_power": 0.5},
+    "half_real": {"sampler": "half_real", "loss": "weighted_cross_entropy", "synthetic_weight": 0.5},
+    "progressive": {"sampler": "progressive"},
+    "mixup": {"scheme": "mixup", "mixing_alpha": 0.2},
+    "cutmix": {"scheme": "cutmix", "mixing_alpha": 0.2},
+    "cmo": {"scheme": "cutmix", "patch_sampler": "power", "uncut_epochs": [1, 1]},
+    "remix": {"scheme": "remix", "mixing_alpha": 0.2},
+    "crt": {"scheme": "crt", "init": "ce"},
+    "lws": {"scheme": "lws", "init": "ce"},
+    "glmc": {"scheme": "glmc", "mixing_alpha": 0.2},
+    "sau": {"scheme": "sau", "augment_2": ["crop", "flip"], "augment_3": ["flip", "grayscale"]},
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.005},
+    "average": {"ema_decay": 0.9},
+}
+
+
+def settings(**keys):
+    return build(SCHEMA, "classifiers", "some", {"data": ["real", "generated"], **SMALL, **keys}).settings()
+
+
+def source(count=24, seed=0, synthetic=True) -> Source:
+    """Three classes of brightness, every second picture generated."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    shades = random.integers(0, 60, (count, 8, 8, 3)) + 90 * labels[:, None, None, None]
+    made = torch.arange(count) // 3 % 2 == 1 if synthetic else torch.zeros(count, dtype=torch.bool)
+    return Source(InMemory(shades.astype(np.uint8), CPU), torch.from_numpy(labels), made)
+
+
+class Memory(Checkpoint):
+    """Checkpoints after every epoch, in a temporary folder."""
+
+    def __init__(self, folder):
+        super().__init__(folder, {}, None, [], minutes=0)
+
+
+def trained(folder, given, seed=0, data=None, validation=None, init=None, checkpoint=None):
+    torch.manual_seed(seed)
+    network = Network("small", 4, 3, [0.5] * 3, [0.5] * 3, head=given.get("head", "linear"))
+    if init is not None:
+        network.load_state_dict(init.state_dict())
+    data = data or source()
+    history = train(
+        given,
+        data,
+        source(9, 1),
+        lambda: validation,
+        network,
+        len(data.labels),
+        seed,
+        CPU,
+        checkpoint or Memory(folder),
+    )
+    return network, history
+
+
+def same(one, other):
+    return all(torch.equal(one.state_dict()[name], value) for name, value in other.state_dict().items())
+
+
+def test_training_learns_and_repeats_itself(tmp_path):
+    given = settings(epochs=20)
+    network, history = trained(tmp_path / "a", given)
+    assert history["test_top1"].iloc[-1] > 90
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert list(history["epoch"]) == list(range(1, 21))
+    assert same(network, trained(tmp_path / "b", given)[0])
+    assert not same(network, trained(tmp_path / "c", given, seed=1)[0])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_continued_training_equals_uninterrupted(scheme, tmp_path, monkeypatch):
+    given = settings(**SCHEMES[scheme])
+    network, history = trained(tmp_path / "a", given)
+    assert np.isfinite(history["loss"]).all()
+    stopping = Memory(tmp_path / "b")
+    save = stopping.save
+
+    def save_and_stop(state):
+        save(state)
+        if len(state["history"]) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stopping, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "b", given, checkpoint=stopping)
+    continued, continued_history = trained(tmp_path / "b", given)
+    assert same(continued, network)
+    assert continued_history.equals(history)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_dozen_pictures_are_learned_by_heart(scheme, tmp_path):
+    """Twelve, so that SAU and the rest have two real and two generated ones of each class."""
+    more = {} if "learning_rate" in SCHEMES[scheme] else {"learning_rate": 0.03}
+    given = settings(**SCHEMES[scheme] | more, epochs=80, augment=[], weight_decay=0, warmup_epochs=0)
+    data = source(12, 5)
+    first = None
+    if scheme in ("crt", "lws"):
+        plain = settings(epochs=80, augment=[], weight_decay=0)
+        first, _ = trained(tmp_path / "first", plain, data=data)
+    network, _ = trained(tmp_path, given, data=data, init=first)
+    _, logits = network.predict(data.pictures)
+    assert (logits.argmax(1) == data.labels).all()
+
+
+def test_a_checkpoint_of_other_settings_or_pictures_is_not_continued(tmp_path):
+    manifest = tmp_path / "manifest"
+    manifest.write_text("a")
+    path = Checkpoint(tmp_path, {"x": 1}, "code", [manifest], 1).path
+    assert Checkpoint(tmp_path, {"x": 1}, "code", [manifest], 5).path == path
+    assert Checkpoint(tmp_path, {"x": 2}, "code", [manifest], 1).path != path
+    assert Checkpoint(tmp_path, {"x": 1}, "edited", [manifest], 1).path != path
+    manifest.write_text("b")
+    assert Checkpoint(tmp_path, {"x": 1}, "code", [manifest], 1).path != path
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"not a finite number at step \d+; lower learning_rate .*none was saved yet"):
+        trained(tmp_path, settings(learning_rate=1e38, warmup_epochs=0))
+
+
+def test_sau_without_generated_pictures_or_a_class_without_a_real_one_is_refused(tmp_path):
+    given = settings(**SCHEMES["sau"])
+    with pytest.raises(InputError, match="trains on real and generated pictures; name a filter"):
+        trained(tmp_path, given, data=source(synthetic=False))
+    data = source()
+    without = data._replace(synthetic=data.synthetic | (data.labels == 1))
+    with pytest.raises(InputError, match="a prototype needs at least one real picture of its class, but 1 of 3"):
+        trained(tmp_path, given, data=without)
+
+
+def test_an_epoch_has_no_batch_of_a_single_picture():
+    assert [steps_of(length, 8, ALONE) for length in (2, 8, 9, 10, 16, 17)] == [1, 1, 1, 2, 2, 2]
+    assert steps_of(19, 8, Processes(0, 2)) == 2
+    with pytest.raises(InputError, match="an epoch of 1 pictures is too short to train on; at least 2 are needed"):
+        steps_of(1, 8, ALONE)
+
+
+# Second stages
+
+
+def test_crt_learns_a_head_and_leaves_the_backbone(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    second, _ = trained(tmp_path / "second", settings(**SCHEMES["crt"]), init=first)
+    weights = [(name, value) for name, value in second.backbone.named_parameters()]
+    assert all(torch.equal(value, dict(first.backbone.named_parameters())[name]) for name, value in weights)
+    assert not torch.equal(second.head.weight, first.head.weight)
+    running = [name for name, _ in first.backbone.named_buffers() if "running_mean" in name]
+    assert any(not torch.equal(second.backbone.get_buffer(name), first.backbone.get_buffer(name)) for name in running)
+
+
+def test_lws_scales_rows_of_the_first_stages_head(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    second, _ = trained(tmp_path / "second", settings(**SCHEMES["lws"], weight_decay=0), init=first)
+    scale = second.head.weight / first.head.weight
+    torch.testing.assert_close(scale, scale[:, :1].expand_as(scale))
+    torch.testing.assert_close(second.head.bias, first.head.bias * scale[:, 0])
+    assert not torch.allclose(scale, torch.ones_like(scale))
+
+
+def test_tau_normalisation_evens_the_lengths_of_weights(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    for tau in (0.0, 0.7, 1.0):
+        given = settings(scheme="tau_norm", init="ce", norm_tau=tau)
+        second, history = trained(tmp_path / f"{tau}", given, init=first)
+        expected = torch.stack([row / np.linalg.norm(row.detach().numpy()) ** tau for row in first.head.weight])
+        torch.testing.assert_close(second.head.weight, expected)
+        assert (second.head.bias == 0).all() and history["epoch"].tolist() == [0]
+
+
+def test_tau_is_chosen_on_the_validation_split(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    with torch.no_grad():
+        first.head.weight[0] *= 50  # without normalisation, all is class 0 or not at all
+    given = settings(scheme="tau_norm", init="ce")
+    validation = source(30, 7, synthetic=False)
+    chosen, _ = trained(tmp_path / "chosen", given, init=first, validation=validation)
+
+    def right(network):
+        return (network.predict(validation.pictures)[1].argmax(1) == validation.labels).sum().item()
+
+    tried = [
+        right(trained(tmp_path / f"{step}", settings(scheme="tau_norm", init="ce", norm_tau=step / 10), init=first)[0])
+        for step in range(21)
+    ]
+    assert right(chosen) == max(tried) > min(tried)
+    with pytest.raises(InputError, match="chooses tau on the validation split, and there is none; give norm_tau"):
+        trained(tmp_path / "none", given, init=first)
+
+
+# Several processes
+
+SHARED = """
+import json, sys
+import torch
+sys.path.insert(0, "tests")
+import test_training
+from pipeline.classifiers.processes import joined
+
+torch.set_num_threads(1)
+given, data = json.loads(sys.argv[1]), test_training.source(22)
+with joined(torch.device("cpu")) as processes:
+    torch.manual_seed(0)
+    network = test_training.Network("small", 4, 3, [0.5] * 3, [0.5] * 3)
+    history = test_training.train(
+        given, data, test_training.source(9, 1), lambda: None, network, 22, 0, torch.device("cpu"),
+        test_training.Memory(test_training.Path(sys.argv[2])), processes,
+    )
+    if processes.first:
+        print(json.dumps(history["loss"].tolist()))
+"""
+
+
+@pytest.mark.parametrize("scheme", ["plain", "mixup", "cmo", "half_real"])
+def test_two_processes_train_as_one(scheme, tmp_path):
+    """With batch norm frozen, since each process has statistics of its own; 22 pictures, so that shares differ."""
+    given = settings(**SCHEMES[scheme], frozen_batch_norm=True, gpus=2)
+    curves = []
+    for count in (1, 2):
+        command = [sys.executable, "-c", SHARED]
+        if count > 1:
+            script = tmp_path / "shared.py"
+            script.write_text(SHARED)
+            command = [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                "2",
+                str(script),
+            ]
+        ran = subprocess.run(
+            [*command, json.dumps(given), str(tmp_path / str(count))],
+            cwd=REPOSITORY, text=True, capture_output=True, check=False,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        curves.append(json.loads(ran.stdout.splitlines()[-1]))
+    assert curves[0] == pytest.approx(curves[1], abs=1e-5)
+    assert len(set(curves[0])) > 1
