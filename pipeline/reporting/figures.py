@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 
 
 def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """A row for each recipe, data set, seed and metric: dataset, recipe, seed, metric, value, network.
+    """A row for each recipe, data set, seed and metric: dataset, recipe, network, seed, metric, value.
 
     A run has recipe, dataset, metrics (paths, one a seed) and quality (a path or None; a pool's figures get its users'
     first seed). Raises InputError for a file that is missing or damaged.
@@ -22,15 +22,15 @@ def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         for found in about:
             network = f"{found['backbone']}, width {found['width']}"
             rows += [
-                (run["dataset"], run["recipe"], found["seed"], metric, value, network)
+                (run["dataset"], run["recipe"], network, found["seed"], metric, value)
                 for metric, value in found["metrics"].items()
             ]
         if run["quality"]:
             rows += [
-                (run["dataset"], run["recipe"], about[0]["seed"], metric, value, network)
+                (run["dataset"], run["recipe"], network, about[0]["seed"], metric, value)
                 for metric, value in _read(run["quality"]).items()
             ]
-    return pd.DataFrame(rows, columns=["dataset", "recipe", "seed", "metric", "value", "network"])
+    return pd.DataFrame(rows, columns=["dataset", "recipe", "network", "seed", "metric", "value"])
 
 
 def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
     python -m pipeline.stages.summary --output results/demo --config '{"runs": [{"recipe": "demo_ce", "dataset": "demo",
         "metrics": ["results/demo/evaluate/demo_ce/seed-0/metrics.json"], "quality": null}]}'
 
-writes OUTPUT/results.csv (dataset, recipe, seed, metric, value) and OUTPUT/summary.md (means and deviations over seeds).
+writes OUTPUT/results.csv (dataset, recipe, network, seed, metric, value) and OUTPUT/summary.md (means and deviations over seeds).
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ def main(args) -> None:
         "at the test split, as public code often does; it is there for comparison only.\n\n" + markdown(header, lines)
     )
     with replacing(args.output / "results.csv") as part:
-        rows.drop(columns="network").to_csv(part, index=False)
+        rows.to_csv(part, index=False)
     with replacing(args.output / "summary.md") as part:
         part.write_text(text)
 
