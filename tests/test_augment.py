@@ -19,7 +19,7 @@ JITTER = {"kind": "color_jitter", "brightness": 0.4, "contrast": 0.4, "saturatio
 STEPS = [
     {"kind": "crop", "padding": 4},
     {"kind": "flip", "probability": 0.5},
-    {"kind": "resized_crop", "smallest": 0.2, "side": None},
+    {"kind": "resized_crop", "smallest": 0.2},
     JITTER,
     {"kind": "grayscale", "probability": 0.2},
     {"kind": "blur", "sigma": [0.1, 2.0], "probability": 0.5},
@@ -133,14 +133,13 @@ def test_flat_pictures_get_through(step, level):
         {"kind": "blur", "sigma": [0.1, 2.0], "probability": 0},
         {"kind": "rand_augment", "operations": 0, "magnitude": 10, "magnitude_std": 0.5},
         {"kind": "cutout", "size": 0},
-        {"kind": "resized_crop", "smallest": 1.0, "side": 64},
+        {"kind": "resized_crop", "smallest": 1.0},
     ],
     ids=lambda step: step["kind"],
 )
 def test_nothing_changes_when_nothing_is_asked_for(step):
     pictures = made_up(64)
     if step["kind"] == "resized_crop":
-        step = step | {"side": None}
         keep = (resized_crop_boxes(draws(64).uniform(11, 2), 32, 32, 1.0) == torch.tensor([0, 0, 32, 32])).all(1)
         assert keep.any()
         assert torch.equal(augment(pictures, [step], draws(64))[keep], pictures[keep])
@@ -267,17 +266,16 @@ def test_boxes_are_spread_as_torchvision_spreads_them():
         assert stats.ks_2samp([one[name] for one in theirs], found).pvalue > 0.001, name
 
 
-@pytest.mark.parametrize(("height", "width", "side"), [(32, 32, None), (40, 56, 24), (40, 56, 64), (20, 30, None)])
-def test_resized_crops_are_those_of_pillow(height, width, side):
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (40, 56), (20, 30)])
+def test_resized_crops_are_those_of_pillow(height, width):
     """But for rounding: Pillow rounds after each direction, and which comes first depends on the box."""
     pictures = made_up(40, height, width)
     boxes = resized_crop_boxes(draws(40).uniform(11, 2), height, width, 0.2).tolist()
-    size = (side or width, side or height)
     expected = [
-        np.asarray(to_pil(one).crop((left, top, left + w, top + h)).resize(size, Image.BILINEAR))
+        np.asarray(to_pil(one).crop((left, top, left + w, top + h)).resize((width, height), Image.BILINEAR))
         for one, (top, left, h, w) in zip(pictures, boxes, strict=True)
     ]
-    view = augment(pictures, [{"kind": "resized_crop", "smallest": 0.2, "side": side}], draws(40))
+    view = augment(pictures, [{"kind": "resized_crop", "smallest": 0.2}], draws(40))
     expected = torch.from_numpy(np.stack(expected)).permute(0, 3, 1, 2)
     assert_close(view, expected, levels=2)
     assert_close(view, expected, levels=1, share=0.999)

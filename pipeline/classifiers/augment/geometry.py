@@ -28,15 +28,15 @@ def flip(pictures: torch.Tensor, draws: Draws, probability: float) -> torch.Tens
     return torch.where(mirrored, pictures.flip(3), pictures)
 
 
-def resized_crop(pictures: torch.Tensor, draws: Draws, smallest: float, side: int | None = None) -> torch.Tensor:
-    """A random box of each picture at side x side pixels; without a side, at the picture's own height and width.
+def resized_crop(pictures: torch.Tensor, draws: Draws, smallest: float) -> torch.Tensor:
+    """A random box of each picture, at the picture's own height and width.
 
-    Bilinear with antialiasing, as Pillow's `resize`: where a box shrinks, pixels are averaged. Rounded after each direction.
+    Bilinear as Pillow's `resize`, and rounded after each direction.
     """
     height, width = pictures.shape[2:]
     top, left, tall, wide = resized_crop_boxes(draws.uniform(TRIES + 1, 2), height, width, smallest).unbind(1)
-    across = _resizing(left, wide, width, side or width)
-    down = _resizing(top, tall, height, side or height)
+    across = _resizing(left, wide, width)
+    down = _resizing(top, tall, height)
     narrowed = torch.einsum("nchw,now->ncho", pictures.float(), across).add_(0.5).floor_()
     return torch.einsum("nchw,noh->ncow", narrowed, down).add_(0.5).to(torch.uint8)
 
@@ -87,10 +87,10 @@ def _from(start: torch.Tensor, length: torch.Tensor | int, count: int) -> torch.
     return (position >= start[:, None]) & (position < end[:, None])
 
 
-def _resizing(start: torch.Tensor, length: torch.Tensor, count: int, side: int) -> torch.Tensor:
-    """float [B, side, count]: how much each of `count` pixels adds to each of `side` that show start..start + length - 1."""
-    scale = (length / side)[:, None, None]
-    centre = start[:, None, None] + (torch.arange(side, device=start.device)[:, None] + 0.5) * scale
+def _resizing(start: torch.Tensor, length: torch.Tensor, count: int) -> torch.Tensor:
+    """float [B, count, count]: how much each of `count` pixels adds to each of as many that show start..start + length - 1."""
+    scale = (length / count)[:, None, None]  # at most 1: a box never shrinks
+    centre = start[:, None, None] + (torch.arange(count, device=start.device)[:, None] + 0.5) * scale
     distance = (torch.arange(count, device=start.device) + 0.5 - centre).abs()
-    weights = (1 - distance / scale.clamp(min=1)).clamp(min=0) * _from(start, length, count)[:, None]
+    weights = (1 - distance).clamp(min=0) * _from(start, length, count)[:, None]
     return weights / weights.sum(2, keepdim=True)
