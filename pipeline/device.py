@@ -1,5 +1,7 @@
 """Where tensors live, and what makes CPU results the same whatever the machine's cores."""
 
+import os
+
 import torch
 
 from pipeline.seeds import mixed_seed
@@ -9,9 +11,10 @@ THREADS = 2
 
 
 def device() -> torch.device:
-    """The first visible GPU, or the CPU with a fixed number of threads."""
+    """The first visible GPU, or this process's own where torchrun has started several; else the CPU with fixed threads."""
     torch.set_num_threads(THREADS)
     if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.getenv("LOCAL_RANK", "0")))
         torch.set_float32_matmul_precision("high")
         return torch.device("cuda")
     return torch.device("cpu")

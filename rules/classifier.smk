@@ -6,6 +6,7 @@ rule classifier:
         generated=generated_pictures,
         steps_as=lambda wildcards: selected(wildcards.dataset, part("classifiers", wildcards).steps_as),
         init=first_stage,
+        pretrained=pretrained,
     output:
         weights="results/{dataset}/classifier/{name}/seed-{seed}/weights.safetensors",
         history="results/{dataset}/classifier/{name}/seed-{seed}/history.parquet",
@@ -13,7 +14,7 @@ rule classifier:
         "logs/classifier/{dataset}/{name}/seed-{seed}.log",
     conda:
         "../envs/counterweight.yaml"
-    threads: 2
+    threads: decoders
     resources:
         gpu=lambda wildcards: part("classifiers", wildcards).gpus,
     params:

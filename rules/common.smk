@@ -213,6 +213,18 @@ def first_stage(wildcards):
     return [weights(wildcards.dataset, name, wildcards.seed)] if name else []
 
 
+def pretrained(wildcards):
+    """The file of weights to start from, or none."""
+    path = part("classifiers", wildcards).pretrained
+    return [path] if path else []
+
+
+def decoders(wildcards):
+    """Cores of a training job: large pictures are decoded meanwhile, for each of its GPUs."""
+    classifier = part("classifiers", wildcards)
+    return 8 * classifier.gpus if (classifier.side or 0) > 64 else 2
+
+
 def extractor(wildcards):
     """f0's weights, or none where Inception's are given."""
     measured = part("qualities", wildcards)

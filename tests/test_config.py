@@ -754,3 +754,49 @@ def test_vary_cannot_address_the_recipe_itself():
 # one of two values with the same slug is the base part, so only the runs' names collide
 def test_two_runs_of_one_name_are_refused():
     assert "recipes.tried" in refused(varied({"filter.keep": ["d3 >= 5e-7", "d3>=5e-7"]}))
+
+
+# Classifiers
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"backbone": "resnet32", "width": 64}, "width is 64, but resnet32 has 16; resnet32x4 is the wide ResNet-32"),
+        ({"pretrained": "w.pth"}, "pretrained weights are torchvision's, which has none of resnet32"),
+        ({"pretrained": "w.pth", "backbone": "resnet50", "init": "f0"}, "init and pretrained both say"),
+        ({"data": ["real", "real"]}, "each must be named once"),
+        ({"warmup_epochs": 7, "epochs": 7}, "warmup_epochs is 7; it must be less than epochs, 7"),
+        ({"batch_size": 8, "gpus": 8}, "batch_size is 8; with 8 GPUs it must be at least 16"),
+        ({"synthetic_weight": 0.3}, "synthetic_weight is for weighted_cross_entropy; cross_entropy weighs all"),
+        ({"loss": "balanced_softmax", "class_weights": "effective_number"}, "and not for balanced_softmax"),
+        ({"sampler": "half_real"}, "the sampler half_real needs real and generated pictures"),
+        ({"scheme": "sau", "augment_2": [], "augment_3": []}, "sau trains on real and generated pictures"),
+        ({"scheme": "crt"}, "a second stage starts from a first: init must name its classifier"),
+        ({"scheme": "lws", "init": "f0", "loss": "ldam"}, "a second stage has a linear head, and ldam a cosine one"),
+        ({"scheme": "tau_norm"}, "tau_norm changes a first stage's head"),
+        (
+            {"init": "wide"},
+            "init names wide, which is a resnet32x4 of width 64 and not a resnet32 of width 16; vary both",
+        ),
+        ({"scheme": "lws", "init": "margin"}, "init names margin, which has a cosine head and not a linear one"),
+        (
+            {"augment": [{"kind": "crop", "pading": 3}]},
+            "classifiers.new.augment.0.crop: unknown key 'pading' (did you mean",
+        ),
+        ({"scheme": "mixup", "mixing_alpha": 0}, "mixing_alpha: Input should be greater than 0"),
+        ({"std": [0, 1, 1]}, "std.0: Input should be greater than 0"),
+    ],
+)
+def test_a_classifier_that_cannot_work_is_told(keys, message):
+    first = {"f0": {"data": ["real"]}, "wide": {"data": ["real"], "backbone": "resnet32x4"}}
+    first["margin"] = {"data": ["real"], "loss": "ldam"}
+    with pytest.raises(InputError) as error:
+        Workflow({"classifiers": first | {"new": {"data": ["real"], **keys}}})
+    assert message in str(error.value) and "classifiers.new" in str(error.value)
+
+
+def test_crt_takes_any_first_stages_backbone():
+    first = {"margin": {"data": ["real"], "loss": "ldam"}}
+    second = {"scheme": "crt", "data": ["real"], "init": "margin"}
+    assert Workflow({"classifiers": first | {"new": second}}).part("classifiers", "new").settings()["head"] == "linear"

@@ -15,6 +15,7 @@ SCHEMES = {
     "balanced_softmax": {"loss": "balanced_softmax", "sampler": "class_aware"},
     "half_real": {"data": ["real", "likely"], "sampler": "half_real"},
     "mixup": {"scheme": "mixup"},
+    "shared": {"gpus": 2},
     "cmo": {"scheme": "cutmix", "patch_sampler": "power"},
     "remix": {"scheme": "remix"},
     "crt": {"scheme": "crt", "init": "ce"},

@@ -27,6 +27,7 @@ SMALL = {
     "epochs": 4,
     "batch_size": 8,
     "learning_rate": 0.05,
+    "warmup_epochs": 1,
     "augment": ["crop", "flip"],
 }
 SCHEMES = {
@@ -133,7 +134,7 @@ def test_a_dozen_pictures_are_learned_by_heart(scheme, tmp_path):
     data = source(12, 5)
     first = None
     if scheme in ("crt", "lws"):
-        plain = settings(epochs=80, augment=[], weight_decay=0)
+        plain = settings(epochs=80, augment=[], weight_decay=0, learning_rate=0.03, warmup_epochs=0)
         first, _ = trained(tmp_path / "first", plain, data=data)
     network, _ = trained(tmp_path, given, data=data, init=first)
     _, logits = network.predict(data.pictures)
@@ -276,3 +277,13 @@ def test_two_processes_train_as_one(scheme, tmp_path):
         curves.append(json.loads(ran.stdout.splitlines()[-1]))
     assert curves[0] == pytest.approx(curves[1], abs=1e-5)
     assert len(set(curves[0])) > 1
+
+
+def test_the_test_split_is_judged_by_scaled_logits(tmp_path):
+    """What the history says of the last epoch is what the finished classifier does."""
+    first, _ = trained(tmp_path / "first", settings())
+    second, history = trained(tmp_path / "second", settings(**SCHEMES["lws"], epochs=10, ema_decay=0.5), init=first)
+    watched = source(9, 1)
+    right = (second.predict(watched.pictures)[1].argmax(1) == watched.labels).double().mean().item()
+    assert history["test_top1"].iloc[-1] == pytest.approx(100 * right)
+    assert not torch.allclose(second.head.weight, first.head.weight)

@@ -107,7 +107,7 @@ def planned(root: Path, *arguments: str) -> dict[str, list[str]]:
     told = snakemake(root, "-n", "-p", *arguments)
     assert told.returncode == 0, told.stdout
     jobs = {}
-    for line in re.findall(r"python -m pipeline\.stages\.(.*)", told.stdout):
+    for line in re.findall(r"-m pipeline\.stages\.(.*)", told.stdout):
         name, *given = shlex.split(line.split(" 2>&1 |")[0])
         path = Path(given[given.index("--output") + 1]).parts[2:]
         jobs[" ".join([name, *(path[1:] if path[:1] == (name,) else path)])] = given

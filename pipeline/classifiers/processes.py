@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 
 class Processes(NamedTuple):
@@ -23,6 +23,12 @@ class Processes(NamedTuple):
     def share(self, total: int) -> slice:
         """This process's rows of a batch of `total`: contiguous, and equal in number up to one."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+
+    def take_firsts_buffers(self, module: nn.Module) -> None:
+        """Give all processes' copies of a module the running statistics of the first one's."""
+        if self.count > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean of all processes' values."""

@@ -86,6 +86,7 @@ def _epochs(
         for group in optimizer.param_groups:
             group["lr"] = rate
         scheme.train()
+        processes.take_firsts_buffers(scheme)  # else each would begin, and judge the test split, with its own
         scheme.start_epoch(epoch)
         if settings["frozen_batch_norm"]:
             _freeze_batch_norm(scheme)

@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline.errors import InputError
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def in_one_pass(module: nn.Module, views: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -1,5 +1,6 @@
 """classifiers: what is trained on which pictures, and how. `scheme` chooses the type of an entry."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -30,7 +31,7 @@ class Classifier(Part):
     """
 
     data: tuple[str, ...] = Field(min_length=1)
-    """`real`, and filters."""
+    """`real`, and filters; each once."""
     init: str | None = None
     """Start from this classifier's weights, of the same seed."""
     steps_as: tuple[str, ...] = ()
@@ -46,7 +47,7 @@ class Classifier(Part):
     side: int | None = Field(default=None, ge=1)
     """Look at pictures as squares of so many pixels; at what is stored, unless said."""
     prior_from: Literal["real", "all"] = "real"
-    """Which pictures count where a loss or scheme asks for the classes' sizes."""
+    """Which pictures count where a loss or scheme asks for the classes' sizes; samplers count all that they draw from."""
     epochs: int = Field(default=200, ge=1)
     batch_size: int = Field(default=128, ge=2)
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -56,20 +57,21 @@ class Classifier(Part):
     weight_decay: float = Field(default=2e-4, ge=0)
     schedule: Literal["step", "cosine"] = "step"
     warmup_epochs: int = Field(default=5, ge=0)
-    decay_at: tuple[float, ...] = (0.8, 0.9)
+    decay_at: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.8, 0.9)
     """Shares of the epochs after which the learning rate becomes `decay_to` of its start, for `step`."""
-    decay_to: tuple[float, ...] = (1e-2, 1e-4)
+    decay_to: tuple[Annotated[float, Field(ge=0)], ...] = (1e-2, 1e-4)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Judge by an exponential moving average of the weights."""
     frozen_batch_norm: bool = False
     """Normalise by running statistics in training too, and leave them as they are."""
     augment: Augment = (Crop(kind="crop"), Flip(kind="flip"))
     mean: tuple[float, float, float] = (0.4914, 0.4822, 0.4465)
-    std: tuple[float, float, float] = (0.2023, 0.1994, 0.2010)
+    std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     gpus: int = Field(default=1, ge=1)
-    """Of one node; a batch is shared by all."""
+    """Of one node; a batch is shared by all. Statistics of batch norm, losses that are divided by a sum of weights, and SAU's
+    contrast are of each GPU's share."""
 
     references: ClassVar[dict[str, str]] = {"data": "filters", "steps_as": "filters", "init": "classifiers"}
 
@@ -79,14 +81,16 @@ class Classifier(Part):
             raise ValueError(
                 f"width is {self.width}, but {self.backbone} has {WIDTHS[self.backbone]}; resnet32x4 is the wide ResNet-32"
             )
-        if self.pretrained and self.backbone in ("small", "resnet32", "resnet32x4"):
-            raise ValueError(f"pretrained weights are torchvision's, and {self.backbone} is none of its networks")
+        if self.pretrained and self.backbone in ("small", "resnet32", "resnet32x4", "resnet10"):
+            raise ValueError(f"pretrained weights are torchvision's, which has none of {self.backbone}")
+        if self.pretrained and self.init:
+            raise ValueError("init and pretrained both say what to start from; give one")
+        if len(set(self.data)) < len(self.data):
+            raise ValueError(f"data is {list(self.data)}; each must be named once")
         if len(self.decay_at) != len(self.decay_to):
             raise ValueError("decay_at and decay_to must have the same length")
-        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs is {self.warmup_epochs}; a cosine schedule of {self.epochs} epochs needs fewer"
-            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs is {self.warmup_epochs}; it must be less than epochs, {self.epochs}")
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov is for sgd with momentum")
         if self.batch_size < 2 * self.gpus:
@@ -98,7 +102,32 @@ class Classifier(Part):
         return self
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "real": REAL in self.data, "width": self.width or WIDTHS[self.backbone]}
+        return {**super().settings(), "real": REAL in self.data, "width": self._width()}
+
+    def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.init is None:
+            return
+        first: Classifier = parts["classifiers"][self.init]
+        if (first.backbone, first._width()) != (self.backbone, self._width()):
+            raise ValueError(
+                f"init names {self.init}, which is a {first.backbone} of width {first._width()} and not a {self.backbone} of "
+                f"width {self._width()}; vary both, the first stage as classifiers.{self.init.split('~')[0]}.backbone"
+            )
+        if first._head() != self._head() and not self._fresh_head:
+            raise ValueError(f"init names {self.init}, which has a {first._head()} head and not a {self._head()} one")
+
+    _fresh_head: ClassVar[bool] = False
+    """Whether the scheme trains a head of its own, so that the first stage's may be another."""
+
+    def _width(self) -> int:
+        return self.width or WIDTHS[self.backbone]
+
+    def _head(self) -> str:
+        return "linear"
+
+    def _has_both(self) -> bool:
+        """Whether there are real and generated pictures."""
+        return REAL in self.data and len(self.data) > 1
 
 
 class ClassWeights(Part):
@@ -144,12 +173,19 @@ class WithLoss(Classifier, ClassWeights):
             raise ValueError(f"synthetic_weight is for weighted_cross_entropy; {self.loss} weighs all pictures alike")
         if self.class_weights != "none" and self.loss not in ("cross_entropy", "focal", "ldam"):
             raise ValueError(f"class_weights are for cross_entropy, focal and ldam, and not for {self.loss}")
-        if self.sampler == "half_real" and (REAL not in self.data or len(self.data) < 2):
+        if self.loss == "weighted_cross_entropy" and not self.synthetic_weight and self.normalise_by == "weights":
+            raise ValueError(
+                "synthetic_weight 0 leaves no weight in a batch of generated pictures: normalise_by: batch"
+            )
+        if self.sampler == "half_real" and not self._has_both():
             raise ValueError("the sampler half_real needs real and generated pictures: data: [real, some filter]")
         return self
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "head": "cosine" if self.loss == "ldam" else "linear"}
+        return {**super().settings(), "head": self._head()}
+
+    def _head(self) -> str:
+        return "cosine" if self.loss == "ldam" else "linear"
 
 
 class Plain(WithLoss):
@@ -169,7 +205,7 @@ class CutMix(Mixup):
     cutmix_probability: float = Field(default=0.5, ge=0, le=1)
     patch_sampler: Literal["instance", "power"] = "instance"
     """What draws the pictures of which a box is taken; `power` with sampler_power 1 is CMO."""
-    uncut_epochs: tuple[int, int] = (0, 0)
+    uncut_epochs: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (0, 0)
     """Epochs at the start and at the end without cutting; CMO's public code has 4 and 3."""
 
 
@@ -189,22 +225,20 @@ class SecondStage(WithLoss):
     def _has_a_first_stage(self) -> "SecondStage":
         if self.init is None:
             raise ValueError("a second stage starts from a first: init must name its classifier")
+        if self.loss == "ldam":
+            raise ValueError("a second stage has a linear head, and ldam a cosine one")
         return self
 
 
 class Crt(SecondStage):
     scheme: Literal["crt"]
+    _fresh_head: ClassVar[bool] = True
     sampler: Literal["instance", "class_aware", "power", "progressive", "effective_number", "half_real"] = "class_aware"
 
 
 class Lws(Crt):
     scheme: Literal["lws"]
-
-    @model_validator(mode="after")
-    def _linear(self) -> "Lws":
-        if self.loss == "ldam":
-            raise ValueError("lws scales a linear head's logits, and ldam has a cosine head")
-        return self
+    _fresh_head: ClassVar[bool] = False
 
 
 class TauNorm(Classifier):
@@ -216,6 +250,8 @@ class TauNorm(Classifier):
     def _has_a_first_stage(self) -> "TauNorm":
         if self.init is None:
             raise ValueError("tau_norm changes a first stage's head: init must name its classifier")
+        if self.gpus > 1:
+            raise ValueError("tau_norm trains nothing; gpus must be 1")
         return self
 
 
@@ -256,7 +292,7 @@ class Sau(Classifier):
     def _fits_sau(self) -> "Sau":
         if not self.mixup_weight + self.cutmix_weight > 0:
             raise ValueError("mixup_weight or cutmix_weight must be above 0, or nothing trains the head")
-        if REAL not in self.data or len(self.data) < 2:
+        if not self._has_both():
             raise ValueError("sau trains on real and generated pictures: data: [real, some filter]")
         return self
 

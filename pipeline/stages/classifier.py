@@ -33,10 +33,6 @@ def main(args) -> None:
 
     def source(tables) -> Source:
         tables = [(table, folder, synthetic) for table, folder, synthetic in tables if len(table)]
-        if not tables:
-            raise InputError(
-                f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep"
-            )
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
         labels = torch.cat([torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables])
         return Source(pictures, labels, torch.cat([torch.full((len(table),), made) for table, _, made in tables]))
@@ -45,9 +41,13 @@ def main(args) -> None:
         return manifest[manifest["split"] == split], args.manifest.parent, False
 
     selected = [(shards.read_table(path), path.parent, True) for path in args.selected]
-    data = source(([real("train")] if config["real"] else []) + selected)
+    training = ([real("train")] if config["real"] else []) + selected
+    if not any(len(table) for table, _, _ in training):
+        raise InputError(f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep")
+    data = source(training)
     epoch_length = len(data.labels) + sum(len(shards.read_table(path)) for path in args.steps_as)
-    inputs = [args.manifest, *args.selected, *args.steps_as, *([args.init] if args.init else [])]
+    start = [path for path in (args.init, config["pretrained"]) if path]
+    inputs = [args.manifest, *args.selected, *args.steps_as, *map(Path, start)]
     checkpoint = Checkpoint(
         args.output / "checkpoints", config | {"seed": args.seed}, args.code, inputs, args.checkpoint_minutes
     )

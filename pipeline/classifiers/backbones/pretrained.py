@@ -1,5 +1,6 @@
 """Weights that torchvision publishes, from a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ def load_pretrained(network: nn.Module, path: Path) -> None:
         raise InputError(f"{path} is missing: download the weights of this network from torchvision's pages") from None
     except Exception as error:  # pickle and zip have exceptions of their own
         raise InputError(f"{path} cannot be read as a file of weights: {error}") from None
+    if not isinstance(weights, Mapping):
+        raise InputError(f"{path} cannot be read as a file of weights: it holds a {type(weights).__name__}")
     weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}
     try:
         network.load_state_dict(weights)

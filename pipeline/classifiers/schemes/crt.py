@@ -11,7 +11,8 @@ from pipeline.classifiers.schemes.plain import Plain
 def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
     """Plain training of a fresh linear head; the backbone's weights stay, its running statistics move as in public code.
 
-    Class-balanced batches are what the settings' sampler should give.
+    Class-balanced batches are what the settings' sampler should give. An epoch's last, smaller batch counts, which public
+    code leaves out.
     """
     network.backbone.requires_grad_(False)
     network.head = linear_head(network.backbone.feature_size, network.description["classes"])

@@ -60,7 +60,7 @@ class Glmc(Scheme):
         projected = [self.projector(found) for found in features]
         predicted = [self.predictor(found) for found in projected]
         consistency = -sum(
-            functional.cosine_similarity(one, other.detach()).mean()
+            functional.cosine_similarity(one.float(), other.detach().float()).mean()
             for one, other in zip(predicted, reversed(projected), strict=True)
         )
         alpha = 1 - (epoch / settings["epochs"]) ** 2

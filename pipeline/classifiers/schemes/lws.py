@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts, Scheme
+from pipeline.classifiers.scheme import Facts, Scheme
 from pipeline.classifiers.schemes.plain import Plain
 
 
@@ -21,13 +20,23 @@ class Scaling(Plain):
     def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
         super().__init__(settings, network, facts)
         network.requires_grad_(False)
-        self.scale = nn.Parameter(torch.ones(network.description["classes"]))
-
-    def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:
-        (batch,) = batches
-        return self.loss(self.scale * self.network(batch.views[0]), batch.labels, batch.synthetic, epoch)
+        network.head = ScaledHead(network.head)
 
     @torch.no_grad()
     def finish(self) -> None:
-        self.network.head.weight.mul_(self.scale[:, None])
-        self.network.head.bias.mul_(self.scale)
+        head = self.network.head.head
+        head.weight.mul_(self.network.head.scale[:, None])
+        head.bias.mul_(self.network.head.scale)
+        self.network.head = head
+
+
+class ScaledHead(nn.Module):
+    """A linear head with a factor for each class, until both become one."""
+
+    def __init__(self, head: nn.Linear):
+        super().__init__()
+        self.head = head
+        self.scale = nn.Parameter(torch.ones_like(head.bias))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.scale * self.head(features)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.classifiers.losses import require_pictures
 from pipeline.classifiers.mixing import mixed_up
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.scheme import Batch, Facts, Scheme, first_loader
@@ -32,6 +33,7 @@ class Remix(Scheme):
     def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
         super().__init__(network)
         self.loaders = [first_loader(settings)] * 2
+        require_pictures(facts.counts, "the scheme remix")
         self.register_buffer("counts", facts.counts, persistent=False)
         self.settings = settings
 
