@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipeline.classifiers.batches import Source, batches
+from pipeline.classifiers.batches import TOGETHER, Source, batches
 from pipeline.classifiers.contrastive import detected_noise, supervised_contrastive
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE
@@ -44,16 +44,19 @@ def main() -> None:
     scheme.prototypes = [unit(classes, target) for _ in range(2)]
     optimizer = torch.optim.SGD(scheme.parameters(), settings["learning_rate"], settings["momentum"])
 
-    length = batch_size * (given.steps + 2)
-    loaders = [batches(data, loader, i, 0, length, 0, target, ALONE) for i, loader in enumerate(scheme.loaders)]
+    def draw(epoch: int) -> list:
+        length = batch_size * 2 * TOGETHER
+        loaders = [batches(data, loader, i, epoch, length, 0, target, ALONE) for i, loader in enumerate(scheme.loaders)]
+        return [[batch for batch, _ in drawn] for drawn in zip(*loaders, strict=True)]
+
     times: dict[str, list[float]] = {"input": [], "contrast": [], "step": []}
-    for _ in range(given.steps + 2):  # the first two warm up
-        drawn, seconds = timed(lambda: [next(loader)[0] for loader in loaders], target)
-        times["input"].append(seconds)
-        times["contrast"].append(timed(lambda batch=drawn[0]: contrast(batch, scheme, target), target)[1])
-        times["step"].append(
-            timed(lambda batch=drawn: step(scheme, optimizer, batch, given.precision, target), target)[1]
-        )
+    for number in range(given.steps + 2):  # the first two warm up
+        drawn, seconds = timed(lambda epoch=number: draw(epoch), target)
+        times["input"].append(seconds / len(drawn))
+        times["contrast"].append(timed(lambda batch=drawn[0][0]: contrast(batch, scheme, target), target)[1])
+        pair = drawn[0]
+        seconds = timed(lambda pair=pair: step(scheme, optimizer, pair, given.precision, target), target)[1]
+        times["step"].append(seconds)
     middle = {name: statistics.median(found[2:]) for name, found in times.items()}
     name = torch.cuda.get_device_name() if target.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(

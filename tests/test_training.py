@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.classifiers import batches as batching
 from pipeline.classifiers.batches import Source, steps_of
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
 from pipeline.classifiers.reader import InMemory
+from pipeline.classifiers.scheme import Loader
 from pipeline.classifiers.train import train
 from pipeline.config.resolve import SCHEMA, build
 from pipeline.errors import InputError
@@ -287,3 +289,18 @@ def test_the_test_split_is_judged_by_scaled_logits(tmp_path):
     right = (second.predict(watched.pictures)[1].argmax(1) == watched.labels).double().mean().item()
     assert history["test_top1"].iloc[-1] == pytest.approx(100 * right)
     assert not torch.allclose(second.head.weight, first.head.weight)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_batches_are_the_same_however_many_are_augmented_at_once(place, monkeypatch):
+    steps = settings(augment=["crop", "flip", "resized_crop", "color_jitter", "auto_augment", "rand_augment", "cutout"])
+    loader = Loader("instance", [steps["augment"], []], steps)
+    drawn = []
+    for together in (1, 3, 8):
+        monkeypatch.setattr(batching, "TOGETHER", together)
+        drawn.append([batch for batch, _ in batching.batches(source(70), loader, place, 2, 70, 5, CPU, ALONE)])
+    assert [len(batch.labels) for batch in drawn[0]] == [8] * 8 + [6]
+    for others in drawn[1:]:
+        for one, other in zip(drawn[0], others, strict=True):
+            assert torch.equal(one.labels, other.labels)
+            assert all(torch.equal(*views) for views in zip(one.views, other.views, strict=True))

@@ -18,6 +18,9 @@ from pipeline.seeds import mixed_seed
 
 View = Sequence[Mapping[str, Any]]
 
+TOGETHER = 8
+"""Batches of small pictures that are augmented at once: a GPU spends longer on starting so small operations than on them."""
+
 
 class Source(NamedTuple):
     """Pictures with int64 [N] labels and bool [N], whether each was generated; both on the CPU."""
@@ -98,17 +101,22 @@ def _views(
 ) -> Iterator[list[torch.Tensor]]:
     """Each batch's augmented views. A large picture's first crop is made while it is read."""
     cropped = [_crop(pictures, view) for view in views]
+    together = 1 if isinstance(pictures, OnDisk) else TOGETHER
+    groups = [range(len(rows))[start : start + together] for start in range(0, len(rows), together)]
+    orders = (torch.cat([rows[step] for step in group]) for group in groups)
 
     def uniforms(step: int) -> torch.Tensor:
         cpu = torch.device("cpu")
         return torch.stack([draws(step, view, 0, cpu).uniform(TRIES + 1, 2) for view in range(len(views))], 1)
 
-    with contextlib.closing(pictures.batches(rows, cropped, uniforms)) as read:
-        for step, raw in enumerate(read):
-            yield [
-                augment(picture, view[1:] if crop else view, draws(step, number, 1, device))
-                for number, (picture, view, crop) in enumerate(zip(raw, views, cropped, strict=True))
-            ]
+    with contextlib.closing(pictures.batches(orders, cropped, uniforms)) as read:
+        for group, raw in zip(groups, read, strict=True):
+            sizes = [len(rows[step]) for step in group]
+            augmented = []
+            for number, (picture, view, crop) in enumerate(zip(raw, views, cropped, strict=True)):
+                drawn = Draws.joined([draws(step, number, 1, device) for step in group])
+                augmented.append(augment(picture, view[1:] if crop else view, drawn).split(sizes))
+            yield from map(list, zip(*augmented, strict=True))
 
 
 def _crop(pictures: Pictures, view: View) -> float | None:

@@ -1,4 +1,6 @@
-"""Random numbers of one training step: the same for a sample whatever the device, and however many processes share the batch."""
+"""Random numbers of training steps: the same for a sample whatever the device, and however many processes share the batch."""
+
+from collections.abc import Sequence
 
 import torch
 
@@ -20,16 +22,27 @@ class Draws:
         mine: slice = slice(None),
         device: str | torch.device = "cpu",
     ):
-        self._generator = torch.Generator().manual_seed(mixed_seed(seed, step, stream))
-        self._total, self._mine, self._device = total, mine, device
+        generator = torch.Generator().manual_seed(mixed_seed(seed, step, stream))
+        self._parts, self._device = [(generator, total, mine)], device
+
+    @classmethod
+    def joined(cls, steps: "Sequence[Draws]") -> "Draws":
+        """The numbers of several steps, whose samples stand one after the other: what each gives by itself."""
+        found = cls.__new__(cls)
+        found._parts = [part for step in steps for part in step._parts]
+        found._device = steps[0]._device
+        return found
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """float32 [B, *shape] in [0, 1), B being this process's samples."""
-        return self._own(torch.rand(self._total, *shape, generator=self._generator))
+        return self._own([torch.rand(total, *shape, generator=generator) for generator, total, _ in self._parts])
 
     def integers(self, high: int, *shape: int) -> torch.Tensor:
         """int64 [B, *shape] in 0..high-1."""
-        return self._own(torch.randint(high, (self._total, *shape), generator=self._generator))
+        return self._own(
+            [torch.randint(high, (total, *shape), generator=generator) for generator, total, _ in self._parts]
+        )
 
-    def _own(self, whole: torch.Tensor) -> torch.Tensor:
-        return whole[self._mine].to(self._device, non_blocking=True)
+    def _own(self, whole: list[torch.Tensor]) -> torch.Tensor:
+        own = [drawn[mine] for drawn, (_, _, mine) in zip(whole, self._parts, strict=True)]
+        return torch.cat(own).to(self._device, non_blocking=True)
