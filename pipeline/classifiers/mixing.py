@@ -1,5 +1,7 @@
 """Pictures made of two: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019)."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -26,14 +28,16 @@ def area_outside(box: Box, height: int, width: int) -> float:
     return 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def random_box(random: np.random.Generator, share: float, height: int, width: int) -> Box:
+def random_box(
+    random: np.random.Generator, share: float, height: int, width: int, rounded: Callable[[float], int] = int
+) -> Box:
     """A box of about 1 - share of the area, its centre anywhere: CutMix, public code.
 
-    Sides are int(side * sqrt(1 - share)), the centre is a whole pixel, and the border clips the box.
+    Sides are side * sqrt(1 - share), `rounded` (down, unless said), the centre is a whole pixel, and the border clips.
     """
     cut = np.sqrt(1 - share)
     row, column = (int(random.integers(side)) for side in (height, width))
-    return *_clipped(row, int(height * cut), height), *_clipped(column, int(width * cut), width)
+    return *_clipped(row, rounded(height * cut), height), *_clipped(column, rounded(width * cut), width)
 
 
 def _clipped(centre: int, length: int, side: int) -> tuple[int, int]:

@@ -211,7 +211,6 @@ class CutMix(Mixup):
 
 class Remix(Classifier):
     scheme: Literal["remix"]
-    sampler: Literal["instance"] = "instance"
     mixing_alpha: Positive = 1.0
     remix_ratio: float = Field(default=3.0, ge=1)
     """kappa: classes so many times larger than the other lose their label's weight."""

@@ -1,5 +1,6 @@
 """GLMC, global and local mixture consistency (Du et al. 2023), as its public code does it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.classifiers.class_weights import Weights
-from pipeline.classifiers.mixing import mixed_up, pasted
+from pipeline.classifiers.mixing import mixed_up, pasted, random_box
 from pipeline.classifiers.network import Network, linear_head
 from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
 from pipeline.classifiers.views_norm import in_one_pass
@@ -49,7 +50,7 @@ class Glmc(Scheme):
         share = random.beta(settings["mixing_alpha"], settings["mixing_alpha"])
         mixtures = [
             mixed_up(first.views[0], second.views[0], share),
-            pasted(first.views[1], second.views[1], _box(random, share, height, width)),
+            pasted(first.views[1], second.views[1], random_box(random, share, height, width, rounded=math.ceil)),
         ]
         features = in_one_pass(self.network.backbone, [self.network.normalised(mixture) for mixture in mixtures])
         weights = self.class_weights(epoch)
@@ -70,13 +71,3 @@ class Glmc(Scheme):
 def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Divided by the batch size, whatever the targets sum to."""
     return -(targets * logits.float().log_softmax(1)).sum(1).mean()
-
-
-def _box(random: np.random.Generator, share: float, height: int, width: int) -> tuple[int, int, int, int]:
-    """As `mixing.random_box`, but for sides that are rounded up."""
-    cut = np.sqrt(1 - share)
-    found = []
-    for side in (height, width):
-        centre, half = int(random.integers(side)), int(np.ceil(side * cut)) // 2
-        found += [max(centre - half, 0), min(centre + half, side)]
-    return tuple(found)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from pipeline.classifiers.losses import require_pictures
 from pipeline.classifiers.mixing import mixed_up
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts, Scheme, first_loader
+from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
 
 
 def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
@@ -32,7 +32,7 @@ def label_share(share: float, first: torch.Tensor, second: torch.Tensor, ratio: 
 class Remix(Scheme):
     def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
         super().__init__(network)
-        self.loaders = [first_loader(settings)] * 2
+        self.loaders = [Loader("instance", [settings["augment"]], settings)] * 2
         require_pictures(facts.counts, "the scheme remix")
         self.register_buffer("counts", facts.counts, persistent=False)
         self.settings = settings
