@@ -57,9 +57,21 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     except OSError as error:
         if error.errno not in FOR_THE_USER:
             raise
-        sys.exit(f"error: {error.filename or given.output}: {error.strerror}; mend that and run snakemake again")
+        fault = os.strerror(error.errno)  # the error's own may be longer than a sentence
+        sys.exit(f"error: {error.filename or given.output}: {fault}; mend that and run snakemake again")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
+        first = str(error).partition("\n")[0]
+        sys.exit(f"error: {given.output}: out of memory ({first}); give the job more (mem_mb), or lower batch_size")
     finally:
         claim.release()
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether it is of Python, of NumPy, of a GPU, or of torch on a CPU, which has no name for it."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def _recall(failed: Path) -> None:

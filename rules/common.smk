@@ -28,9 +28,11 @@ os.environ.update(
 )
 
 DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
+CHECKPOINT_MINUTES = config.get("checkpoint_minutes", 10)
+SITE = ("data_root", "checkpoint_minutes")  # where and how it runs, which no result depends on
 
 try:
-    FLOW = Workflow({key: value for key, value in config.items() if key != "data_root"})
+    FLOW = Workflow({key: value for key, value in config.items() if key not in SITE})
 except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
