@@ -31,8 +31,8 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
     """Parse, check the code, claim the output, and run; an InputError becomes one line on stderr and exit status 1.
 
-    Bad input does not get better by itself: its line is kept in `.NAME.failed` beside the output, and a second attempt at
-    the job ends with it at once.
+    Bad input does not get better by itself: where a scheduler may try again, its line is kept in `.NAME.failed` beside the
+    output, and a second attempt at the job ends with it at once.
     """
     # else a fifth of a stage's start goes into looking for garbage in what torch and diffusers make to stay
     gc.set_threshold(100_000)
@@ -47,9 +47,10 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
             claim.claim(given.output)
         main(given)
     except InputError as error:
-        with suppress(OSError):  # the error counts, also where it cannot be kept
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            failed.write_text(f"{error}\n")
+        if ATTEMPT in os.environ:
+            with suppress(OSError):  # the error counts, also where it cannot be kept
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                failed.write_text(f"{error}\n")
         sys.exit(f"error: {error}")
     except Superseded as error:
         sys.exit(f"error: {error}")
