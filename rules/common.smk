@@ -17,8 +17,11 @@ from pipeline.fingerprint import fingerprint as code_fingerprint
 
 shell.executable("bash")
 shell.prefix(
-    "trap '' INT TERM; "
-)  # what reads a stage's lines must not end before the stage, which saves its work first
+    "set -euo pipefail; "  # Snakemake's own, which a prefix replaces: else a job succeeds where `tee` does
+    "trap '' INT TERM; "  # what reads a stage's lines must not end before the stage, which saves its work first
+    "trap '[ $? != 137 ] || echo \"error: the stage was killed, most often because it was out of memory:"
+    " give the job more (mem_mb), or lower batch_size\" >&2' EXIT; "
+)
 os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory,
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,

@@ -48,13 +48,13 @@ class Run:
             time.sleep(0.01)
         return not self.ended
 
-    def signal(self, number: signal.Signals, which: str = "") -> list[str]:
-        """Send a signal to all processes whose command line has `which`, Snakemake first; returns the stages among them."""
+    def signal(self, number: int, word: str | None = None) -> list[str]:
+        """Send a signal to all processes, or those with `word` in their command line, Snakemake first; returns the stages."""
         stages = set()
         for process in sorted(self.processes(), key=lambda process: process.pid != self.process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 words = process.cmdline()
-                if which in " ".join(words):
+                if word in (None, *words):
                     process.send_signal(number)
                     stages |= {word.rsplit(".", 1)[1] for word in words if word.startswith("pipeline.stages.")}
         return sorted(stages)

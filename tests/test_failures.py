@@ -26,8 +26,9 @@ def commands(finished) -> dict[str, list[str]]:
 
 
 def assert_told(told: str, *words: str) -> None:
-    """Without a traceback, and with all words in one line."""
+    """Without a traceback, and with all words in one line; a job that fails is not taken for one that succeeded."""
     assert "Traceback" not in told, told
+    assert "completed successfully" not in told, told
     assert any(all(word in line for word in words) for line in told.splitlines()), told
 
 
@@ -117,7 +118,7 @@ def begun(root: Path, wanted: str, pattern: str) -> Run:
     """A run that makes `wanted` anew, at a moment at which the stage that is to make it runs."""
     (root / wanted).unlink()
     run = Run(root, wanted)
-    assert run.wait_until(lambda: any(pattern in " ".join(p.cmdline()) for p in run.processes())), run.told
+    assert run.wait_until(lambda: run.signal(0, pattern)), run.told
     return run
 
 
@@ -139,7 +140,23 @@ def test_a_second_run_at_once_is_refused_and_the_first_completes(copy, finished)
     assert_as_before(copy, finished, WEIGHTS)
 
 
-# Jobs that are killed, and what they continue from
+# Jobs that fail or are killed, and what they continue from
+
+
+FAILS_AT_THE_END = """import atexit, os, sys
+if "pipeline.stages.plan" in sys.orig_argv:
+    atexit.register(os._exit, 3)
+"""
+
+
+def test_a_stage_that_fails_after_its_outputs_are_there_is_a_job_that_fails(copy, finished):
+    plan = "results/demo/plan/cbdm/plan.parquet"
+    (copy / plan).unlink()
+    (copy / "sitecustomize.py").write_text(FAILS_AT_THE_END)
+    assert snakemake(copy, plan).returncode != 0
+    assert not (copy / plan).exists()
+    (copy / "sitecustomize.py").unlink()
+    assert_as_before(copy, finished, plan)
 
 
 def long_training(root: Path, name: str) -> tuple[str, Path]:
@@ -174,10 +191,8 @@ def test_a_training_that_is_told_to_end_saves_and_the_next_run_continues(trainin
     run = Run(root, target, "--config", "checkpoint_minutes=0.01")
     assert run.wait_until(lambda: checkpoint_of(folder)), run.told
     before = checkpoint_of(folder).stat().st_mtime_ns
-    snakemakes = {run.process.pid}
-    for process in run.processes():
-        if process.pid not in snakemakes and "snakemake" not in " ".join(process.cmdline()):
-            process.send_signal(signal.SIGTERM)
+    for word in ("-c", "tee", f"pipeline.stages.{Path(target).parts[2]}"):  # bash, and what it started
+        run.signal(signal.SIGTERM, word)
     assert run.process.wait() != 0
     assert not run.processes(), "the job outlived its run"
     assert "stopped as asked; the next run continues from" in run.told
@@ -229,7 +244,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_keeps_the_last_one(training, small_
 
 def test_a_stage_that_the_kernel_kills_for_memory_is_told_and_the_next_run_completes(copy, finished):
     run = begun(copy, WEIGHTS, "pipeline.stages.classifier")
-    run.signal(signal.SIGKILL, "pipeline.stages.classifier --")
+    run.signal(signal.SIGKILL, "pipeline.stages.classifier")
     assert run.process.wait() != 0
     print(run.told)
     assert_told(run.told, "error: ", "killed", "out of memory", "mem_mb")
