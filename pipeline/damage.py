@@ -1,7 +1,8 @@
 """What is damaged among the artifacts of a run, found by reading all of them.
 
-Tables are sealed and say what lies beside them must be (pipeline/shards.py). Reports that no table speaks of (CSV, Markdown, JSON)
-are parsed, which shows what is cut short or full of zeros, but not another digit.
+Tables are sealed and say what lies beside them must be (pipeline/shards.py), so that whatever another stage reads is checked to the last
+byte. Reports for people that no table speaks of, in CSV and Markdown, are parsed: that shows zeros and broken rows, but not another
+digit.
 """
 
 import csv
@@ -23,6 +24,7 @@ from pipeline.progress import progress
 
 SET_ASIDE = ".{}.damaged"
 """What a repair calls a file until it is remade."""
+_SEALED = ("features.safetensors", "quality.json")  # as all tables are
 _CHANGED = "its bytes are not those that were written"
 
 
@@ -90,8 +92,8 @@ def _each(check: Callable[[Path], Any], paths: list[Path], label: str) -> list[A
 
 def _table(path: Path) -> _Table:
     try:
-        if not digests.is_whole(path):
-            return _Table(_CHANGED)
+        if broken := _broken(path):
+            return _Table(broken)
         about = shards.said(path)
         if about["name"] != path.name:
             return _Table(f"it was written as {about['name']}")
@@ -115,13 +117,20 @@ def _reason(path: Path, digest: str | None, unsure: set[Path]) -> str | None:
     try:
         if digest:
             return None if digests.digest(path) == digest else _difference(path)
-        if path.suffix == ".safetensors" and digests.stated(path):
-            return None if digests.is_whole(path) else _CHANGED
+        if path.name in _SEALED:
+            return _broken(path)
         if path.suffix == ".safetensors" and unsure.isdisjoint(path.parents[:2]):
             return "nothing says what it must be; it is damaged, or its job has not finished"
         return _misread(path)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
+
+
+def _broken(path: Path) -> str | None:
+    """What is wrong with a file that is to be sealed, if anything."""
+    if digests.stated(path) is None:
+        return "it holds no seal; it is damaged, or was made by an older version"
+    return None if digests.is_whole(path) else _CHANGED
 
 
 def _difference(path: Path) -> str:

@@ -30,6 +30,8 @@ _JOBS = {  # stage, each after those whose outputs it reads -> what a job's outp
     "tables": r"tables/[^/]+\.",
     "summary": r"[^/]+/(results|summary)\.",
 }
+_ONE_JOB = 60 * 10**9
+"""Nanoseconds within which a job's outputs appear."""
 
 
 def repair(damage: Mapping[Path, str], root: Path, command: Sequence[str]) -> bool:
@@ -67,7 +69,9 @@ def _remade(stage: str, jobs: list[str], damage: set[Path], root: Path, command:
     for path in times:
         path.replace(_aside(path))
     try:
-        _run([word.replace("{stage}", stage) for word in command] + [str(path) for job in jobs for path in outputs[job]])
+        _run(
+            [word.replace("{stage}", stage) for word in command] + [str(path) for job in jobs for path in outputs[job]]
+        )
     finally:
         whole = [_settle(root / job, outputs[job], damage, times) for job in jobs]
     return all(whole)
@@ -97,10 +101,8 @@ def _settle(job: Path, paths: list[Path], damage: set[Path], times: Mapping[Path
         print(f"{job}*: not remade; the damaged files are as they were", flush=True)
         return False
     if all(_is_same(path, paths) for path in paths):
-        known = [times[path] for path in paths if path in times]
         for path in paths:
-            if known:
-                time = times.get(path, min(known))
+            if time := _old_time(path, paths, damage, times):
                 os.utime(path, ns=(time, time))
         print(f"{job}*: remade, byte for byte as it was", flush=True)
     elif any(path not in damage and digests.digest(path) != digests.digest(_aside(path)) for path in paths):
@@ -113,6 +115,15 @@ def _settle(job: Path, paths: list[Path], damage: set[Path], times: Mapping[Path
     for path in paths:
         _aside(path).unlink(missing_ok=True)
     return True
+
+
+def _old_time(path: Path, paths: Iterable[Path], damage: set[Path], times: Mapping[Path, int]) -> int | None:
+    """A file's time stamp before it was damaged: what damaged it, or removed it, may have changed that."""
+    others = [times[other] for other in paths if other in times and other not in damage]
+    own = times.get(path)
+    if others and (own is None or own > max(others) + _ONE_JOB):
+        return max(others)
+    return own
 
 
 def _is_same(path: Path, paths: Iterable[Path]) -> bool:

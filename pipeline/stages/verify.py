@@ -3,9 +3,9 @@
     python -m pipeline.stages.verify --results results
     python -m pipeline.stages.verify --results results --repair 'snakemake --profile local --allowed-rules {stage} --'
 
-ends with exit status 1 where damage is left. What the second remakes and finds as it was keeps its time stamp, so that nothing else has to
-be made again. It gives the command behind `--repair` the paths to remake, and the stage that makes them for {stage}: without `--allowed-rules`,
-snakemake would also make anew what comes before, had its settings been edited meanwhile. Trained weights are named and not remade.
+ends with exit status 1 where damage is left. The second gives its command the paths to remake, and for {stage} the stage that makes
+them. Whatever comes out as it was keeps its time stamp, so that nothing that was made of it has to be made again. Without
+`--allowed-rules`, snakemake would make anew what comes before, too, had its settings been edited. Trained weights are not remade.
 """
 
 import argparse
@@ -22,7 +22,10 @@ def main(args: argparse.Namespace) -> None:
     found = examine(args.results)
     for path, reason in found.damage.items():
         print(f"damaged: {path}: {reason}")
-    print(f"{found.files} files, {found.pictures} pictures, {found.bytes / 1e9:.2f} GB read; {len(found.damage)} damaged", flush=True)
+    print(
+        f"{found.files} files, {found.pictures} pictures, {found.bytes / 1e9:.2f} GB read; {len(found.damage)} damaged",
+        flush=True,
+    )
     if not found.damage:
         return
     if not args.repair:
