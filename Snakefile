@@ -30,6 +30,7 @@ include: "rules/quality.smk"
 include: "rules/grid.smk"
 include: "rules/summary.smk"
 include: "rules/tables.smk"
+include: "rules/verify.smk"
 
 
 wildcard_constraints:

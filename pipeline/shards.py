@@ -17,8 +17,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.atomic import replacing
+from pipeline.digests import BLANK, digest, seal
 from pipeline.errors import InputError
 from pipeline.pictures import Unreadable, decode
 
@@ -27,6 +30,7 @@ _ZEROS = bytes(tarfile.BLOCKSIZE)
 _HEADER_SUM = sum(_HEADER[100:124]) + sum(_HEADER[136:148]) + 8 * ord(" ") + sum(_HEADER[156:])
 _encode = json.JSONEncoder(sort_keys=True).encode
 _PLACE = ("shard", "offset", "size", "crc32")
+_ABOUT = "counterweight"  # the metadata's key
 
 
 def write(path: Path, records: Iterable[tuple[str, bytes, str, Mapping[str, Any]]]) -> pd.DataFrame:
@@ -53,10 +57,24 @@ def rows_of(total: int, shard: int, count: int) -> range:
     return range(total * shard // count, total * (shard + 1) // count)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file, whole or not at all."""
+def write_table(table: pd.DataFrame, path: Path, beside: Iterable[Path] = ()) -> None:
+    """Write a Parquet file, whole or not at all, that says what it and the files `beside` or below it must be.
+
+    It is sealed, and its metadata have its own name and the digests of `beside`, which `said` reads.
+    """
+    digests = {os.path.relpath(file, path.parent): digest(file) for file in beside}
+    about = json.dumps({"name": path.name, "seal": BLANK, "beside": digests})
+    rows = pa.Table.from_pandas(table, preserve_index=False)
     with replacing(path) as part:
-        table.to_parquet(part, index=False)
+        with pq.ParquetWriter(part, rows.schema) as writer:
+            writer.write_table(rows)
+            writer.add_key_value_metadata({_ABOUT: about})
+        seal(part)
+
+
+def said(path: Path) -> dict[str, Any]:
+    """What a table that is whole says besides its rows: its `name`, and `beside`: paths from its folder -> digests."""
+    return json.loads(pq.read_metadata(path).metadata[_ABOUT.encode()])
 
 
 def read_table(path: Path) -> pd.DataFrame:

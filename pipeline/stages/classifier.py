@@ -90,8 +90,9 @@ def main(args) -> None:
             "best_test_epoch": int(history["epoch"][best]),
             "best_test_top1": float(history["test_top1"][best]),
         }
-        shards.write_table(history, args.output / "history.parquet")
-        networks.save(network, args.output / "weights.safetensors", facts)
+        weights = args.output / "weights.safetensors"
+        networks.save(network, weights, facts)
+        shards.write_table(history, args.output / "history.parquet", beside=[weights])
         checkpoint.remove()
 
 

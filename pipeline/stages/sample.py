@@ -50,10 +50,11 @@ def main(args) -> None:
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     index = shards.write(args.output, records())
-    shards.write_table(index, args.output.with_suffix(".parquet"))
+    statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
-    with replacing(args.output.with_suffix(".json")) as part:
+    with replacing(statistics) as part:
         part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
+    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
     pieces.remove()
 
 

@@ -34,7 +34,6 @@ def main(args) -> None:
     selected = pool[kept]
     if args.config["first"]:
         selected = selected[selected.groupby("class").cumcount() < args.config["first"]]
-    shards.write_table(selected, args.output)
 
     # by number and name: two of ImageNet's classes are both called "missile"
     classes = pool.groupby(["class", "class_name"]).size().rename("made").to_frame()
@@ -48,8 +47,10 @@ def main(args) -> None:
         "empty_classes": empty,
         "classes": classes.reset_index().to_dict("records"),
     }
-    with replacing(args.output.with_name("summary.json")) as part:
+    counted = args.output.with_name("summary.json")
+    with replacing(counted) as part:
         part.write_text(json.dumps(summary, indent=1))
+    shards.write_table(selected, args.output, beside=[counted])
     print(f"{len(selected)} of {len(pool)} generated pictures kept")
 
 

@@ -39,10 +39,9 @@ def main(args) -> None:
                 raise InputError(f"{args.raw / about['source']} cannot be read: {error.strerror}") from None
 
     index = shards.write(args.output, records())
-    shards.write_table(
-        pd.DataFrame(rejected, columns=["key", *columns, "reason"]), args.output.with_suffix(".rejected.parquet")
-    )
-    shards.write_table(index, args.output.with_suffix(".parquet"))
+    left_out = args.output.with_suffix(".rejected.parquet")
+    shards.write_table(pd.DataFrame(rejected, columns=["key", *columns, "reason"]), left_out)
+    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, left_out])
     print(f"{len(index)} pictures stored, {len(rejected)} rejected")
 
 
