@@ -22,9 +22,8 @@ def main(args) -> None:
     from pipeline.device import device
     from pipeline.progress import progress
 
-    plan = shards.read_table(args.plan)
     shard, count = args.shard
-    rows = plan.iloc[shards.rows_of(len(plan), shard, count)]
+    rows = shards.read_part(args.plan, shard, count)
     sampler = kinds.load("generators", f"{args.kind}.sample").Sampler(args.generator, args.config, device())
     store = args.config["store"]
     labels, seeds = rows["class"].to_numpy("int64"), rows["seed"].to_numpy()

@@ -18,9 +18,8 @@ from pipeline.progress import progress
 
 
 def main(args) -> None:
-    pictures = shards.read_table(args.pictures)
     shard, count = args.shard
-    rows = pictures.iloc[shards.rows_of(len(pictures), shard, count)]
+    rows = shards.read_part(args.pictures, shard, count)
     source = kinds.load("data", args.config["source"]).open_source(args.raw, args.config)
     columns = [name for name in rows.columns if name != "key"]
     rejected = []
