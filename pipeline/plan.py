@@ -18,17 +18,23 @@ def plan(settings: Mapping[str, Any], counts: np.ndarray) -> pd.DataFrame:
     class); or settings["per_class"] pictures. Of these, `fill_range` [a, b] holds indices floor(a n) to floor(b n).
     Columns: class (int32), index (int32, within the class), seed (int64, not negative).
     """
+    low, high = ranges(settings, counts)
+    classes = np.repeat(np.arange(len(counts)), high - low)
+    starts = np.repeat(np.cumsum(high - low) - (high - low), high - low)
+    indices = np.arange(len(classes)) - starts + np.repeat(low, high - low)
+    seeds = row_seeds(settings["seed"], classes, indices)
+    return pd.DataFrame({"class": classes.astype(np.int32), "index": indices.astype(np.int32), "seed": seeds})
+
+
+def ranges(settings: Mapping[str, Any], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first index that a plan holds of each class, and one past the last; int64 [C] each."""
     wanted = np.full(len(counts), settings["per_class"] or 0)
     if settings["fill_to"] is not None:
         fill_to = counts.max() if settings["fill_to"] == "max" else settings["fill_to"]
         wanted = np.maximum(0, fill_to - counts)
     wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
     low, high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
-    classes = np.repeat(np.arange(len(counts)), high - low)
-    starts = np.repeat(np.cumsum(high - low) - (high - low), high - low)
-    indices = np.arange(len(classes)) - starts + np.repeat(low, high - low)
-    seeds = row_seeds(settings["seed"], classes, indices)
-    return pd.DataFrame({"class": classes.astype(np.int32), "index": indices.astype(np.int32), "seed": seeds})
+    return low, high
 
 
 def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
