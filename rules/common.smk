@@ -28,15 +28,12 @@ os.environ.update(
     COUNTERWEIGHT_ATTEMPT=str(workflow.attempt),  # and a second attempt knows that it is one
 )
 
-DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
-CHECKPOINT_MINUTES = config.get("checkpoint_minutes", 10)
-SITE = ("data_root", "checkpoint_minutes", "throughput")  # where and how it runs, which no result depends on
-
 try:
-    FLOW = Workflow({key: value for key, value in config.items() if key not in SITE})
+    FLOW = Workflow(config)
 except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
+DATA_ROOT = FLOW.site.data_root or os.getenv("COUNTERWEIGHT_DATA") or "data"
 FAMILIES = FLOW.families()
 RESOURCES = Path(os.path.relpath(workflow.basedir)) / "resources" / "published"
 PUBLISHED = sorted(path.stem for path in RESOURCES.glob("*_[0-9].csv"))
