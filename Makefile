@@ -8,7 +8,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-chaos test-nightly lint format setup lock accept clean
+.PHONY: demo test test-chaos test-nightly lint format setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -59,6 +59,12 @@ lock:
 # After a refactoring that changes no result: take what lies in results/ as made by the code as it is now
 accept: setup
 	$(BIN)/snakemake --profile local --touch $(TARGETS)
+
+# Remake what is damaged in results/, and nothing else, as it was; PROFILE=slurm does it on a cluster
+PROFILE ?= local
+repair: setup
+	$(BIN)/python -m pipeline.stages.verify --results results \
+		--repair '$(BIN)/snakemake --profile $(PROFILE) --allowed-rules {stage} --'
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis counterweight.egg-info
