@@ -1,8 +1,9 @@
 """Files that appear whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import claim
@@ -20,32 +21,59 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part{path.suffix}")
     part.unlink(missing_ok=True)  # a file of its own: a lost attempt may still be writing into the old one
-    try:
-        yield part
+    with _removed_on_failure(part):
+        with _disks_words(part):
+            yield part
         claim.require()
         _flush(part)
         part.replace(path)
         _flush(path.parent)
+
+
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """A folder to write to, for libraries that choose the names; on success each file takes its place in `folder`.
+
+    Raises as `replacing` does.
+    """
+    claim.require()
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    with _removed_on_failure(part):
+        with _disks_words(part / "more"):
+            yield part
+        for written in part.iterdir():
+            with replacing(folder / written.name) as file:
+                written.replace(file)
+        part.rmdir()
+
+
+@contextmanager
+def _removed_on_failure(part: Path) -> Iterator[None]:
+    try:
+        yield
     except Superseded:
         raise  # what lies there is the other's
-    except BaseException as error:
-        clear = isinstance(error, InputError) or not isinstance(error, Exception) or getattr(error, "errno", None)
-        fault = None if clear else _fault_of_disk(part)
-        with suppress(FileNotFoundError):
-            part.unlink()
-        if fault:
-            raise fault from error
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
         raise
 
 
-def _fault_of_disk(part: Path) -> OSError | None:
-    """What the disk says to another megabyte in a file that could not be written."""
+@contextmanager
+def _disks_words(part: Path) -> Iterator[None]:
+    """Instead of a library's own words for a full disk, or none, what the disk says to another megabyte in `part`."""
     try:
-        with open(part, "ab") as file:
-            file.write(bytes(2**20))
-    except OSError as fault:
-        return fault
-    return None
+        yield
+    except Exception as error:
+        if not isinstance(error, InputError | Superseded) and not getattr(error, "errno", None):
+            try:
+                with open(part, "ab") as file:
+                    file.write(bytes(2**20))
+            except OSError as fault:
+                raise fault from error
+        raise
 
 
 def _flush(path: Path) -> None:

@@ -81,19 +81,37 @@ def test_a_disk_that_is_full_in_mid_run_is_told_and_the_next_run_completes(finis
     assert_as_before(root, finished, "all_demo", "describe_demo", "table_diffult_9")
 
 
-def test_results_that_cannot_be_written_are_told_and_the_next_run_completes(copy, finished):
-    results = copy / "results"
-    (copy / WEIGHTS).unlink()
-    mounted = subprocess.run(["mount", "--bind", results, results], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
-        ran = snakemake(copy, WEIGHTS)
-    finally:
-        subprocess.run(["umount", "--lazy", results], check=True)
+@pytest.fixture
+def write_protected():
+    """Makes a folder read-only, also for root; returns what ends that."""
+    mounted = []
+
+    def protect(folder: Path):
+        for options in (["--bind", folder, folder], ["-o", "remount,bind,ro", folder]):
+            ran = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+            if ran.returncode:
+                pytest.skip(f"nothing can be mounted here: {ran.stderr.strip()}")
+            mounted.append(folder)
+
+    def free():
+        while mounted:
+            subprocess.run(["umount", "--lazy", mounted.pop()], check=False)
+
+    yield protect, free
+    free()
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["of which some is there", "of which nothing is there"])
+def test_results_that_cannot_be_written_are_told_and_the_next_run_completes(copy, finished, write_protected, left):
+    protect, free = write_protected
+    folder = (copy / WEIGHTS).parent
+    for file in [copy / WEIGHTS] if left else folder.iterdir():
+        file.unlink()
+    protect(copy / "results")
+    ran = snakemake(copy, WEIGHTS)
+    free()
     assert ran.returncode != 0
-    assert "Read-only file system" in ran.stdout
+    assert_told(ran.stdout, *(["Write-protected output files"] if left else ["error: ", "Read-only file system; mend"]))
     assert_as_before(copy, finished, WEIGHTS)
 
 
