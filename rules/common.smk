@@ -117,7 +117,10 @@ onstart:
     datasets = {
         job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name in ("subset", "store")
     }
-    if complaints := [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]:
+    complaints = [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]
+    if os.path.exists("results") and not os.access("results", os.W_OK):
+        complaints.append("results/ cannot be written: its disk is read-only, or it belongs to somebody else")
+    if complaints:
         raise WorkflowError("; ".join(complaints))
 
 
