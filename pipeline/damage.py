@@ -47,7 +47,7 @@ class _Table(NamedTuple):
 
 
 def examine(root: Path) -> Found:
-    """Read every artifact under `root` to its end. Checkpoints and hidden files are no artifacts."""
+    """Read every artifact under `root`, a normal path, to its end. Checkpoints and hidden files are no artifacts."""
     names, others, damage = [], [], {}
     for path in _files(root):
         if aside := re.fullmatch(re.escape(SET_ASIDE).replace(r"\{\}", "(.+)"), path.name):
@@ -99,12 +99,17 @@ def _table(path: Path) -> _Table:
             return _Table(f"it was written as {about['name']}")
         beside = {_from(path, name): digest for name, digest in about["beside"].items()}
         schema = pq.read_schema(path)
-        places = pq.read_table(path, columns=["shard"])["shard"] if "shard" in schema.names else []
+        # not as text, which for millions of rows takes a gigabyte
+        places = (
+            pq.read_table(path, columns=["shard"], read_dictionary=["shard"])["shard"]
+            if "shard" in schema.names
+            else []
+        )
         own = path.with_suffix(".tar") in beside
         named = set() if own or not len(places) else {_from(path, name) for name in places.unique().to_pylist()}
         return _Table(None, beside, named, len(places) if own else 0)
     except OSError as error:
-        return _Table(f"it cannot be read: {error.strerror}")
+        return _Table(f"it cannot be read: {error.strerror or error}")
 
 
 def _from(table: Path, name: str) -> Path:
@@ -123,7 +128,7 @@ def _reason(path: Path, digest: str | None, unsure: set[Path]) -> str | None:
             return "nothing says what it must be; it is damaged, or its job has not finished"
         return _misread(path)
     except OSError as error:
-        return f"it cannot be read: {error.strerror}"
+        return f"it cannot be read: {error.strerror or error}"
 
 
 def _broken(path: Path) -> str | None:

@@ -79,7 +79,7 @@ def _remade(stage: str, jobs: list[str], damage: set[Path], root: Path, command:
 
 def _outputs(stage: str, job: str, damage: set[Path], root: Path) -> list[Path]:
     """A job's outputs: those that are there, and those that are missing."""
-    beside = [path for path in (root / f"{job}x").parent.iterdir() if path.is_file() and not path.name.startswith(".")]
+    beside = [path for path in (root / f"{job}x").parent.glob("*") if path.is_file() and not path.name.startswith(".")]
     return sorted(path for path in {*beside, *damage} if job_of(path, root) == (stage, job))
 
 
@@ -128,15 +128,16 @@ def _old_time(path: Path, paths: Iterable[Path], damage: set[Path], times: Mappi
 
 def _is_same(path: Path, paths: Iterable[Path]) -> bool:
     """Whether a remade file can be shown to be what it was."""
-    old, found = _aside(path), digests.digest(path)
-    if old.exists() and (digests.digest(old) == found or digests.stated(old) == digests.stated(path) is not None):
+    old, found, seal = _aside(path), digests.digest(path), digests.stated(path)
+    if old.exists() and (digests.digest(old) == found or (seal and digests.stated(old) == seal)):
         return True
     tables = [_aside(other) for other in paths if other.suffix == ".parquet" and _aside(other).exists()]
     if any(found.encode() in table.read_bytes() for table in tables):
         return True
+    if path.suffix != ".parquet" or path.with_suffix(".tar") not in paths:
+        return False
     # an index follows from the records of its shard
-    beside = shards.said(path)["beside"] if path.suffix == ".parquet" else {}
-    return bool(beside) and all(_is_same(path.parent / name, paths) for name in beside)
+    return all(_is_same(path.parent / name, paths) for name in shards.said(path)["beside"])
 
 
 def _aside(path: Path) -> Path:

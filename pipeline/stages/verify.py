@@ -9,6 +9,7 @@ them. Whatever comes out as it was keeps its time stamp, so that nothing that wa
 """
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ from pipeline.repair import repair
 
 
 def main(args: argparse.Namespace) -> None:
-    found = examine(args.results)
+    results = Path(os.path.normpath(args.results))
+    found = examine(results)
     for path, reason in found.damage.items():
         print(f"damaged: {path}: {reason}")
     print(
@@ -30,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
         return
     if not args.repair:
         sys.exit("error: there is damage; `make repair` remakes what is no trained network, and nothing else")
-    if not repair(found.damage, args.results, shlex.split(args.repair)):
+    if not repair(found.damage, results, shlex.split(args.repair)):
         sys.exit("error: some damage is left")
 
 
