@@ -83,17 +83,18 @@ def test_the_micro_configs_work_by_hand():
     found = listed()
     real, made = TRAIN.sum(), sum(MADE)
     assert (real, made) == (319, 124)
-    start = {"start any seconds a job": 1}
+    start = {"start others seconds a job": 1}
+    generators_start = {"start generators seconds a job": 1}
     assert work(found, "store", "demo", "shard 0") == start | {
         "store demo seconds a picture": 1700,  # 1,200 to train on or left over, 500 to test with
         "store demo bytes a picture": 1700,
     }
     kept = {"bytes of weights": 1, "bytes of a checkpoint": 1}
-    assert work(found, "generator", "cbdm") == start | {
+    assert work(found, "generator", "cbdm") == generators_start | {
         "generator cbdm seconds a picture": 6 * 8,
         **{f"generator cbdm {name}": 1 for name in kept},
     }
-    assert work(found, "sample", "cbdm", "shard 1") == start | {
+    assert work(found, "sample", "cbdm", "shard 1") == generators_start | {
         "sample cbdm seconds a picture and step": 64 * 4,  # 62 pictures are 8 batches of 8
         "sample cbdm bytes a picture": 62,
     }
@@ -285,10 +286,11 @@ def test_a_stages_times_are_measured_given_or_both(tmp_path):
 BAD_TABLES = {
     "a row is missing": (lambda t: t.drop(t.index[t["stage"] == "sample"][0]), "no row for sample,cbdm,seconds a picture and step"),
     "an unknown part": (lambda t: t.replace({"part": {"cbdm": "cbdn"}}), "generator,cbdn,seconds a picture (did you mean generator,cbdm,"),
-    "a text": (lambda t: t.assign(value="fast"), "start,any,seconds a job is 'fast'; it must be a finite number"),
+    "a text": (lambda t: t.assign(value="fast"), "start,others,seconds a job is 'fast'; it must be a finite number"),
     "a negative number": (lambda t: t.assign(value=-1.0), "is '-1.0'; it must be a finite number of at least 0"),
     "an endless number": (lambda t: t.assign(value="inf"), "is 'inf'"),
-    "a row twice": (lambda t: pd.concat([t, t[:1]]), "has start,any,seconds a job twice"),
+    "half a batch": (lambda t: t.assign(batch="1.5"), "the batch of start,others,seconds a job is '1.5'; it must be a whole number"),
+    "a row twice": (lambda t: pd.concat([t, t[:1]]), "has start,others,seconds a job twice"),
     "another origin": (lambda t: t.assign(origin="guessed"), "is 'guessed'; it must be measured or given"),
     "no origin": (lambda t: t.drop(columns="origin"), "they must be stage, part, quantity, value, batch, origin"),
 }  # fmt: skip
@@ -325,8 +327,8 @@ def test_shards_become_jobs_of_about_half_an_hour(tmp_path, seconds_a_step, bett
     assert [(one.pool, one.shards, one.better) for one in advice] == [("cbdm", 2, number) for number in better]
 
 
-def page(tmp_path, given):
-    table = given_table()
+def page(tmp_path, given, table=None):
+    table = given_table() if table is None else table
     found, seconds, rows = estimated(table, tmp_path)
     config = counted(workflow())
     return report.page(
@@ -343,6 +345,14 @@ def test_the_page_never_calls_given_figures_measured(tmp_path):
     text = page(tmp_path, tmp_path / "given.csv")
     assert "Nothing was measured for it" in text and f"{tmp_path}/given.csv" in text and "a machine" in text
     assert "Speeds were measured" not in text
+
+
+def test_the_page_says_where_a_batch_was_smaller_than_the_configs(tmp_path):
+    table = given_table()
+    table.loc[table["stage"].isin(["generator", "classifier"]), "batch"] = "8.0"
+    text = page(tmp_path, None, table)
+    (line,) = [line for line in text.splitlines() if line.startswith("Batches smaller")]
+    assert "classifier ce 8 instead of 32" in line and "generator" not in line  # whose batch is 8
 
 
 def test_the_page_names_what_is_measured_and_assumed(tmp_path):

@@ -78,7 +78,9 @@ def micro_run(folder: Path) -> Path:
     """A copy under `folder` in which `all_demo` and a table have been made."""
     root = make_copy(folder / "micro")
     began = time.monotonic()
-    made = snakemake(root, "--cores", "4", "--resources", "gpu=2", "--", "all_demo", "table_diffult_9", "describe_demo")
+    made = snakemake(
+        root, "--cores", "4", "--resources", "gpu=2", "--", "all_demo", "table_diffult_9", "describe_demo", "cost_demo"
+    )
     assert made.returncode == 0, made.stdout
     print(f"the micro run took {time.monotonic() - began:.0f} s")
     return root
@@ -112,7 +114,7 @@ def planned(root: Path, *arguments: str) -> dict[str, list[str]]:
         path = Path(given[given.index("--output") + 1]).parts[2:]
         jobs[" ".join([name, *(path[1:] if path[:1] == (name,) else path)])] = given
     counted = re.search(r"^total +(\d+)$", told.stdout, re.MULTILINE)
-    targets = set(re.findall(r"^(?:all|table)_\w+ +1$", told.stdout, re.MULTILINE))
+    targets = set(re.findall(r"^(?:all|table|cost)_\w+ +1$", told.stdout, re.MULTILINE))
     assert len(jobs) == (int(counted[1]) - len(targets) if counted else 0), told.stdout
     assert bool(jobs) != ("Nothing to be done" in told.stdout), told.stdout
     return jobs

@@ -30,8 +30,9 @@ class Figure(NamedTuple):
     quantity: str
 
 
-START = Figure("start", "any", SECONDS_A_JOB)
-"""Until a job has loaded what it needs and has its device."""
+START = Figure("start", "others", SECONDS_A_JOB)
+START_OF_GENERATORS = Figure("start", "generators", SECONDS_A_JOB)
+"""Until a job has loaded what it needs and has its device; those that train or draw with generators load more."""
 
 
 def wanted(config: Mapping[str, Any]) -> list[Figure]:
@@ -41,7 +42,7 @@ def wanted(config: Mapping[str, Any]) -> list[Figure]:
     at one step of the sampler, with guidance both passes. "evaluate" is a picture that a classifier looks at, for whatever
     stage. "score" is a generated picture beside a real one of its class.
     """
-    found = [START]
+    found = [START, *([START_OF_GENERATORS] if config["generators"] else [])]
     found += [Figure("store", config["dataset"], quantity) for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)]
     trained = (SECONDS_A_PICTURE, BYTES_OF_WEIGHTS, BYTES_OF_CHECKPOINT)
     found += [Figure("generator", name, quantity) for name in config["generators"] for quantity in trained]
@@ -56,7 +57,7 @@ def wanted(config: Mapping[str, Any]) -> list[Figure]:
 
 
 def read(path: Path, needed: Iterable[Figure]) -> pd.DataFrame:
-    """A table of figures, indexed by stage, part and quantity.
+    """A table of figures, indexed by stage, part and quantity; value is float64, batch is 0 where it says none.
 
     Raises InputError, one sentence, for a file that is no such table, a row that is missing, unknown or there twice, and a
     value that is no finite number of at least 0.
@@ -69,13 +70,15 @@ def read(path: Path, needed: Iterable[Figure]) -> pd.DataFrame:
         raise InputError(f"{path} has the columns {', '.join(table.columns)}; they must be {', '.join(COLUMNS)}")
     expected = {figure: _named(figure) for figure in needed}
     rows = [Figure(*row) for row in table[list(Figure._fields)].itertuples(index=False)]
-    for row, value, origin in zip(rows, table["value"], table["origin"], strict=True):
+    for row, value, batch, origin in zip(rows, table["value"], table["batch"], table["origin"], strict=True):
         if row not in expected:
             near = difflib.get_close_matches(_named(row), expected.values(), n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
             raise InputError(f"{path}: nothing is known of {_named(row)}{meant}; remove that row")
         if not _fits(value):
             raise InputError(f"{path}: {_named(row)} is '{value}'; it must be a finite number of at least 0")
+        if batch and not (_fits(batch) and float(batch).is_integer()):
+            raise InputError(f"{path}: the batch of {_named(row)} is '{batch}'; it must be a whole number, or nothing")
         if origin not in ORIGINS:
             raise InputError(f"{path}: the origin of {_named(row)} is '{origin}'; it must be {' or '.join(ORIGINS)}")
         if rows.count(row) > 1:
@@ -84,6 +87,7 @@ def read(path: Path, needed: Iterable[Figure]) -> pd.DataFrame:
         if figure not in rows:
             raise InputError(f"{path} has no row for {_named(figure)}; add one")
     table["value"] = table["value"].astype(float)
+    table["batch"] = table["batch"].replace("", "0").astype(float).astype(int)
     return table.set_index(list(Figure._fields))
 
 

@@ -15,6 +15,7 @@ from pipeline.costs.figures import (
     SECONDS_A_PICTURE,
     SECONDS_A_STEP,
     START,
+    START_OF_GENERATORS,
     Figure,
 )
 from pipeline.data.subset import SPLITS
@@ -92,7 +93,8 @@ class _Graph:
         work: Mapping[Figure, float] | None = None,
         needs: Sequence[int] = (),
     ) -> int:
-        self.jobs.append(Job(stage, part, piece, gpus, {START: 1, **(work or {})}, sorted(set(needs))))
+        start = START_OF_GENERATORS if stage in ("generator", "sample") else START
+        self.jobs.append(Job(stage, part, piece, gpus, {start: 1, **(work or {})}, sorted(set(needs))))
         return len(self.jobs) - 1
 
     @_once

@@ -108,7 +108,7 @@ def _figures(throughput: pd.DataFrame, given: Path | None) -> str:
     return markdown(
         [*header, *(f"{name}{_says(given)}" for name in says)],
         [
-            [row["stage"], row["part"], f"{row['value']:.4g}", row["quantity"], row["batch"] or "–"]
+            [row["stage"], row["part"], f"{row['value']:.4g}", row["quantity"], str(row["batch"] or "–")]
             + [row[name] for name in says]
             for row in throughput.to_dict("records")
         ],
@@ -129,7 +129,7 @@ def _shards(advice: Sequence[Advice]) -> list[str]:
     ]
     return [
         "Jobs of ten minutes to an hour are best: in shorter ones starting counts, and longer ones lose more to a kill. "
-        "The number of shards changes no picture. On this hardware:\n",
+        "The number of shards changes no picture, and a shard holds a batch at least. On this hardware:\n",
         markdown(["key", "now", "longest job", "better"], rows),
     ]
 
@@ -146,12 +146,11 @@ def _smaller_batches(config: Mapping[str, Any], throughput: pd.DataFrame) -> lis
         for row in throughput.itertuples()
         if row.quantity in (SECONDS_A_PICTURE, SECONDS_A_STEP)
         and (row.stage, row.part) in asked
-        and row.batch
-        and int(row.batch) < asked[row.stage, row.part]
+        and 0 < row.batch < asked[row.stage, row.part]
     ]
     if not smaller:
         return []
-    return [f"Smaller batches than the config's, which took long enough or did not fit: {'; '.join(smaller)}.\n"]
+    return [f"Batches smaller than the config's, for they took a second or filled the memory: {'; '.join(smaller)}.\n"]
 
 
 def _assumed(config: Mapping[str, Any]) -> list[str]:
@@ -160,7 +159,7 @@ def _assumed(config: Mapping[str, Any]) -> list[str]:
         if config["scores"]
         else "",
         "Time is in proportion to pictures: a batch of another size takes as long a picture.",
-        "Every job starts as one that loads PyTorch does. Waiting in a cluster's queue, and Snakemake's own time, are not "
+        "Jobs without a GPU start like those that load PyTorch. Waiting in a cluster's queue, and Snakemake's own time, are not "
         "counted, nor is reading pictures into memory before the first step.",
         "Cores for jobs without a GPU are always there, and disks as fast as when a few pictures were read twice.",
         "Disk is pictures and weights. Pictures generated are taken to be as large in files as real ones of that side; "

@@ -80,6 +80,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
 
     def epoch(batch: int, steps: int, epochs: int = 1):
         few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}  # as fast, and never infinite
+        few |= {"norm_tau": 1.0} if settings["scheme"] == "tau_norm" else {}  # else it asks for a validation split
         return lambda: train(few, data, test, lambda: None, network, batch * steps, 0, device, watch)
 
     def seconds_of_steps(batch: int, steps: int) -> float:
@@ -99,7 +100,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
     with tempfile.TemporaryDirectory() as folder:
         networks.save(network, Path(folder) / "weights.safetensors", {})
         weights = (Path(folder) / "weights.safetensors").stat().st_size
-    return Trained(Timed(rough.batch, seconds), weights, watch.bytes)
+    return Trained(Timed(rough.batch, max(seconds, 0.0)), weights, watch.bytes)
 
 
 def looking(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Timed:

@@ -3,6 +3,8 @@
 import contextlib
 import datetime
 import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ import torch
 from pipeline import pictures as encodings
 from pipeline import shards
 from pipeline.costs import figures
-from pipeline.costs.figures import COLUMNS, START, Figure
+from pipeline.costs.figures import COLUMNS, START, START_OF_GENERATORS, Figure
 from pipeline.costs.measure import classifiers, generators
 from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import seconds_of
@@ -26,7 +28,6 @@ from pipeline.pictures import prepared
 
 PICTURES = 64
 """Real pictures that everything is tried on."""
-STARTS = 3
 
 
 def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Any, device: torch.device) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Any, devic
 
 
 def hardware(device: torch.device) -> str:
-    """What a person calls it."""
+    """What a person calls it; of a CPU also how busy it is, for what is measured beside other work is slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     names = [
@@ -54,7 +55,10 @@ def hardware(device: torch.device) -> str:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if "model name" in line
     ]
-    return f"CPU, {THREADS} threads of {names[0] if names else 'an unknown kind'}"
+    return (
+        f"{THREADS} threads of a CPU {names[0] if names else platform.machine()} with {os.cpu_count()} cores, "
+        f"at a load of {os.getloadavg()[0]:.1f}"
+    )
 
 
 def _figures(
@@ -62,8 +66,10 @@ def _figures(
 ) -> Iterator[tuple[Figure, float, int | None]]:
     """(figure, value, batch where there is one), each once."""
     classes = int(subset["class"].max()) + 1
-    kinds = {part["kind"] for part in config["generators"].values()}
-    yield START, _start(kinds), None
+    yield START, _start(["pipeline.classifiers.train"]), None
+    if config["generators"]:
+        kinds = sorted({part["kind"] for part in config["generators"].values()})
+        yield START_OF_GENERATORS, _start([f"pipeline.generators.{kind}.sample" for kind in kinds]), None
 
     train = subset[subset["split"] == "train"]
     few = train.iloc[np.unique(np.linspace(0, len(train) - 1, PICTURES).round().astype(int))]
@@ -122,15 +128,10 @@ def _trained(stage: str, name: str, trained: Any) -> Iterator[tuple[Figure, floa
     yield Figure(stage, name, figures.BYTES_OF_CHECKPOINT), trained.checkpoint, None
 
 
-def _start(kinds: set[str]) -> float:
-    """Seconds until a process has loaded what the stages with a GPU need, and has the device."""
-    modules = ["torch", "pipeline.classifiers.train", *(f"pipeline.generators.{kind}.sample" for kind in sorted(kinds))]
-    code = f"import {', '.join(modules)}; from pipeline.device import device; torch.zeros(1, device=device())"
-
-    def start() -> None:
-        subprocess.run([sys.executable, "-c", code], check=True)
-
-    return float(np.median([seconds_of(start, torch.device("cpu")) for _ in range(STARTS)]))
+def _start(modules: list[str]) -> float:
+    """Seconds until a process has loaded these, and has the device; this one has loaded the same files before."""
+    code = f"import torch, {', '.join(modules)}; from pipeline.device import device; torch.zeros(1, device=device())"
+    return seconds_of(lambda: subprocess.run([sys.executable, "-c", code], check=True), torch.device("cpu"))
 
 
 def _store(few: pd.DataFrame, source: Any, side: int | None, path: Path) -> None:
