@@ -16,11 +16,15 @@ from pipeline.errors import InputError
 from pipeline.fingerprint import fingerprint as code_fingerprint
 
 shell.executable("bash")
+shell.prefix(
+    "trap '' INT TERM; "
+)  # what reads a stage's lines must not end before the stage, which saves its work first
 os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory,
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
     GOMP_SPINCOUNT="1000",  # without threads that spin for long while another job wants the core,
-    PYTHONUNBUFFERED="1",  # and their lines reach the log as they come
+    PYTHONUNBUFFERED="1",  # their lines reach the log as they come,
+    COUNTERWEIGHT_ATTEMPT=str(workflow.attempt),  # and a second attempt knows that it is one
 )
 
 DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
