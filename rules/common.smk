@@ -114,8 +114,12 @@ onstart:
     datasets = {
         job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name in ("subset", "store")
     }
-    if complaints := [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]:
-        raise WorkflowError("; ".join(complaints))
+    complaints = [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]
+    if on_slurm():
+        complaints += slurm_refusals()
+        wait_for_slurm()
+    if complaints:
+        raise WorkflowError(*complaints)
 
 
 def real_shards(dataset, suffix):
