@@ -21,9 +21,7 @@ def claim(output: Path) -> None:
     path = output.with_name(f".{output.name}.claim")
     name = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4()})"
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = path.with_name(f"{path.name}.{os.getpid()}")
-    own.write_text(name)
-    own.replace(path)
+    path.write_text(name)  # in place, so that a kill leaves nothing that the next attempt does not replace
     _held = path, name
 
 

@@ -31,8 +31,8 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
     """Parse, check the code, claim the output, and run; an InputError becomes one line on stderr and exit status 1.
 
-    Bad input does not get better by itself: its line is kept in `.NAME.failed` beside the output, and a second attempt at
-    the job ends with it at once.
+    Bad input does not get better by itself: where a scheduler may try again, its line is kept in `.NAME.failed` beside the
+    output, and a second attempt at the job ends with it at once.
     """
     # else a fifth of a stage's start goes into looking for garbage in what torch and diffusers make to stay
     gc.set_threshold(100_000)
@@ -47,18 +47,31 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
             claim.claim(given.output)
         main(given)
     except InputError as error:
-        with suppress(OSError):  # the error counts, also where it cannot be kept
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            failed.write_text(f"{error}\n")
+        if ATTEMPT in os.environ:
+            with suppress(OSError):  # the error counts, also where it cannot be kept
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                failed.write_text(f"{error}\n")
         sys.exit(f"error: {error}")
     except Superseded as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         if error.errno not in FOR_THE_USER:
             raise
-        sys.exit(f"error: {error.filename or given.output}: {error.strerror}; mend that and run snakemake again")
+        fault = os.strerror(error.errno)  # the error's own may be longer than a sentence
+        sys.exit(f"error: {error.filename or given.output}: {fault}; mend that and run snakemake again")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
+        first = str(error).partition("\n")[0]
+        sys.exit(f"error: {given.output}: out of memory ({first}); give the job more (mem_mb), or lower batch_size")
     finally:
         claim.release()
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether it is of Python, of NumPy, of a GPU, or of torch on a CPU, which has no name for it."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def _recall(failed: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from pipeline import kinds
+from pipeline.config import costs
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 from pipeline.fingerprint import fingerprint as code_fingerprint
@@ -28,9 +29,11 @@ os.environ.update(
 )
 
 DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
+CHECKPOINT_MINUTES = config.get("checkpoint_minutes", 10)
+SITE = ("data_root", "checkpoint_minutes", "throughput")  # where and how it runs, which no result depends on
 
 try:
-    FLOW = Workflow({key: value for key, value in config.items() if key != "data_root"})
+    FLOW = Workflow({key: value for key, value in config.items() if key not in SITE})
 except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
@@ -248,6 +251,21 @@ def inception(wildcards):
 def main_runs(wildcards):
     """The main recipes' runs on a data set."""
     return [run for runs in FAMILIES.values() for run in runs if run.dataset == wildcards.dataset]
+
+
+def kinds_of(runs):
+    """The modules that the parts of some runs resolve to, for a stage that tries them all."""
+    parts = FLOW.needed(runs)
+    found = [
+        f"generators.{part.kind}.{does}"
+        for part in parts.get("generators", {}).values()
+        for does in ("train", "sample")
+    ]
+    found += [f"filters.{metric}" for part in parts.get("scores", {}).values() for metric in part.metrics]
+    for name, part in parts["classifiers"].items():
+        found += [backbone(name), f"classifiers.schemes.{part.scheme}"]
+        found += [f"classifiers.losses.{part.loss}"] if hasattr(part, "loss") else []
+    return found
 
 
 def published_rows(table):

@@ -188,6 +188,44 @@ def test_a_disk_that_cannot_be_written_is_told_in_a_sentence(tmp_path):
     assert left(tmp_path) == []
 
 
+WRITERS = {
+    "torch": "import torch\ntorch.save({'a': torch.randn(2**20)}, part)",
+    "safetensors": "import torch\nfrom safetensors.torch import save_file\nsave_file({'a': torch.randn(2**20)}, part)",
+    "numpy": "import numpy\nnumpy.save(part.open('wb'), numpy.random.rand(2**20))",
+    "parquet": "import numpy, pandas\npandas.DataFrame({'a': numpy.random.rand(2**20)}).to_parquet(part)",
+    "text": "part.write_text('x' * 2**23)",
+}
+
+
+@pytest.mark.parametrize("library", WRITERS)
+def test_a_full_disk_is_told_in_a_sentence_whatever_the_library_calls_it(tmp_path, small_disk, library):
+    small_disk(tmp_path / "out", "1m")
+    process = started(tmp_path, "with replacing(args.output) as part:\n" + textwrap.indent(WRITERS[library], "    "))
+    told = ended(process)
+    assert told.startswith("error: ") and told.endswith(
+        ": No space left on device; mend that and run snakemake again\n"
+    )
+    assert told.count("\n") == 1 and process.returncode == 1
+    assert left(tmp_path) == []
+
+
+MEMORY = {
+    "python": "bytearray(2**40)",
+    "numpy": "import numpy\nnumpy.zeros(2**40)",
+    "torch": "import torch\ntorch.zeros(2**40)",
+}
+
+
+@pytest.mark.parametrize("library", MEMORY)
+def test_want_of_memory_is_told_in_a_sentence(tmp_path, library):
+    process = started(
+        tmp_path, f"import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**36,) * 2)\n{MEMORY[library]}"
+    )
+    told = ended(process)
+    assert told.startswith("error: ") and "out of memory" in told and told.count("\n") == 1
+    assert "give the job more (mem_mb), or lower batch_size" in told
+
+
 # Pieces of a shard
 
 

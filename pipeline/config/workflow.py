@@ -1,6 +1,6 @@
 """The whole config, resolved: every part that any recipe needs, and every run of every recipe."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,16 @@ class Workflow:
                 return run
         names = sorted({run.recipe for run in self.runs if run.dataset == dataset})
         raise InputError(f"no recipe '{recipe}' runs on {dataset}; there are {', '.join(names) or 'none'}")
+
+    def needed(self, runs: Sequence[Run]) -> dict[str, dict[str, Part]]:
+        """Section -> name -> part, of all that the runs' classifiers and qualities are made with, themselves included."""
+        starts = [("classifiers", run.classifier) for run in runs]
+        starts += [("qualities", run.quality) for run in runs if run.quality]
+        found: dict[str, dict[str, Part]] = {}
+        for start in dict.fromkeys(starts):
+            for section, name in upstream(self.parts, start):
+                found.setdefault(section, {})[name] = self.parts[section][name]
+        return found
 
     def pools(self, classifier: str) -> list[tuple[str, str]]:
         """(filter, samples) for the generated data of a classifier, in the order of its `data`."""

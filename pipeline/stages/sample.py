@@ -22,9 +22,8 @@ def main(args) -> None:
     from pipeline.device import device
     from pipeline.progress import progress
 
-    plan = shards.read_table(args.plan)
     shard, count = args.shard
-    rows = plan.iloc[shards.rows_of(len(plan), shard, count)]
+    rows = shards.read_part(args.plan, shard, count)
     sampler = kinds.load("generators", f"{args.kind}.sample").Sampler(args.generator, args.config, device())
     store = args.config["store"]
     labels, seeds = rows["class"].to_numpy("int64"), rows["seed"].to_numpy()
@@ -50,10 +49,11 @@ def main(args) -> None:
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     index = shards.write(args.output, records())
-    shards.write_table(index, args.output.with_suffix(".parquet"))
+    statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
-    with replacing(args.output.with_suffix(".json")) as part:
+    with replacing(statistics) as part:
         part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
+    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
     pieces.remove()
 
 
