@@ -4,6 +4,10 @@ import subprocess
 
 from pipeline import cluster
 
+if workflow.remote_exec:
+    # On a node. Only the run that sent the job removes what a failed one leaves: a node that was given up for lost would remove what the retry made.
+    workflow.execution_settings.keep_incomplete = True
+
 
 def on_slurm():
     return bool(workflow.executor_plugin) and workflow.executor_plugin.name == "slurm"

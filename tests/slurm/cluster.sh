@@ -2,8 +2,8 @@
 # A real Slurm on this machine's loopback: two nodes of four cores and two pretended GPUs each. As root, on Debian:
 #     apt-get install -y --no-install-recommends munge slurm-wlm
 #     tests/slurm/cluster.sh start              start it; one that is left from before is stopped first
-#     tests/slurm/cluster.sh kill-node node1    a node dies at once: slurmd and its step daemons, and not the jobs' processes
-#     tests/slurm/cluster.sh start-node node1   and comes back
+#     tests/slurm/cluster.sh kill NAME          node1 or node2 dies at once: its slurmd and step daemons, not its jobs' processes; or slurmctld
+#     tests/slurm/cluster.sh revive NAME        and comes back
 #     tests/slurm/cluster.sh stop               stop all that was started, jobs' processes too
 set -euo pipefail
 
@@ -28,8 +28,7 @@ start() {
         runuser -u munge -- /usr/sbin/munged
         touch "$state/started-munge"
     fi
-    slurmctld -c
-    for node in "${nodes[@]}"; do start_node "$node"; done
+    for daemon in slurmctld "${nodes[@]}"; do revive "$daemon"; done
     for _ in $(seq 150); do
         [ "$(sinfo --noheader --states idle --format %D)" = ${#nodes[@]} ] && return
         sleep 0.2
@@ -40,8 +39,7 @@ start() {
 
 stop() {
     if ours; then
-        for node in "${nodes[@]}"; do kill_node "$node"; done
-        end_writers "$state/log/slurmctld.log"
+        for daemon in slurmctld "${nodes[@]}"; do kill_daemon "$daemon"; done
         end $(grep -lzx "SLURM_CLUSTER_NAME=$name" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3)
         rm -f "$conf" "$gres"
     fi
@@ -49,12 +47,17 @@ stop() {
     rm -rf "$state"
 }
 
-start_node() {
-    mkdir -p "$state/spool/$1"
-    slurmd -c -N "$1"
+revive() {
+    if [ "$1" = slurmctld ]; then
+        slurmctld
+    else
+        mkdir -p "$state/spool/$1"
+        slurmd -c -N "$1"
+    fi
 }
 
-kill_node() { end_writers "$state/log/$1.log"; }
+# Daemons are known by the log that they write, which slurmd shares with its step daemons alone
+kill_daemon() { end $(find /proc/[0-9]*/fd -lname "$state/log/$1.log" 2>/dev/null | cut -d/ -f3 | sort -u); }
 
 refuse_others() {
     local file
@@ -67,9 +70,6 @@ refuse_others() {
 }
 
 ours() { [ -e "$conf" ] && [ "$(head -n 1 "$conf")" = "$mark" ]; }
-
-# Daemons are known by the log that they write, which slurmd shares with its step daemons alone
-end_writers() { end $(find /proc/[0-9]*/fd -lname "$1" 2>/dev/null | cut -d/ -f3 | sort -u); }
 
 end() { # and wait until they are gone; where nobody reaps the dead, a zombie is
     local pid
@@ -104,8 +104,9 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherParams=OverMemoryKill
 JobAcctGatherFrequency=task=1
-# all that a test would wait for is short; a job over its time has KillWait seconds between SIGTERM and SIGKILL
+# all that a test would wait for is short, and what has ended is remembered; SIGKILL comes KillWait seconds after SIGTERM
 SlurmdTimeout=5
+MinJobAge=7200
 KillWait=5
 SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1
 # a dead node may come back, and nodes have more than this machine has
@@ -123,7 +124,7 @@ CONF
 
 case "${1-}" in
 start | stop) "$1" ;;
-kill-node) kill_node "$2" ;;
-start-node) start_node "$2" ;;
-*) sed -n '2,7s/^# //p' "$0" && exit 2 ;;
+kill) kill_daemon "$2" ;;
+revive) revive "$2" ;;
+*) sed -n '2,8s/^# //p' "$0" && exit 2 ;;
 esac
