@@ -27,7 +27,7 @@ rule classifier:
             *loss(wildcards),
         ),
         launcher=lambda wildcards: launcher(part("classifiers", wildcards).gpus),
-        checkpoint_minutes=lambda wildcards, output: CHECKPOINT_MINUTES,  # with `output`, not tracked
+        checkpoint_minutes=lambda wildcards, output: FLOW.site.checkpoint_minutes,  # with `output`, not tracked
         output=subpath(output.weights, parent=True),
         init=lambda wildcards, input: ["--init", *input.init] if input.init else [],
     message:

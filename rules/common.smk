@@ -18,8 +18,11 @@ from pipeline.fingerprint import fingerprint as code_fingerprint
 
 shell.executable("bash")
 shell.prefix(
-    "trap '' INT TERM; "
-)  # what reads a stage's lines must not end before the stage, which saves its work first
+    "set -euo pipefail; "  # Snakemake's own, which a prefix replaces: else a job succeeds where `tee` does
+    "trap '' INT TERM; "  # what reads a stage's lines must not end before the stage, which saves its work first
+    "trap '[ $? != 137 ] || echo \"error: the stage was killed, most often because it was out of memory:"
+    " give the job more (mem_mb), or lower batch_size\" >&2' EXIT; "
+)
 os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory,
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
@@ -28,15 +31,12 @@ os.environ.update(
     COUNTERWEIGHT_ATTEMPT=str(workflow.attempt),  # and a second attempt knows that it is one
 )
 
-DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
-CHECKPOINT_MINUTES = config.get("checkpoint_minutes", 10)
-SITE = ("data_root", "checkpoint_minutes", "throughput")  # where and how it runs, which no result depends on
-
 try:
-    FLOW = Workflow({key: value for key, value in config.items() if key not in SITE})
+    FLOW = Workflow(config)
 except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
+DATA_ROOT = FLOW.site.data_root or os.getenv("COUNTERWEIGHT_DATA") or "data"
 FAMILIES = FLOW.families()
 RESOURCES = Path(os.path.relpath(workflow.basedir)) / "resources" / "published"
 PUBLISHED = sorted(path.stem for path in RESOURCES.glob("*_[0-9].csv"))

@@ -1,7 +1,7 @@
 rule cost:
     input:
         pictures="results/{dataset}/subset/pictures.parquet",
-        throughput=config.get("throughput") or "results/{dataset}/cost/throughput.csv",
+        throughput=FLOW.site.throughput or "results/{dataset}/cost/throughput.csv",
     output:
         cost="results/{dataset}/cost/cost.csv",
         page="results/{dataset}/cost/cost.md",

@@ -17,7 +17,7 @@ rule generator:
     params:
         config=lambda wildcards: as_json(part("generators", wildcards).settings()),
         code=lambda wildcards: fingerprint("generator", f"generators.{part('generators', wildcards).kind}.train"),
-        checkpoint_minutes=lambda wildcards, output: CHECKPOINT_MINUTES,  # with `output`, not tracked
+        checkpoint_minutes=lambda wildcards, output: FLOW.site.checkpoint_minutes,  # with `output`, not tracked
         output=subpath(output.history, parent=True),
     message:
         "train the generator {wildcards.name} on {wildcards.dataset}"

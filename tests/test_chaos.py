@@ -12,15 +12,12 @@ import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import pytest
+from runs import Run
 from workflow_helpers import bytes_under, make_copy, planned, snakemake
 
 pytestmark = pytest.mark.chaos
@@ -57,62 +54,6 @@ class Job(NamedTuple):
         return f"{self.stage} {Path(self.output).relative_to('results')}"
 
 
-class Run:
-    """Snakemake in a session of its own, and all that descends from it: known by a variable of the environment."""
-
-    def __init__(self, root: Path, *arguments: str):
-        self.root, self._before = root, len(started(root))
-        self._mark = f"{root}-{time.monotonic_ns()}"
-        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment |= {"OMP_WAIT_POLICY": "passive", "COUNTERWEIGHT_TEST_RUN": self._mark}
-        with open(root / "told", "w") as told:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--profile", "local", *arguments],
-                cwd=root, env=environment, stdout=told, stderr=told, start_new_session=True,
-            )  # fmt: skip
-
-    def ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def wait(self) -> str:
-        self.process.wait()
-        return "the end"
-
-    @property
-    def killed(self) -> bool:
-        return self.process.returncode == -signal.SIGKILL
-
-    def told(self) -> str:
-        return (self.root / "told").read_text()
-
-    def started(self) -> list[Job]:
-        return started(self.root)[self._before :]
-
-    def tree(self) -> list[psutil.Process]:
-        """Every living process of this run, Snakemake first."""
-        found = [process for process in psutil.process_iter() if self._is_ours(process)]
-        return sorted(found, key=lambda process: process.pid != self.process.pid)
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return process.environ().get("COUNTERWEIGHT_TEST_RUN") == self._mark
-        except (psutil.NoSuchProcess, psutil.AccessDenied):  # gone, a zombie, or somebody else's
-            return False
-
-    def kill(self) -> list[str]:
-        """SIGKILL to all, until none is left; returns the stages that were running."""
-        running = set()
-        while tree := self.tree():
-            for process in tree:
-                try:
-                    running |= {word for word in process.cmdline() if word.startswith("pipeline.stages.")}
-                    process.kill()
-                except psutil.NoSuchProcess:
-                    pass
-        self.process.wait()
-        return sorted(word.rsplit(".", 1)[1] for word in running)
-
-
 def started(root: Path) -> list[Job]:
     """Every stage that has ever started, in order."""
     notes = root / "started"
@@ -122,8 +63,12 @@ def started(root: Path) -> list[Job]:
 def records(root: Path, kind: str) -> dict[str, Path]:
     """Snakemake's records of a kind, `metadata` or `incomplete`: output -> file."""
     folder = root / ".snakemake" / kind
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {base64.urlsafe_b64decode(str(path.relative_to(folder)).replace("/@", "")).decode(): path for path in files}
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            encoded = "".join(name.removeprefix("@") for name in path.relative_to(folder).parts)
+            found[base64.urlsafe_b64decode(encoded).decode()] = path
+    return found
 
 
 def complete(root: Path) -> dict[str, str]:
@@ -140,11 +85,12 @@ def complete(root: Path) -> dict[str, str]:
 
 def checkpoints(root: Path) -> dict[Path, int]:
     """What stages would continue from -> when it was saved."""
-    found = {}
-    for path in root.glob("results/**/checkpoints/*/[!.]*"):
-        with contextlib.suppress(FileNotFoundError):  # dropped meanwhile
-            found[path] = path.stat().st_mtime_ns
-    return found
+    saved = {}
+    for folder, _, names in os.walk(root / "results"):  # which minds nothing that is dropped meanwhile
+        for path in (Path(folder, name) for name in names if Path(folder).parent.name == "checkpoints"):
+            with contextlib.suppress(FileNotFoundError):
+                saved[path] = path.stat().st_mtime_ns
+    return saved
 
 
 def visible(root: Path) -> dict[str, bytes]:
@@ -154,26 +100,18 @@ def visible(root: Path) -> dict[str, bytes]:
 
 
 def wait_for_moment(run: Run, chance: random.Random, number: int) -> str:
-    """Sleep until the moment comes or the run ends; returns what the moment was."""
+    """Sleep until the moment comes or the run ends; returns what the moment is."""
     if number % 3 == 2:
         before, seconds = checkpoints(run.root), chance.uniform(0, 0.3)
+        run.wait_until(lambda: any(before.get(path) != saved for path, saved in checkpoints(run.root).items()))
         name = "a checkpoint"
-
-        def has_come():
-            return any(before.get(path) != saved for path, saved in checkpoints(run.root).items())
-
     else:
         starts, seconds = chance.randint(0, MOST_STARTS), chance.uniform(0, MOST_SECONDS)
+        before = len(started(run.root))
+        run.wait_until(lambda: len(started(run.root)) >= before + starts)
         name = f"{starts} starts"
-
-        def has_come():
-            return len(run.started()) >= starts
-
-    while not (run.ended() or has_come()):
-        time.sleep(0.01)
     until = time.monotonic() + seconds
-    while not run.ended() and time.monotonic() < until:
-        time.sleep(0.01)
+    run.wait_until(lambda: time.monotonic() >= until)
     return f"{name} and {seconds:.2f} s"
 
 
@@ -183,12 +121,12 @@ def test_kills_at_random_moments_leave_no_trace(finished, tmp_path, seed, kills)
     done = passes = 0
     root, trusted = fresh(tmp_path / "pass-0"), {}
     while True:
-        run = Run(root, *TARGETS)
-        moment = wait_for_moment(run, chance, done) if done < kills else run.wait()
+        earlier, run = started(root), Run(root, *TARGETS)
+        moment = wait_for_moment(run, chance, done) if done < kills else run.process.wait()
         running = run.kill()
-        again = check_started(run, trusted)
+        again = made_again(earlier, started(root)[len(earlier) :], trusted)
         if not run.killed:
-            assert run.process.returncode == 0, run.told()
+            assert run.process.returncode == 0, run.told
             assert bytes_under(root / "results") == expected
             assert planned(root, *TARGETS) == {}
             if done == kills:
@@ -211,12 +149,10 @@ def fresh(folder: Path) -> Path:
     return root
 
 
-def check_started(run: Run, trusted: dict[str, str]) -> str:
-    """Assert that a run made nothing that had been recorded, nor anything twice; returns what earlier runs had begun."""
-    now = run.started()
-    earlier = started(run.root)[: -len(now)] if now else []
+def made_again(earlier: list[Job], now: list[Job], trusted: dict[str, str]) -> str:
+    """Those of a run's jobs that runs before had begun; none of them may have been recorded, nor begun twice in this run."""
     assert len(set(now)) == len(now), now
     for job in now:
         twice = [output for output, rule in trusted.items() if rule == job.stage and job.made(output)]
         assert not twice, f"{job} was recorded as complete, and was made again"
-    return ", ".join(str(job) for job in now if job in earlier) or "-"
+    return ", ".join(str(job) for job in now if job in earlier) or "nothing"

@@ -26,7 +26,6 @@ MADE = [0, 0, 0, 0, 9, 16, 21, 24, 26, 28]  # what is lacking to 30
 
 def workflow(path=REPOSITORY / "tests" / "micro.yaml", **changes):
     raw = yaml.safe_load(path.read_text())
-    raw.pop("data_root")
     for place, value in changes.items():
         section, name, key = place.split("__")
         raw[section][name][key] = value

@@ -30,8 +30,6 @@ def project():
 @pytest.fixture(scope="module")
 def flow():
     raw = yaml.safe_load((ROOT / "workflow_config.yaml").read_text())
-    for site in ("data_root", "checkpoint_minutes"):
-        raw.pop(site)
     return Workflow(raw)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.config.parts import REAL, Part
 from pipeline.config.recipes import Recipe
-from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read
+from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read, typed
+from pipeline.config.site import Site
 from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
 from pipeline.errors import InputError
 
@@ -26,11 +27,13 @@ class Run:
 
 
 class Workflow:
-    """Parts by section and name, derived ones included, and the runs of all recipes."""
+    """Parts by section and name, derived ones included, the runs of all recipes, and the keys of the site."""
 
     def __init__(self, raw: Mapping[str, Any], schema: Schema = SCHEMA):
         self._schema = schema
-        self.parts, self._roots = read(raw, schema)
+        own = {key: value for key, value in raw.items() if key in Site.model_fields}
+        self.site = typed(Site, "", own)
+        self.parts, self._roots = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
         check_references(self.parts)
         names = [(run.recipe, run.dataset) for run in self.runs]
