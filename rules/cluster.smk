@@ -4,10 +4,6 @@ import subprocess
 
 from pipeline import cluster
 
-if workflow.remote_exec:
-    # On a node. Only the run that sent the job removes what a failed one leaves: a node that was given up for lost would remove what the retry made.
-    workflow.execution_settings.keep_incomplete = True
-
 
 def on_slurm():
     return bool(workflow.executor_plugin) and workflow.executor_plugin.name == "slurm"
@@ -45,14 +41,19 @@ def asked_of_slurm(job):
     )
 
 
-def wait_for_slurm():
-    """Let the plugin take no answer about its jobs for no news: it would forget them, and wait for ever."""
+def mend_plugin():
+    """What a run that is left alone for a week needs of Slurm's plugin, in the pinned version."""
     import snakemake_executor_plugin_slurm as plugin
 
-    query = plugin.query_job_status
+    query, arguments = plugin.query_job_status, plugin.Executor.additional_general_args
 
-    async def answered(*arguments):
-        statuses, seconds = await query(*arguments)
+    async def answered(*given):
+        # no answer is no news: the plugin would forget its jobs, and wait for ever
+        statuses, seconds = await query(*given)
         return ({}, 0.0) if statuses is None else (statuses, seconds)
 
-    plugin.query_job_status = answered
+    def kept(executor):
+        # only this run removes what a failed job leaves: a node that had been given up for lost would remove what the retry made
+        return f"{arguments(executor)} --keep-incomplete"
+
+    plugin.query_job_status, plugin.Executor.additional_general_args = answered, kept

@@ -28,7 +28,8 @@ os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
     GOMP_SPINCOUNT="1000",  # without threads that spin for long while another job wants the core,
     PYTHONUNBUFFERED="1",  # their lines reach the log as they come,
-    COUNTERWEIGHT_ATTEMPT=str(workflow.attempt),  # and a second attempt knows that it is one
+    # and a second attempt knows that it is one; while this is read, workflow.attempt is always 1
+    COUNTERWEIGHT_ATTEMPT=sys.argv[sys.argv.index("--attempt") + 1] if "--attempt" in sys.argv else "1",
 )
 
 try:
@@ -120,7 +121,7 @@ onstart:
     complaints = [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]
     if on_slurm():
         complaints += slurm_refusals()
-        wait_for_slurm()
+        mend_plugin()
     if complaints:
         raise WorkflowError(*complaints)
 
