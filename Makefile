@@ -1,5 +1,6 @@
 # make demo: balance a bundled long-tailed data set and see the classifier get better on the rare classes
 # make test: run the tests          make lint: check style          make setup: only install
+# make test-slurm: run on a small Slurm, as root, with Debian's packages munge and slurm-wlm
 # make test-chaos: kill a small run 30 times; make test-nightly: 200 times
 #
 # PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example another --index-url for CPU-only builds.
@@ -8,7 +9,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-chaos test-nightly lint format setup lock accept repair clean
+.PHONY: demo test test-slurm test-chaos test-nightly lint format setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -21,6 +22,9 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest
+
+test-slurm: setup
+	$(BIN)/pytest -m slurm
 
 test-chaos: setup
 	$(BIN)/pytest -m "chaos and not nightly" -rP

@@ -15,6 +15,7 @@ configfile: "workflow_config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/cluster.smk"
 include: "rules/subset.smk"
 include: "rules/store.smk"
 include: "rules/manifest.smk"

@@ -17,6 +17,7 @@ rule classifier:
     threads: decoders
     resources:
         gpu=lambda wildcards: part("classifiers", wildcards).gpus,
+        nodes=1,  # else Slurm takes several GPUs from several nodes
     params:
         config=lambda wildcards: as_json(part("classifiers", wildcards).settings()),
         code=lambda wildcards: fingerprint(

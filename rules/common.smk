@@ -28,7 +28,8 @@ os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
     GOMP_SPINCOUNT="1000",  # without threads that spin for long while another job wants the core,
     PYTHONUNBUFFERED="1",  # their lines reach the log as they come,
-    COUNTERWEIGHT_ATTEMPT=str(workflow.attempt),  # and a second attempt knows that it is one
+    # and a second attempt knows that it is one; while this is read, workflow.attempt is always 1
+    COUNTERWEIGHT_ATTEMPT=sys.argv[sys.argv.index("--attempt") + 1] if "--attempt" in sys.argv else "1",
 )
 
 try:
@@ -120,8 +121,11 @@ onstart:
     complaints = [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]
     if os.path.exists("results") and not os.access("results", os.W_OK):
         complaints.append("results/ cannot be written: its disk is read-only, or it belongs to somebody else")
+    if on_slurm():
+        complaints += slurm_refusals()
+        mend_plugin()
     if complaints:
-        raise WorkflowError("; ".join(complaints))
+        raise WorkflowError(*complaints)
 
 
 def real_shards(dataset, suffix):

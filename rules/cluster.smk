@@ -1,0 +1,59 @@
+# What only concerns a run on Slurm.
+
+import subprocess
+
+from pipeline import cluster
+
+
+def on_slurm():
+    return bool(workflow.executor_plugin) and workflow.executor_plugin.name == "slurm"
+
+
+def slurm_refusals():
+    """One sentence for each thing that jobs will ask for and the cluster has not."""
+    asked = subprocess.run(cluster.QUERY, capture_output=True, text=True)
+    if asked.returncode:
+        return [f"{' '.join(cluster.QUERY)}: {asked.stderr.strip()}"]
+    requests = {asked_of_slurm(job) for job in workflow.dag.needrun_jobs() if not job.is_local}
+    return cluster.complaints(sorted(requests - {None}, key=str), cluster.nodes_of(asked.stdout))
+
+
+def asked_of_slurm(job):
+    """What a job's last attempt will ask for, which is the most; None where the plugin chooses among clusters or partitions itself."""
+    job.attempt = 1 + job.restart_times
+    asked = job.resources
+    job.attempt = 1
+    chosen = asked.get("slurm_partition") or not (
+        workflow.executor_settings.partition_config or os.getenv("SNAKEMAKE_SLURM_PARTITIONS")
+    )
+    if any(asked.get(name) for name in ("slurm_cluster", "cluster", "clusters")) or not chosen:
+        return None
+    kind = asked.get("gpu_model") or ""
+    gpus = cluster.gpus_of(asked.get("gres") or "") or {kind: asked.get("gpu") or bool(kind)}
+    return cluster.Request(
+        stage=job.rule.name,
+        partition=asked.get("slurm_partition"),
+        cpus=asked.get("cpus_per_task") or job.threads,
+        memory_mb=asked.get("mem_mb") or 0,
+        minutes=asked.get("runtime"),
+        gpus=sum(gpus.values()),
+        gpu_type="".join(gpus),
+    )
+
+
+def mend_plugin():
+    """What a run that is left alone for a week needs of Slurm's plugin, in the pinned version."""
+    import snakemake_executor_plugin_slurm as plugin
+
+    query, arguments = plugin.query_job_status, plugin.Executor.additional_general_args
+
+    async def answered(*given):
+        # no answer is no news: the plugin would forget its jobs, and wait for ever
+        statuses, seconds = await query(*given)
+        return ({}, 0.0) if statuses is None else (statuses, seconds)
+
+    def kept(executor):
+        # only this run removes what a failed job leaves: a node that had been given up for lost would remove what the retry made
+        return f"{arguments(executor)} --keep-incomplete"
+
+    plugin.query_job_status, plugin.Executor.additional_general_args = answered, kept
