@@ -1,6 +1,7 @@
 # What the rules share: the resolved config, what a stage is given of it, and the names of artifacts.
 
 import csv
+import functools
 import json
 import os
 import re
@@ -61,6 +62,7 @@ def as_json(value):
     return json.dumps(value, sort_keys=True, default=lambda inner: inner.model_dump(mode="json"))
 
 
+@functools.cache  # thousands of shards have the same
 def fingerprint(stage, *kinds):
     """The code of a stage and of the modules that its kinds resolve to."""
     modules = [f"pipeline.{module}" for module in (f"stages.{stage}", *kinds)]

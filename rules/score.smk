@@ -1,7 +1,6 @@
 rule score:
     input:
         manifest=manifest,
-        real=real_pictures,
         weights=lambda wildcards: weights(wildcards.dataset, *scorer(wildcards)),
         features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
             wildcards.dataset, *scorer(wildcards)
