@@ -112,6 +112,12 @@ onstart:
     }
     if complaints := [complaint for dataset in sorted(datasets) if (complaint := raw_missing(dataset))]:
         raise WorkflowError("; ".join(complaints))
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "classifier" and job.resources.gpu < (gpus := part("classifiers", job.wildcards).gpus):
+            raise WorkflowError(  # else Snakemake would count, and the job lease, fewer than the processes it starts
+                f"classifiers.{job.wildcards.name}: gpus is {gpus}, but this run has {job.resources.gpu} at most; "
+                f"start it with --resources gpu={gpus}, on a machine that has them"
+            )
 
 
 def real_shards(dataset, suffix):

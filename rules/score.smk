@@ -27,7 +27,7 @@ rule score:
     message:
         "score shard {wildcards.shard} by {wildcards.name} for {wildcards.dataset}"
     shell:
-        "python -m pipeline.stages.score"
+        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.score"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
