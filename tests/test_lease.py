@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from select import select
+from typing import TextIO
 
 import pytest
 from workflow_helpers import REPOSITORY, make_copy, snakemake
@@ -56,9 +57,15 @@ def start():
         job.communicate()
 
 
+def said(*streams: TextIO) -> str:
+    """The next line of one of them; waits for it at most as long as no machine is busy."""
+    ready, _, _ = select(streams, [], [], 120)
+    return ready[0].readline().strip()
+
+
 def leased(job: subprocess.Popen) -> set[str]:
     """What a HOLDER has; waits until it has it."""
-    return set(job.stdout.readline().strip().split(","))
+    return set(said(job.stdout).split(","))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -154,7 +161,7 @@ def test_a_job_that_has_to_wait_says_so_once_and_runs_when_another_ends(start, d
     for other in others:
         leased(other)
     waiting = start(1)
-    assert waiting.stderr.readline() == "waiting for a GPU: all 3 are leased; lslocks tells by whom\n"
+    assert said(waiting.stdout, waiting.stderr) == "waiting for a GPU: all 3 are leased; lslocks tells by whom"
     time.sleep(2)  # it looks again meanwhile
     first.communicate()
     assert leased(waiting) == had
@@ -174,7 +181,7 @@ def test_a_job_killed_while_it_waits_leaves_the_queue(start, devices):
     job = start(3)
     leased(job)
     waiting = start(2)
-    waiting.stderr.readline()
+    said(waiting.stdout, waiting.stderr)
     waiting.kill()
     job.communicate()
     assert leased(start(3)) == set(devices)
@@ -186,7 +193,7 @@ def test_two_that_want_two_of_three_never_wait_for_each_other(start, devices):
     held = leased(first)
     both = [start(2), start(2)]
     for job in both:
-        assert job.stderr.readline() == "waiting for 2 GPUs: of 3, fewer are free; lslocks tells by whom\n"
+        assert said(job.stdout, job.stderr) == "waiting for 2 GPUs: of 3, fewer are free; lslocks tells by whom"
     single = start(1)
     assert leased(single) == set(devices) - held
     single.communicate()
@@ -204,7 +211,7 @@ def test_a_child_that_shares_the_work_shares_the_lease(start, devices):
     job.kill()
     job.wait()
     waiting = start(1)
-    assert waiting.stderr.readline().startswith("waiting for a GPU: all 3 are leased")
+    assert said(waiting.stdout, waiting.stderr).startswith("waiting for a GPU: all 3 are leased")
     os.kill(child, signal.SIGKILL)
     assert leased(waiting) < set(devices)
 
