@@ -54,7 +54,8 @@ def start():
     yield one
     for job in started:
         job.kill()
-        job.communicate()
+        with job:
+            pass
 
 
 def said(*streams: TextIO) -> str:
