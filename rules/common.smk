@@ -26,7 +26,7 @@ os.environ.update(
 DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
 
 try:
-    FLOW = Workflow({key: value for key, value in config.items() if key != "data_root"})
+    FLOW = Workflow({key: value for key, value in config.items() if key not in ("data_root", "sample_storage")})
 except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
@@ -129,18 +129,23 @@ def real_pictures(wildcards):
     return real_shards(wildcards.dataset, "tar")
 
 
-def shard_files(stage, dataset, name, samples, suffix):
-    """One file for each shard of a pool, under the stage that made it."""
+def sample_file(dataset, samples, shard, suffix):
+    """A shard's tar, index or statistics: here, or in the store that the config names."""
+    path = f"results/{dataset}/sample/{samples}/shard-{shard}.{suffix}"
+    return storage(f"{config['sample_storage']}/{path}") if config.get("sample_storage") else path
+
+
+def pool_files(dataset, samples, suffix):
     shards = range(FLOW.part("samples", samples).shards)
-    return [f"results/{dataset}/{stage}/{name}/shard-{shard:05d}.{suffix}" for shard in shards]
+    return [sample_file(dataset, samples, f"{shard:05d}", suffix) for shard in shards]
 
 
 def pool_indices(dataset, samples):
-    return shard_files("sample", dataset, samples, samples, "parquet")
+    return pool_files(dataset, samples, "parquet")
 
 
 def pool_pictures(dataset, samples):
-    return shard_files("sample", dataset, samples, samples, "tar")
+    return pool_files(dataset, samples, "tar")
 
 
 def weights(dataset, classifier, seed):
@@ -202,10 +207,15 @@ def scorer(wildcards):
     return scores.by, scores.by_seed
 
 
+def scored_file(wildcards, suffix):
+    """The file of a pool's shard that is scored as one."""
+    return sample_file(wildcards.dataset, part("scores", wildcards).samples, wildcards.shard, suffix)
+
+
 def scores_of(wildcards):
     name = part("filters", wildcards).scores
-    samples = FLOW.samples_of(wildcards.name)
-    return shard_files("score", wildcards.dataset, name, samples, "parquet") if name else []
+    shards = range(FLOW.part("samples", FLOW.samples_of(wildcards.name)).shards if name else 0)
+    return [f"results/{wildcards.dataset}/score/{name}/shard-{shard:05d}.parquet" for shard in shards]
 
 
 def generated_pictures(wildcards):

@@ -3,9 +3,9 @@ rule sample:
         unpack(generator_files),
         plan="results/{dataset}/plan/{name}/plan.parquet",
     output:
-        pictures="results/{dataset}/sample/{name}/shard-{shard}.tar",
-        index="results/{dataset}/sample/{name}/shard-{shard}.parquet",
-        statistics="results/{dataset}/sample/{name}/shard-{shard}.json",
+        pictures=sample_file("{dataset}", "{name}", "{shard}", "tar"),
+        index=sample_file("{dataset}", "{name}", "{shard}", "parquet"),
+        statistics=sample_file("{dataset}", "{name}", "{shard}", "json"),
     log:
         "logs/sample/{dataset}/{name}/{shard}.log",
     conda:

@@ -6,8 +6,8 @@ rule score:
         features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
             wildcards.dataset, *scorer(wildcards)
         ),
-        shard=lambda wildcards: f"results/{wildcards.dataset}/sample/{part('scores', wildcards).samples}/shard-{wildcards.shard}.parquet",
-        pictures=lambda wildcards: f"results/{wildcards.dataset}/sample/{part('scores', wildcards).samples}/shard-{wildcards.shard}.tar",
+        shard=lambda wildcards: scored_file(wildcards, "parquet"),
+        pictures=lambda wildcards: scored_file(wildcards, "tar"),
     output:
         scores="results/{dataset}/score/{name}/shard-{shard}.parquet",
     log:
