@@ -1,5 +1,6 @@
 # make demo: balance a bundled long-tailed data set and see the classifier get better on the rare classes
 # make test: run the tests          make lint: check style          make setup: only install
+# make test-chaos: kill a small run 30 times; make test-nightly: 200 times
 #
 # PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example another --index-url for CPU-only builds.
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint format setup lock accept clean
+.PHONY: demo test test-chaos test-nightly lint format setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -20,6 +21,12 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest
+
+test-chaos: setup
+	$(BIN)/pytest -m "chaos and not nightly" -rP
+
+test-nightly: setup
+	$(BIN)/pytest -m nightly -rP
 
 lint: setup
 	$(BIN)/ruff check .
@@ -52,6 +59,12 @@ lock:
 # After a refactoring that changes no result: take what lies in results/ as made by the code as it is now
 accept: setup
 	$(BIN)/snakemake --profile local --touch $(TARGETS)
+
+# Remake what is damaged in results/, and nothing else, as it was; PROFILE=slurm does it on a cluster
+PROFILE ?= local
+repair: setup
+	$(BIN)/python -m pipeline.stages.verify --results results \
+		--repair '$(BIN)/snakemake --profile $(PROFILE) --allowed-rules {stage} --'
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis counterweight.egg-info

@@ -3,6 +3,7 @@
 snakemake --profile local all_demo                 # a laptop
 snakemake --profile slurm all_cifar100_lt          # a cluster
 snakemake -n --profile local table_diffult_3       # what would run, and why
+snakemake --profile slurm cost_imagenet_lt         # what it would take
 """
 
 from snakemake.utils import min_version
@@ -18,6 +19,8 @@ include: "rules/subset.smk"
 include: "rules/store.smk"
 include: "rules/manifest.smk"
 include: "rules/describe.smk"
+include: "rules/throughput.smk"
+include: "rules/cost.smk"
 include: "rules/generator.smk"
 include: "rules/plan.smk"
 include: "rules/sample.smk"
@@ -30,6 +33,7 @@ include: "rules/quality.smk"
 include: "rules/grid.smk"
 include: "rules/summary.smk"
 include: "rules/tables.smk"
+include: "rules/verify.smk"
 
 
 wildcard_constraints:
@@ -58,6 +62,16 @@ for dataset in [name for name in FLOW.parts["datasets"] if "~" not in name]:
             f"describe_{dataset}"
         input:
             f"results/{dataset}/describe/summary.md",
+        localrule: True
+
+
+for dataset in sorted({run.dataset for runs in FAMILIES.values() for run in runs if "~" not in run.dataset}):
+
+    rule:
+        name:
+            f"cost_{dataset}"
+        input:
+            f"results/{dataset}/cost/cost.md",
         localrule: True
 
 

@@ -1,14 +1,22 @@
 """What every stage's command line shares: the settings, the planned code, and errors in one sentence."""
 
 import argparse
+import errno
 import gc
 import json
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from pipeline import fingerprint
-from pipeline.errors import InputError
+from pipeline import claim, fingerprint, stopping
+from pipeline.errors import InputError, Superseded
+
+ATTEMPT = "COUNTERWEIGHT_ATTEMPT"
+"""The environment variable with the number of the attempt at this job, from 1, where a scheduler retries."""
+FOR_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Faults of a disk that a person must mend."""
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
@@ -21,16 +29,57 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
-    """Parse, check the code, and run; an InputError becomes one line on stderr and exit status 1."""
+    """Parse, check the code, claim the output, and run; an InputError becomes one line on stderr and exit status 1.
+
+    Bad input does not get better by itself: where a scheduler may try again, its line is kept in `.NAME.failed` beside the
+    output, and a second attempt at the job ends with it at once.
+    """
     # else a fifth of a stage's start goes into looking for garbage in what torch and diffusers make to stay
     gc.set_threshold(100_000)
     given = arguments.parse_args()
+    stopping.listen()
+    failed = given.output.with_name(f".{given.output.name}.failed")
     try:
+        _recall(failed)
         if given.code:
             fingerprint.check(given.code)
+        if os.getenv("RANK", "0") == "0":  # of the processes of one job, the one that writes
+            claim.claim(given.output)
         main(given)
     except InputError as error:
+        if ATTEMPT in os.environ:
+            with suppress(OSError):  # the error counts, also where it cannot be kept
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                failed.write_text(f"{error}\n")
         sys.exit(f"error: {error}")
+    except Superseded as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in FOR_THE_USER:
+            raise
+        fault = os.strerror(error.errno)  # the error's own may be longer than a sentence
+        sys.exit(f"error: {error.filename or given.output}: {fault}; mend that and run snakemake again")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
+        first = str(error).partition("\n")[0]
+        sys.exit(f"error: {given.output}: out of memory ({first}); give the job more (mem_mb), or lower batch_size")
+    finally:
+        claim.release()
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether it is of Python, of NumPy, of a GPU, or of torch on a CPU, which has no name for it."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
+def _recall(failed: Path) -> None:
+    """End a second attempt with the first one's error, where that was of its input."""
+    if int(os.getenv(ATTEMPT, "1")) == 1:
+        failed.unlink(missing_ok=True)
+    elif failed.exists():
+        sys.exit(f"error: {failed.read_text().rstrip()} (said the attempt before; trying again would not help)")
 
 
 def add_shard(parser: argparse.ArgumentParser) -> None:

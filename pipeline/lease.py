@@ -14,6 +14,7 @@ import fcntl
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,8 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, required=True, help="how many")
     parser.add_argument("command", nargs="+", help="what to run, after --")
     given = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a rule's shell ignores them, which who waits must not take over
+        signal.signal(number, signal.SIG_DFL)
     try:
         leased = lease(given.gpus)
     except InputError as error:

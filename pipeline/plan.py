@@ -1,4 +1,7 @@
-"""The plan of a pool: one row for each picture to make, each independent of how many there are."""
+"""The plan of a pool: one row for each picture to make, each independent of how many there are.
+
+So any rows can be had alone, and a plan of millions takes the memory of its classes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,24 +14,36 @@ from pipeline.data.long_tail import shots
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def plan(settings: Mapping[str, Any], counts: np.ndarray) -> pd.DataFrame:
-    """Rows to sample for a subset with `counts` training pictures a class.
+class Plan:
+    """Rows to sample for a subset with `counts` training pictures a class, worked out as they are asked for.
 
     DiffuLT Sec. 3.2: class c gets max(0, N_t - counts[c]) pictures, with N_t = settings["fill_to"] ('max': the largest
     class); or settings["per_class"] pictures. Of these, `fill_range` [a, b] holds indices floor(a n) to floor(b n).
-    Columns: class (int32), index (int32, within the class), seed (int64, not negative).
     """
-    wanted = np.full(len(counts), settings["per_class"] or 0)
-    if settings["fill_to"] is not None:
-        fill_to = counts.max() if settings["fill_to"] == "max" else settings["fill_to"]
-        wanted = np.maximum(0, fill_to - counts)
-    wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
-    low, high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
-    classes = np.repeat(np.arange(len(counts)), high - low)
-    starts = np.repeat(np.cumsum(high - low) - (high - low), high - low)
-    indices = np.arange(len(classes)) - starts + np.repeat(low, high - low)
-    seeds = row_seeds(settings["seed"], classes, indices)
-    return pd.DataFrame({"class": classes.astype(np.int32), "index": indices.astype(np.int32), "seed": seeds})
+
+    def __init__(self, settings: Mapping[str, Any], counts: np.ndarray):
+        wanted = np.full(len(counts), settings["per_class"] or 0)
+        if settings["fill_to"] is not None:
+            fill_to = counts.max() if settings["fill_to"] == "max" else settings["fill_to"]
+            wanted = np.maximum(0, fill_to - counts)
+        wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
+        self._low, high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
+        self.per_class = high - self._low
+        """Pictures of each class, int64."""
+        self._ends = np.cumsum(self.per_class)
+        self._seed = settings["seed"]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def rows(self, start: int, stop: int) -> pd.DataFrame:
+        """Rows start to stop, ordered by class and index: class (int32), index (int32, within the class), seed (int64,
+        not negative)."""
+        places = np.arange(start, min(stop, len(self)))
+        classes = np.searchsorted(self._ends, places, side="right")
+        indices = places - (self._ends - self.per_class - self._low)[classes]
+        seeds = row_seeds(self._seed, classes, indices)
+        return pd.DataFrame({"class": classes.astype(np.int32), "index": indices.astype(np.int32), "seed": seeds})
 
 
 def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -9,16 +9,21 @@ import json
 import os
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.atomic import replacing
+from pipeline.digests import BLANK, digest, seal
 from pipeline.errors import InputError
 from pipeline.pictures import Unreadable, decode
 
@@ -27,6 +32,9 @@ _ZEROS = bytes(tarfile.BLOCKSIZE)
 _HEADER_SUM = sum(_HEADER[100:124]) + sum(_HEADER[136:148]) + 8 * ord(" ") + sum(_HEADER[156:])
 _encode = json.JSONEncoder(sort_keys=True).encode
 _PLACE = ("shard", "offset", "size", "crc32")
+_ABOUT = "counterweight"  # the metadata's key
+PICTURE = ("key", "class", *_PLACE)
+"""The columns of an index that are enough to read and label its pictures; the rest is provenance."""
 
 
 def write(path: Path, records: Iterable[tuple[str, bytes, str, Mapping[str, Any]]]) -> pd.DataFrame:
@@ -53,16 +61,67 @@ def rows_of(total: int, shard: int, count: int) -> range:
     return range(total * shard // count, total * (shard + 1) // count)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file, whole or not at all."""
+def write_table(table: pd.DataFrame, path: Path, beside: Iterable[Path] = ()) -> None:
+    """Write a Parquet file, whole or not at all, that says what it and the files `beside` or below it must be.
+
+    It is sealed, and its metadata have its own name and the digests of `beside`, which `said` reads.
+    """
+    write_blocks([table], path, beside)
+
+
+def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Path] = ()) -> None:
+    """`write_table` of tables of the same columns, at least one, with a row group for each, in the memory of one.
+
+    Tables without rows are left out, for the types of their columns need not be those of the others. `beside` may be
+    written by whatever makes the last block.
+    """
+    blocks = iter(blocks)
+    for first in blocks:
+        if len(first):
+            break
+    schema = pa.Schema.from_pandas(first, preserve_index=False)
     with replacing(path) as part:
-        table.to_parquet(part, index=False)
+        with pq.ParquetWriter(part, schema) as writer:
+            for block in chain([first], (block for block in blocks if len(block))):
+                writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
+            digests = {os.path.relpath(file, path.parent): digest(file) for file in beside}
+            about = json.dumps({"name": path.name, "seal": BLANK, "beside": digests})
+            writer.add_key_value_metadata({_ABOUT: about})
+        seal(part)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a Parquet file; InputError where it is missing or damaged."""
+def said(path: Path) -> dict[str, Any]:
+    """What a table that is whole says besides its rows: its `name`, and `beside`: paths from its folder -> digests."""
+    return json.loads(pq.read_metadata(path).metadata[_ABOUT.encode()])
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, or some columns of it; InputError where it is missing or damaged."""
+    with _reading(path):
+        return pd.read_parquet(path, columns=columns)
+
+
+def read_part(path: Path, shard: int, count: int) -> pd.DataFrame:
+    """The rows of a Parquet file that go into a shard, of which no more is read than the row groups they lie in.
+
+    Raises InputError where the file is missing or damaged.
+    """
+    with _reading(path), pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        rows = rows_of(file.metadata.num_rows, shard, count)
+        groups = [group for group, end in enumerate(ends) if end - sizes[group] < rows.stop and end > rows.start]
+        if not groups:
+            return file.schema_arrow.empty_table().to_pandas()
+        before = ends[groups[0]] - sizes[groups[0]]
+        return file.read_row_groups(groups).slice(rows.start - before, len(rows)).to_pandas()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a Parquet file, as an InputError."""
     try:
-        return pd.read_parquet(path)
+        yield
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (OSError, ValueError) as error:

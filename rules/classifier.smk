@@ -26,6 +26,7 @@ rule classifier:
             *loss(wildcards),
         ),
         launcher=lambda wildcards: launcher(part("classifiers", wildcards).gpus),
+        checkpoint_minutes=lambda wildcards, output: FLOW.site.checkpoint_minutes,  # with `output`, not tracked
         output=subpath(output.weights, parent=True),
         init=lambda wildcards, input: ["--init", *input.init] if input.init else [],
     message:
@@ -39,5 +40,6 @@ rule classifier:
         " --steps-as {input.steps_as:q}"
         " {params.init:q}"
         " --seed {wildcards.seed}"
+        " --checkpoint-minutes {params.checkpoint_minutes}"
         " --output {params.output:q}"
         " 2>&1 | tee {log:q}"

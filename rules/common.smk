@@ -11,25 +11,32 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from pipeline import kinds
+from pipeline.config import costs
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 from pipeline.fingerprint import fingerprint as code_fingerprint
 
 shell.executable("bash")
+shell.prefix(
+    "set -euo pipefail; "  # Snakemake's own, which a prefix replaces: else a job succeeds where `tee` does
+    "trap '' INT TERM; "  # what reads a stage's lines must not end before the stage, which saves its work first
+    "trap '[ $? != 137 ] || echo \"error: the stage was killed, most often because it was out of memory:"
+    " give the job more (mem_mb), or lower batch_size\" >&2' EXIT; "
+)
 os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory,
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
     GOMP_SPINCOUNT="1000",  # without threads that spin for long while another job wants the core,
-    PYTHONUNBUFFERED="1",  # and their lines reach the log as they come
+    PYTHONUNBUFFERED="1",  # their lines reach the log as they come,
+    COUNTERWEIGHT_ATTEMPT=str(workflow.attempt),  # and a second attempt knows that it is one
 )
 
-DATA_ROOT = config.get("data_root") or os.getenv("COUNTERWEIGHT_DATA") or "data"
-
 try:
-    FLOW = Workflow({key: value for key, value in config.items() if key not in ("data_root", "sample_storage")})
+    FLOW = Workflow(config)
 except InputError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}")
 
+DATA_ROOT = FLOW.site.data_root or os.getenv("COUNTERWEIGHT_DATA") or "data"
 FAMILIES = FLOW.families()
 RESOURCES = Path(os.path.relpath(workflow.basedir)) / "resources" / "published"
 PUBLISHED = sorted(path.stem for path in RESOURCES.glob("*_[0-9].csv"))
@@ -132,7 +139,15 @@ def real_pictures(wildcards):
 def sample_file(dataset, samples, shard, suffix):
     """A shard's tar, index or statistics: here, or in the store that the config names."""
     path = f"results/{dataset}/sample/{samples}/shard-{shard}.{suffix}"
-    return storage(f"{config['sample_storage']}/{path}") if config.get("sample_storage") else path
+    if not (store := FLOW.site.sample_storage):
+        return path
+    try:
+        return storage(f"{store}/{path}")
+    except WorkflowError:
+        raise WorkflowError(
+            f"sample_storage: no one storage plugin of snakemake takes '{store}'; install the right one,"
+            " as snakemake-storage-plugin-s3 for s3://bucket/folder, or -fs for /folder"
+        )
 
 
 def pool_files(dataset, samples, suffix):
@@ -256,6 +271,21 @@ def inception(wildcards):
 def main_runs(wildcards):
     """The main recipes' runs on a data set."""
     return [run for runs in FAMILIES.values() for run in runs if run.dataset == wildcards.dataset]
+
+
+def kinds_of(runs):
+    """The modules that the parts of some runs resolve to, for a stage that tries them all."""
+    parts = FLOW.needed(runs)
+    found = [
+        f"generators.{part.kind}.{does}"
+        for part in parts.get("generators", {}).values()
+        for does in ("train", "sample")
+    ]
+    found += [f"filters.{metric}" for part in parts.get("scores", {}).values() for metric in part.metrics]
+    for name, part in parts["classifiers"].items():
+        found += [backbone(name), f"classifiers.schemes.{part.scheme}"]
+        found += [f"classifiers.losses.{part.loss}"] if hasattr(part, "loss") else []
+    return found
 
 
 def published_rows(table):

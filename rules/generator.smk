@@ -17,6 +17,7 @@ rule generator:
     params:
         config=lambda wildcards: as_json(part("generators", wildcards).settings()),
         code=lambda wildcards: fingerprint("generator", f"generators.{part('generators', wildcards).kind}.train"),
+        checkpoint_minutes=lambda wildcards, output: FLOW.site.checkpoint_minutes,  # with `output`, not tracked
         output=subpath(output.history, parent=True),
     message:
         "train the generator {wildcards.name} on {wildcards.dataset}"
@@ -25,5 +26,6 @@ rule generator:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
+        " --checkpoint-minutes {params.checkpoint_minutes}"
         " --output {params.output:q}"
         " 2>&1 | tee {log:q}"

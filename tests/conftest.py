@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def cpu():
 
     torch.set_num_threads(THREADS)
     return torch.device("cpu")
+
+
+@pytest.fixture
+def small_disk():
+    """Makes a folder a disk of its own, of so many bytes (`1m`, say), or changes that disk's size; needs root."""
+    mounted = []
+
+    def mount(folder: Path, size: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        option = f"remount,size={size}" if folder in mounted else f"size={size}"
+        ran = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", option, "tmpfs", folder], capture_output=True, text=True, check=False
+        )
+        if ran.returncode:
+            pytest.skip(f"no disk can be mounted here: {ran.stderr.strip()}")
+        mounted.append(folder)
+
+    yield mount
+    for folder in dict.fromkeys(mounted):
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,14 @@ def test_weights_say_what_they_belong_to(tmp_path):
     assert (facts["backbone"], facts["width"], facts["steps"], facts["mean"]) == ("small", 4, 7, [0.1, 0.2, 0.3])
 
 
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    network, path, written = Network("small", 4, 3, [0.5] * 3, [0.5] * 3), tmp_path / "w.safetensors", set()
+    for _ in range(20):  # an order of chance would show
+        networks.save(network, path, {"steps": 7, "scheme": "plain"})
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
 def test_damaged_or_missing_weights_are_one_sentence(tmp_path):
     path = tmp_path / "w.safetensors"
     with pytest.raises(InputError, match=r"w\.safetensors is missing"):

@@ -93,11 +93,17 @@ def test_example_of_the_design_resolves():
     assert (run.classifier, run.seeds, run.main, run.quality) == ("diffult", (0, 1, 2), True, None)
 
 
+@pytest.mark.parametrize("value", [-1, "often", None])
+def test_a_wrong_value_for_the_site_is_told_with_its_key(value):
+    with pytest.raises(InputError, match=r"^checkpoint_minutes: Input should be"):
+        Workflow({"checkpoint_minutes": value})
+
+
 def test_config_of_the_repository_resolves():
     raw = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())
-    raw.pop("data_root")
     flow = Workflow(raw)
     assert {"demo", "cifar10_lt", "cifar100_lt"} <= set(flow.families())
+    assert (flow.site.data_root, flow.site.checkpoint_minutes) == (None, 10)
     everything = [part.settings() for entries in flow.parts.values() for part in entries.values()]
     assert json.loads(json.dumps(everything)) == everything
 

@@ -111,3 +111,57 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     assert ran.returncode == 0 and "nothing is left after selection of: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
     assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
+
+
+def pool(folder, tables, keep="[]", first="null"):
+    """What `select` leaves of shards with these tables of key, class and d3."""
+    indices, scores = [], []
+    for i, table in enumerate(tables):
+        table = table.assign(class_name=[f"c{label}" for label in table["class"]])
+        indices.append(folder / f"pool/shard-{i}.parquet")
+        scores.append(folder / f"score/shard-{i}.parquet")
+        shards.write_table(table[["key", "class", "class_name"]].assign(shard=f"shard-{i}.tar"), indices[-1])
+        shards.write_table(table, scores[-1])
+    output = folder / "select/selected.parquet"
+    settings = f'{{"keep": {keep}, "first": {first}}}'
+    ran = stage(
+        REPOSITORY, "select", "--config", settings, "--indices", *indices, "--scores", *scores, "--output", output
+    )
+    return ran, output
+
+
+NOTHING = pd.DataFrame([], columns=["key", "class", "d3"])
+
+
+def test_selection_goes_on_from_shard_to_shard(tmp_path):
+    """A class in several shards, with `first`; an empty shard; another order than by class."""
+    one = pd.DataFrame({"key": list("abcd"), "class": [0, 0, 1, 0], "d3": [0.9, 0.1, 0.9, 0.8]})
+    two = pd.DataFrame({"key": list("efgh"), "class": [0, 1, 0, 1], "d3": [0.7, 0.6, 0.5, 0.4]})
+    ran, output = pool(tmp_path, [NOTHING, one, NOTHING, two], keep='[["d3", ">=", 0.3]]', first="3")
+    assert ran.returncode == 0, ran.stdout
+    selected = shards.read_table(output)
+    assert selected["key"].tolist() == ["a", "c", "d", "e", "f", "h"]  # not g, the fourth of its class that passes
+    assert selected["shard"].tolist() == ["../pool/shard-1.tar"] * 3 + ["../pool/shard-3.tar"] * 3
+    assert selected["d3"].tolist() == [0.9, 0.9, 0.8, 0.7, 0.6, 0.4]
+    rows = json.loads(output.with_name("summary.json").read_text())["classes"]
+    assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 5, 3), (1, 3, 3)]
+
+
+def test_selection_of_a_pool_without_pictures_is_empty(tmp_path):
+    ran, output = pool(tmp_path, [NOTHING, NOTHING], keep='[["d3", ">=", 0.3]]', first="3")
+    assert ran.returncode == 0 and "0 of 0 generated pictures kept" in ran.stdout, ran.stdout
+    assert not len(shards.read_table(output))
+
+
+def test_scores_of_other_pictures_are_refused(tmp_path):
+    tables = [pd.DataFrame({"key": list(keys), "class": 0, "d3": 0.5}) for keys in ("ab", "cd")]
+    _, output = pool(tmp_path, tables)
+    output.unlink()
+    one, two = (tmp_path / f"score/shard-{i}.parquet" for i in (0, 1))
+    settings = ("--config", '{"keep": [], "first": null}', "--output", output)
+    for scores in ([two, one], [one]):
+        ran = stage(
+            REPOSITORY, "select", *settings, "--indices", *sorted((tmp_path / "pool").iterdir()), "--scores", *scores
+        )
+        assert ran.returncode == 1 and "as the indices" in ran.stdout and "Traceback" not in ran.stdout, ran.stdout
+        assert not output.exists()

@@ -32,7 +32,7 @@ def _run(monkeypatch, tmp_path, weights):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["quality", "--config", json.dumps(config), *arguments])
     command.run(quality.main, quality.arguments())
-    return json.loads((tmp_path / "quality.json").read_text())
+    return json.loads((tmp_path / "quality.json").read_text())["metrics"]
 
 
 def test_metrics_are_called_fid_and_is_under_inception(monkeypatch, tmp_path):

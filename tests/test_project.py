@@ -30,7 +30,6 @@ def project():
 @pytest.fixture(scope="module")
 def flow():
     raw = yaml.safe_load((ROOT / "workflow_config.yaml").read_text())
-    raw.pop("data_root")
     return Workflow(raw)
 
 

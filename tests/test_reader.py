@@ -272,6 +272,15 @@ def test_small_squares_are_held_in_memory_and_large_ones_read(twelve):
         assert numbers_in(found) == [7, 0, 7] and found.shape[2:] == ((64, 64) if side else (10, 12))
 
 
+def test_more_pictures_than_memory_are_refused_before_they_are_read(twelve):
+    (table, folder), *_ = twelve
+    many = table.iloc[np.zeros(10**7, int)]
+    with pytest.raises(
+        InputError, match=r"1000000000 pictures take \d{4,} GB of memory, and there are \d+ GB; use fewer, or"
+    ):
+        open_pictures([(many, folder)] * 100, 64, CPU)
+
+
 def test_tables_of_different_sizes_need_a_side(twelve, tmp_path):
     other = table_of(tmp_path / "s.tar", [file(picture(0, (9, 9)))])
     with pytest.raises(InputError, match=f"{tmp_path} have different sizes; give `side`, in pixels"):

@@ -1,8 +1,11 @@
-"""iNaturalist's number of classes: tiny files in 8,142 folders become shards and a manifest.
+"""iNaturalist's number of classes: tiny files in 8,142 folders become shards and a manifest, and pools of any size are
+planned and selected in the memory of a small one.
 
-`PYTHONPATH=. python tests/test_scale.py` does it with iNaturalist's 450,000 files, and prints memory and speed beside a bare loop's.
+`PYTHONPATH=. python tests/test_scale.py` stores iNaturalist's 450,000 files, and prints memory and speed beside a bare loop's;
+then it plans and selects 8 million pictures.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +13,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import trees
+
+from pipeline import shards
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES, SHARDS = 8142, 2
@@ -64,11 +71,12 @@ print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 PEAKS: list[int] = []
 
 
-def run(stage: str, *arguments) -> None:
-    """Run a stage and note the most memory that it held, in KiB."""
+def run(stage: str, *arguments) -> int:
+    """Run a stage; note and return the most memory that it held, in KiB."""
     command = [sys.executable, "-c", MEASURED, stage, *map(str, arguments)]
     ran = subprocess.run(command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, check=True)
     PEAKS.append(int(ran.stdout.split()[-2]))
+    return PEAKS[-1]
 
 
 def store(raw: Path, output: Path) -> float:
@@ -99,6 +107,36 @@ def test_many_classes_become_shards_in_little_memory(tmp_path):
     assert max(PEAKS) / 2**20 < 0.5  # GiB
 
 
+def plan(folder: Path, per_class: int) -> int:
+    """Plan so many pictures of each class; the peak of memory in KiB."""
+    classes = np.arange(CLASSES)
+    manifest = pd.DataFrame({"class": classes, "class_name": [f"species {i}" for i in classes], "split": "train"})
+    shards.write_table(manifest, folder / "manifest.parquet")
+    settings = {"fill_to": None, "per_class": per_class, "fill_range": [0, 1], "shots": ["few"], "seed": 0}
+    return run("plan", "--config", json.dumps(settings), "--manifest", folder / "manifest.parquet",
+               "--output", folder / "plan.parquet")  # fmt: skip
+
+
+def select(folder: Path, count: int) -> int:
+    """Select from `count` shards of 10,000 pictures; the peak of memory in KiB."""
+    rows = np.arange(10_000)
+    index = pd.DataFrame({"key": [f"{i:05d}-{i:07d}" for i in rows], "class": rows % CLASSES, "class_name": "a species",
+                          "index": rows, "seed": rows + 2**62, "generator": "results/inaturalist2018/generator/adm64",
+                          "shard": "shard-00000.tar", "offset": 10_000 * rows, "size": 8_000, "crc32": rows})  # fmt: skip
+    shards.write_table(index, folder / "pool.parquet")
+    shards.write_table(index[["key", "class", "class_name"]].assign(d3=rows / len(rows)), folder / "score.parquet")
+    return run("select", "--config", '{"keep": [["d3", ">=", 0.1]], "first": null}', "--output", folder / "selected.parquet",
+               "--indices", *[folder / "pool.parquet"] * count, "--scores", *[folder / "score.parquet"] * count)  # fmt: skip
+
+
+@pytest.mark.parametrize("stage, few, many, output", [(plan, 10, 600, "plan"), (select, 4, 60, "selected")])
+def test_a_pools_stages_take_no_more_memory_for_a_large_pool(tmp_path, stage, few, many, output):
+    """A table of the larger pool's rows in memory would be another 300 MiB or more."""
+    small, large = stage(tmp_path, few), stage(tmp_path, many)
+    assert pq.read_metadata(tmp_path / f"{output}.parquet").num_rows >= 500_000
+    assert large - small < 100 * 2**10
+
+
 if __name__ == "__main__":
     import tempfile
 
@@ -111,3 +149,7 @@ if __name__ == "__main__":
             bare, ours = bare_loop(raw, made), store(raw, made)
             print(f"{ours:.1f} s for {files} files, a bare loop {bare:.1f} s: {100 * bare / ours:.0f} % of its speed")
     print(f"largest process: {max(PEAKS) / 2**20:.2f} GiB")
+    for stage, size in ((plan, 983), (select, 800)):
+        with tempfile.TemporaryDirectory() as folder:
+            began, peak = time.monotonic(), stage(Path(folder), size)
+            print(f"{stage.__name__}, 8 million pictures: {time.monotonic() - began:.0f} s, {peak / 2**20:.2f} GiB")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import webdataset
 from hypothesis import given
@@ -40,6 +41,45 @@ def shard(tmp_path):
 
 
 # What is written is read again
+
+
+def rows(count):
+    return pd.DataFrame({"key": [f"k{i}" for i in range(count)], "seed": np.arange(count) + 2**62})
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(1, 9))
+def test_tables_written_in_blocks_come_back_whole_and_in_parts(sizes, count):
+    table = rows(sum(sizes))
+    ends = np.cumsum(sizes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.parquet"
+        shards.write_blocks((table[end - size : end] for size, end in zip(sizes, ends, strict=True)), path)
+        pd.testing.assert_frame_equal(shards.read_table(path), table)
+        for shard in range(count):
+            part = table.iloc[shards.rows_of(len(table), shard, count)].reset_index(drop=True)
+            pd.testing.assert_frame_equal(shards.read_part(path, shard, count), part)
+
+
+def test_a_part_is_read_without_the_rest(tmp_path):
+    path, table = tmp_path / "t.parquet", rows(50)
+    shards.write_blocks((table[i : i + 10] for i in range(0, 50, 10)), path)
+    with pq.ParquetFile(path) as file:
+        columns = [file.metadata.row_group(group).column(0) for group in range(5)]
+        starts = [column.dictionary_page_offset for column in columns]
+    data = bytearray(path.read_bytes())
+    data[starts[0] : starts[2]] = bytes(starts[2] - starts[0])  # the first two row groups
+    path.write_bytes(data)
+    assert shards.read_part(path, 1, 2)["key"].tolist() == table["key"].tolist()[25:]
+    with pytest.raises(InputError, match=r"t\.parquet is damaged"):
+        shards.read_part(path, 0, 2)
+
+
+def test_blocks_without_rows_do_not_decide_the_types(tmp_path):
+    nothing = pd.DataFrame([], columns=["key", "seed"])
+    shards.write_blocks([nothing, rows(2), nothing], tmp_path / "some.parquet")
+    pd.testing.assert_frame_equal(shards.read_table(tmp_path / "some.parquet"), rows(2))
+    shards.write_blocks([nothing, nothing], tmp_path / "none.parquet")
+    assert list(shards.read_table(tmp_path / "none.parquet")) == ["key", "seed"]
 
 
 @given(st.integers(1, 9), st.integers(1, 6), st.randoms(use_true_random=False))
@@ -204,13 +244,15 @@ def test_a_truncated_table_is_named(shard, kept):
     shards.write_table(index, table)
     size = table.stat().st_size
     os.truncate(table, int(kept * size) if isinstance(kept, float) else kept % size)
-    with pytest.raises(InputError, match=f"{table} is damaged: .*; remove it and run snakemake again"):
-        shards.read_table(table)
+    for read in (shards.read_table, lambda path: shards.read_part(path, 0, 1)):
+        with pytest.raises(InputError, match=f"{table} is damaged: .*; remove it and run snakemake again"):
+            read(table)
 
 
-def test_a_missing_table_is_named(tmp_path):
+@pytest.mark.parametrize("read", [shards.read_table, lambda path: shards.read_part(path, 0, 1)])
+def test_a_missing_table_is_named(tmp_path, read):
     with pytest.raises(InputError, match=r"none\.parquet is missing"):
-        shards.read_table(tmp_path / "none.parquet")
+        read(tmp_path / "none.parquet")
 
 
 def test_pictures_of_different_sizes_are_refused(tmp_path):

@@ -67,7 +67,7 @@ def source(count=24, seed=0, synthetic=True) -> Source:
 
 
 class Memory(Checkpoint):
-    """Checkpoints after every epoch, in a temporary folder."""
+    """Checkpoints after every step, in a temporary folder."""
 
     def __init__(self, folder):
         super().__init__(folder, {}, None, [], minutes=0)
@@ -107,8 +107,9 @@ def test_training_learns_and_repeats_itself(tmp_path):
     assert not same(network, trained(tmp_path / "c", given, seed=1)[0])
 
 
+@pytest.mark.parametrize("step", [2, 3])  # of three
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_continued_training_equals_uninterrupted(scheme, tmp_path, monkeypatch):
+def test_continued_training_equals_uninterrupted(scheme, step, tmp_path, monkeypatch):
     given = settings(**SCHEMES[scheme])
     network, history = trained(tmp_path / "a", given)
     assert np.isfinite(history["loss"]).all()
@@ -117,7 +118,7 @@ def test_continued_training_equals_uninterrupted(scheme, tmp_path, monkeypatch):
 
     def save_and_stop(state):
         save(state)
-        if len(state["history"]) == 2:
+        if (len(state["history"]), len(state["losses"])) == (2, step):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(stopping, "save", save_and_stop)
@@ -155,7 +156,10 @@ def test_a_checkpoint_of_other_settings_or_pictures_is_not_continued(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+    seldom = Checkpoint(tmp_path, {}, None, [], minutes=1e9)
     with pytest.raises(InputError, match=r"not a finite number at step \d+; lower learning_rate .*none was saved yet"):
+        trained(tmp_path, settings(learning_rate=1e38, warmup_epochs=0), checkpoint=seldom)
+    with pytest.raises(InputError, match=r"step 2; .*last\.pt"):
         trained(tmp_path, settings(learning_rate=1e38, warmup_epochs=0))
 
 

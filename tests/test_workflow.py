@@ -148,7 +148,7 @@ def test_predictions_hold_what_the_metrics_say(finished, results):
 def test_shards_index_and_statistics_agree_with_the_plan(finished):
     plan = pd.read_parquet(finished / "results/demo/plan/cbdm/plan.parquet")
     folder = finished / "results/demo/sample/cbdm"
-    assert {path.name for path in folder.iterdir()} == {
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {
         f"shard-0000{shard}.{suffix}" for shard in (0, 1) for suffix in ("tar", "parquet", "json")
     }
     indices = []
@@ -419,13 +419,13 @@ def test_help_is_quick_and_complete(name):
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1].strip() == "loaded:"
     assert f"python -m pipeline.stages.{name} " in ran.stdout, "the docstring shows the exact command"
-    assert "--code JSON" in ran.stdout and "--output" in ran.stdout
+    assert name == "verify" or ("--code JSON" in ran.stdout and "--output" in ran.stdout)  # which makes nothing
     assert seconds < 4
 
 
 def test_every_module_that_a_job_loads_is_in_its_fingerprint(finished):
     records = [json.loads(path.read_text()) for path in (finished / "loaded").iterdir()]
-    assert {record["stage"] for record in records} == set(STAGES)
+    assert {record["stage"] for record in records} == set(STAGES) - {"verify"}  # whose code is part of no result
     for record in records:
         code = json.loads(record["arguments"][record["arguments"].index("--code") + 1])
         missed = set(record["modules"]) - fingerprint.covered(code["modules"], finished)

@@ -134,13 +134,22 @@ def edit_json(arguments: list[str], option: str, **changes) -> list[str]:
     return set_option(arguments, option, json.dumps(json.loads(arguments[arguments.index(option) + 1]) | changes))
 
 
-def _run(root: Path, command: list[str]) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name != "COUNTERWEIGHT_DATA"}
-    environment |= {
+def environment(root: Path) -> dict[str, str]:
+    """Variables for a Snakemake or a stage that runs in `root`."""
+    return {name: value for name, value in os.environ.items() if name != "COUNTERWEIGHT_DATA"} | {
         "PYTHONPATH": str(root),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_WAIT_POLICY": "passive",  # waiting threads leave the cores to others: half the time where these are busy
     }
+
+
+def _run(root: Path, command: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        command,
+        cwd=root,
+        env=environment(root),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )

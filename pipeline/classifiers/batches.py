@@ -53,8 +53,9 @@ def batches(
     seed: int,
     device: torch.device,
     processes: Processes,
+    first: int = 0,
 ) -> Iterator[tuple[Batch, float]]:
-    """An epoch's batches of a scheme's loader number `place`, and the weight of this process's part of each.
+    """An epoch's batches of a scheme's loader number `place` from the `first` on, and the weight of this process's part of each.
 
     The weight is 1 where all processes have as many pictures. What is drawn depends on seed, epoch and place alone.
     """
@@ -64,11 +65,12 @@ def batches(
     positions = order(loader.sampler, data.labels, data.synthetic, length, own_seed, epoch, loader.settings)
     whole = positions.split(batch_size)[:steps]
     shares = [processes.share(len(rows)) for rows in whole]
+    whole, shares = whole[first:], shares[first:]
     mine = [rows[share] for rows, share in zip(whole, shares, strict=True)]
 
     def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
         stream = 1 + 2 * (8 * place + view) + purpose
-        return Draws(seed, epoch * steps + step, stream, len(whole[step]), shares[step], device)
+        return Draws(seed, epoch * steps + first + step, stream, len(whole[step]), shares[step], device)
 
     for step, views in enumerate(_views(data.pictures, mine, loader.views, draws, device)):
         rows = mine[step]

@@ -119,7 +119,8 @@ def linear_head(features: int, classes: int) -> nn.Linear:
 
 def save(network: Network, path: Path, facts: Mapping[str, Any]) -> None:
     """Write the weights, with the network's description and `facts` about its training in the file's header."""
-    header = {"network": json.dumps(network.description), "facts": json.dumps(dict(facts))}
+    # one entry, for safetensors writes several in an order of chance, and the same training is to give the same bytes
+    header = {"classifier": json.dumps({"network": network.description, "facts": dict(facts)})}
     with replacing(path) as part:
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part, header)
 
@@ -128,7 +129,7 @@ def load(path: Path, device: torch.device) -> Network:
     """The network that `save` wrote, in evaluation mode. Raises InputError where the file is damaged."""
     try:
         with safe_open(path, "pt", device=str(device)) as file:
-            network = Network(**json.loads(file.metadata()["network"])).to(device)
+            network = Network(**_header(file)["network"]).to(device)
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
@@ -155,7 +156,11 @@ def start_from(network: Network, path: Path) -> None:
 def facts(path: Path) -> dict[str, Any]:
     """What `save` was told about the training, and the network's description."""
     with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["network"]) | json.loads(file.metadata()["facts"])
+        return _header(file)["network"] | _header(file)["facts"]
+
+
+def _header(file) -> dict[str, Any]:
+    return json.loads(file.metadata()["classifier"])
 
 
 def to_batch(pictures, device: torch.device) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Several processes that train one classifier, a GPU each: who is who, and which part of a batch is whose."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -48,7 +49,12 @@ def joined(device: torch.device) -> Iterator[Processes]:
         yield ALONE
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    processes = Processes(distributed.get_rank(), distributed.get_world_size())
+    if not processes.first:
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # the first needs them for its step before it saves; torchrun ends them
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size())
+        yield processes
     finally:
         distributed.destroy_process_group()

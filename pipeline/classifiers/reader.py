@@ -60,11 +60,13 @@ def open_pictures(
 ) -> "InMemory | OnDisk":
     """The pictures of tables of shards, one after the other, as squares of `side` pixels if given.
 
-    Up to 64 px, and where no side is given, they are read at once. Raises InputError where their sizes differ.
+    Up to 64 px, and where no side is given, they are read at once. Raises InputError where their sizes differ, and
+    before the first hour of reading where they cannot fit into memory.
     """
     if side and side > MOST_IN_MEMORY:
         processes = int(os.getenv("LOCAL_WORLD_SIZE", "1"))  # that torchrun has started on this machine
         return OnDisk(tables, side, device, max(1, len(os.sched_getaffinity(0)) // processes))
+    _expect_room(tables, side, device)
     pictures = [shards.read_pictures(table, folder, side) for table, folder in tables]
     if len({part.shape[1:] for part in pictures if len(part)}) > 1:
         folders = " and ".join(str(folder) for _, folder in tables)
@@ -163,6 +165,20 @@ class OnDisk:
         for read in reads:
             read.result()
         return batch.to(self._device, non_blocking=True).unbind()
+
+
+def _expect_room(tables: Sequence[tuple[pd.DataFrame, Path]], side: int | None, device: torch.device) -> None:
+    """Raise InputError where the pictures are more than the memory of the machine or of its GPU."""
+    needed = sum(len(table) * shards.read_pictures(table[:1], folder, side).nbytes for table, folder in tables)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if device.type == "cuda":
+        there = min(there, torch.cuda.get_device_properties(device).total_memory)
+    if needed > there:
+        raise InputError(
+            f"{sum(len(table) for table, _ in tables)} pictures take {needed / 1e9:.0f} GB of memory, and there are "
+            f"{there / 1e9:.0f} GB; use fewer, or give the classifier a `side` above {MOST_IN_MEMORY}, for pictures so "
+            "large are read from their shards as they are needed"
+        )
 
 
 def _decoded(data: bytes) -> np.ndarray:

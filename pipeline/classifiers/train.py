@@ -69,13 +69,24 @@ def _epochs(
     optimizer = _optimizer(settings, [weight for weight in scheme.parameters() if weight.requires_grad])
     average = _average(network, settings["ema_decay"])
     history: list[dict] = []
+    begun: list[torch.Tensor] = []  # losses of an epoch that a checkpoint has stopped in
     if state := checkpoint.load(device):
         scheme.load_state_dict(state["scheme"])
         optimizer.load_state_dict(state["optimizer"])
         if average:
             average.load_state_dict(state["average"])
-        history = state["history"]
-        print(f"continuing after epoch {len(history)} from {checkpoint.path}", flush=True)
+        history, begun = state["history"], list(state["losses"])
+        print(f"continuing after {len(history)} epochs and {len(begun)} steps from {checkpoint.path}", flush=True)
+
+    def save(losses: list[torch.Tensor]) -> None:
+        state = {
+            "scheme": scheme.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": history,
+            "losses": losses,
+        }
+        checkpoint.save(state | ({"average": average.state_dict()} if average else {}))
+
     if settings["compile"]:
         network.backbone.compile()
     model = DistributedDataParallel(scheme) if processes.count > 1 else scheme
@@ -87,18 +98,21 @@ def _epochs(
             group["lr"] = rate
         scheme.train()
         processes.take_firsts_buffers(scheme)  # else each would begin, and judge the test split, with its own
-        scheme.start_epoch(epoch)
+        losses, begun = begun, []
+        if not losses:
+            scheme.start_epoch(epoch)
         if settings["frozen_batch_norm"]:
             _freeze_batch_norm(scheme)
-        losses = []
         with contextlib.ExitStack() as until_the_end:
             loaders = [
                 until_the_end.enter_context(
-                    contextlib.closing(batches(data, loader, place, epoch, epoch_length, seed, device, processes))
+                    contextlib.closing(
+                        batches(data, loader, place, epoch, epoch_length, seed, device, processes, len(losses))
+                    )
                 )
                 for place, loader in enumerate(scheme.loaders)
             ]
-            for step, drawn in enumerate(zip(*loaders, strict=True), epoch * steps):
+            for step, drawn in enumerate(zip(*loaders, strict=True), epoch * steps + len(losses)):
                 random = np.random.default_rng(mixed_seed(seed, step, 0))
                 part = drawn[0][1]  # a process with a smaller part of the batch counts less
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
@@ -109,13 +123,13 @@ def _epochs(
                 if average:
                     average.update_parameters(network)
                 losses.append(loss.detach())
+                if processes.first and checkpoint.due():
+                    _require_finite(torch.stack(losses), epoch * steps, checkpoint)
+                    save(losses)
         losses = processes.mean(torch.stack(losses))
         _require_finite(losses, epoch * steps, checkpoint)
         top1 = _top1(average.module if average else network, test)
         history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": losses.mean().item(), "test_top1": top1})
-        if processes.first and checkpoint.due() and epoch + 1 < epochs:
-            state = {"scheme": scheme.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
-            checkpoint.save(state | ({"average": average.state_dict()} if average else {}))
     if average:
         network.load_state_dict(average.module.state_dict())
     return history

@@ -76,6 +76,11 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
             raise InputError(f"{where}: '{key}' is missing; it must be one of {', '.join(kinds)}")
         _expect(chosen in list(kinds), where, key, [chosen], list(kinds))
         kind = kinds[chosen]
+    return typed(kind, where, values)
+
+
+def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
+    """An instance of `kind`, or InputError naming the key, below `where`."""
     try:
         return kind(**{str(key): value for key, value in values.items()})
     except ValidationError as error:
@@ -83,10 +88,16 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         *outer, key = [str(part) for part in first["loc"]] or [""]
         if first["type"] == "extra_forbidden":
-            _expect(False, ".".join([where, *outer]), "key", [key], sorted(_model_at(kind, outer).model_fields))
+            _expect(
+                False,
+                ".".join(filter(None, [where, *outer])),
+                "key",
+                [key],
+                sorted(_model_at(kind, outer).model_fields),
+            )
         message = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
-        raise InputError(f"{'.'.join([where, *filter(None, [*outer, key])])}: {message}{given}") from None
+        raise InputError(f"{'.'.join(filter(None, [where, *outer, key]))}: {message}{given}") from None
 
 
 def check_references(parts: Parts) -> None:

@@ -1,12 +1,13 @@
 """The whole config, resolved: every part that any recipe needs, and every run of every recipe."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.parts import REAL, Part
 from pipeline.config.recipes import Recipe
-from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read
+from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read, typed
+from pipeline.config.site import Site
 from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
 from pipeline.errors import InputError
 
@@ -26,11 +27,13 @@ class Run:
 
 
 class Workflow:
-    """Parts by section and name, derived ones included, and the runs of all recipes."""
+    """Parts by section and name, derived ones included, the runs of all recipes, and the keys of the site."""
 
     def __init__(self, raw: Mapping[str, Any], schema: Schema = SCHEMA):
         self._schema = schema
-        self.parts, self._roots = read(raw, schema)
+        own = {key: value for key, value in raw.items() if key in Site.model_fields}
+        self.site = typed(Site, "", own)
+        self.parts, self._roots = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
         check_references(self.parts)
         names = [(run.recipe, run.dataset) for run in self.runs]
@@ -60,6 +63,16 @@ class Workflow:
                 return run
         names = sorted({run.recipe for run in self.runs if run.dataset == dataset})
         raise InputError(f"no recipe '{recipe}' runs on {dataset}; there are {', '.join(names) or 'none'}")
+
+    def needed(self, runs: Sequence[Run]) -> dict[str, dict[str, Part]]:
+        """Section -> name -> part, of all that the runs' classifiers and qualities are made with, themselves included."""
+        starts = [("classifiers", run.classifier) for run in runs]
+        starts += [("qualities", run.quality) for run in runs if run.quality]
+        found: dict[str, dict[str, Part]] = {}
+        for start in dict.fromkeys(starts):
+            for section, name in upstream(self.parts, start):
+                found.setdefault(section, {})[name] = self.parts[section][name]
+        return found
 
     def pools(self, classifier: str) -> list[tuple[str, str]]:
         """(filter, samples) for the generated data of a classifier, in the order of its `data`."""

@@ -28,7 +28,7 @@ def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         if run["quality"]:
             rows += [
                 (run["dataset"], run["recipe"], network, about[0]["seed"], metric, value)
-                for metric, value in _read(run["quality"]).items()
+                for metric, value in _read(run["quality"])["metrics"].items()
             ]
     return pd.DataFrame(rows, columns=["dataset", "recipe", "network", "seed", "metric", "value"])
 

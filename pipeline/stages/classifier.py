@@ -40,12 +40,12 @@ def main(args) -> None:
     def real(split: str):
         return manifest[manifest["split"] == split], args.manifest.parent, False
 
-    selected = [(shards.read_table(path), path.parent, True) for path in args.selected]
+    selected = [(shards.read_table(path, shards.PICTURE), path.parent, True) for path in args.selected]
     training = ([real("train")] if config["real"] else []) + selected
     if not any(len(table) for table, _, _ in training):
         raise InputError(f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep")
     data = source(training)
-    epoch_length = len(data.labels) + sum(len(shards.read_table(path)) for path in args.steps_as)
+    epoch_length = len(data.labels) + sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
     start = [path for path in (args.init, config["pretrained"]) if path]
     inputs = [args.manifest, *args.selected, *args.steps_as, *map(Path, start)]
     checkpoint = Checkpoint(
@@ -90,8 +90,9 @@ def main(args) -> None:
             "best_test_epoch": int(history["epoch"][best]),
             "best_test_top1": float(history["test_top1"][best]),
         }
-        shards.write_table(history, args.output / "history.parquet")
-        networks.save(network, args.output / "weights.safetensors", facts)
+        weights = args.output / "weights.safetensors"
+        networks.save(network, weights, facts)
+        shards.write_table(history, args.output / "history.parquet", beside=[weights])
         checkpoint.remove()
 
 

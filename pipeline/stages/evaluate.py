@@ -33,22 +33,23 @@ def main(args) -> None:
 
     labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()[np.arange(len(labels)), labels]
-    predictions = test[["key", "class"]].assign(predicted=predicted, probability=probabilities)
-    shards.write_table(predictions, args.output / "predictions.parquet")
-
     names = manifest.drop_duplicates("class").sort_values("class")["class_name"].to_numpy()
     counts = np.bincount(manifest.loc[manifest["split"] == "train", "class"], minlength=len(names))
     by_class = pd.DataFrame({"class": np.arange(len(names)), "class_name": names, "train_pictures": counts})
     by_class["accuracy"] = per_class_accuracy(labels, predicted, len(names))
-    with replacing(args.output / "per_class.csv") as part:
+    per_class = args.output / "per_class.csv"
+    with replacing(per_class) as part:
         by_class.to_csv(part, index=False)
 
     facts = network.facts(args.weights)
     kept = ("steps", "real_pictures", "synthetic_pictures", "best_test_epoch", "best_test_top1")
     metrics = accuracy(labels, predicted, counts) | {name: facts[name] for name in kept}
     about = {"seed": args.seed, "backbone": facts["backbone"], "width": facts["width"], "metrics": metrics}
-    with replacing(args.output / "metrics.json") as part:
+    figures = args.output / "metrics.json"
+    with replacing(figures) as part:
         part.write_text(json.dumps(about, indent=1))
+    predictions = test[["key", "class"]].assign(predicted=predicted, probability=probabilities)
+    shards.write_table(predictions, args.output / "predictions.parquet", beside=[per_class, figures])
     print(f"top-1 {metrics['top1']:.2f} % after the last epoch")
 
 

@@ -16,7 +16,7 @@ def main(args) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from pipeline import shards
+    from pipeline import digests, shards
     from pipeline.atomic import replacing
     from pipeline.classifiers import network
     from pipeline.classifiers.reader import open_pictures
@@ -29,7 +29,9 @@ def main(args) -> None:
     pictures = open_pictures([(real, args.manifest.parent)], classifier.side, target)
     features, _ = classifier.predict(pictures, label="features of real pictures")
     with replacing(args.output) as part:
-        save_file({"features": features, "labels": torch.tensor(real["class"].tolist())}, part)
+        labels = torch.tensor(real["class"].tolist())
+        save_file({"features": features, "labels": labels}, part, {"seal": digests.BLANK})
+        digests.seal(part)
 
 
 def arguments():

@@ -34,7 +34,8 @@ def main(args) -> None:
         checkpoint,
         args.output,
     )
-    shards.write_table(history, args.output / "history.parquet")
+    trained = sorted(path for folder in ("unet", "scheduler") for path in (args.output / folder).iterdir())
+    shards.write_table(history, args.output / "history.parquet", beside=trained)
     checkpoint.remove()
 
 

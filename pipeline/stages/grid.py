@@ -20,21 +20,23 @@ MOST_CLASSES = 50
 def main(args) -> None:
     manifest = shards.read_table(args.manifest)
     train = manifest[manifest["split"] == "train"]
-    pool = [(shards.read_table(path), path.parent) for path in args.indices]
     classes = manifest.drop_duplicates("class").sort_values("class")[["class", "class_name"]]
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
     counts = train["class"].value_counts()
-    native = [shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table)]
-    side = native[0] if native else 64
+    total, heads = 0, []
+    for path in args.indices:  # a pool may have millions of pictures: no more than what is shown stays in memory
+        index = shards.read_table(path, shards.PICTURE)
+        total += len(index)
+        heads.append(index[index["class"].isin(shown["class"])].groupby("class").head(COLUMNS))
+    pool, folder = pd.concat(heads), args.indices[0].parent
+    side = shards.read_pictures(pool[:1], folder).shape[1] if len(pool) else 64
     rows = []
     for label, name in shown.itertuples(index=False):
         real = shards.read_pictures(train[train["class"] == label].head(COLUMNS), args.manifest.parent, side)
-        made = [(table[table["class"] == label].head(COLUMNS), folder) for table, folder in pool]
-        generated = [picture for table, folder in made for picture in shards.read_pictures(table, folder)]
-        rows.append(Row(f"{name} ({counts.get(label, 0)})", (real, np.array(generated[:COLUMNS]))))
-    total = pd.concat([table["class"] for table, _ in pool])
+        generated = shards.read_pictures(pool[pool["class"] == label].head(COLUMNS), folder)
+        rows.append(Row(f"{name} ({counts.get(label, 0)})", (real, generated)))
     some = f" ({len(shown)} of {len(classes)} shown)" if len(shown) < len(classes) else ""
-    title = f"{args.title}: {len(train)} real and {len(total)} generated pictures of {len(classes)} classes{some}"
+    title = f"{args.title}: {len(train)} real and {total} generated pictures of {len(classes)} classes{some}"
     with replacing(args.output) as part:
         picture_grid(rows, ("real", "generated"), COLUMNS, max(32, side), title).save(part, "png")
 

@@ -12,17 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import command, shards
-from pipeline.plan import plan
+from pipeline.plan import Plan
+
+BLOCK = 2**16
+"""Rows of a row group: more than a shard has in most pools, so that its job reads one or two."""
 
 
 def main(args) -> None:
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
     names = manifest.drop_duplicates("class").sort_values("class")["class_name"].to_numpy()
     counts = np.bincount(manifest.loc[manifest["split"] == "train", "class"], minlength=len(names))
-    rows = plan(args.config, counts)
-    rows.insert(1, "class_name", names[rows["class"]])
-    shards.write_table(rows, args.output)
-    print(f"{len(rows)} pictures planned for {rows['class'].nunique()} of {len(names)} classes")
+    plan = Plan(args.config, counts)
+
+    def blocks():
+        for start in range(0, max(1, len(plan)), BLOCK):
+            rows = plan.rows(start, start + BLOCK)
+            rows.insert(1, "class_name", names[rows["class"]])
+            yield rows
+
+    shards.write_blocks(blocks(), args.output)
+    print(f"{len(plan)} pictures planned for {np.count_nonzero(plan.per_class)} of {len(names)} classes")
 
 
 def arguments():

@@ -19,7 +19,7 @@ BLOCK = 2000
 def main(args) -> None:
     import numpy as np
 
-    from pipeline import shards
+    from pipeline import digests, shards
     from pipeline.atomic import replacing
     from pipeline.classifiers.network import to_batch
     from pipeline.device import device
@@ -29,7 +29,7 @@ def main(args) -> None:
 
     manifest = shards.read_table(args.manifest)
     reference = manifest[manifest["split"].isin(["train", "rest"])]
-    pool = [(shards.read_table(path), path.parent) for path in args.indices]
+    pool = [(shards.read_table(path, shards.PICTURE), path.parent) for path in args.indices]
     target = device()
     inception = args.config["inception_weights"]
     extract, side = _inception(inception, target) if inception else _classifier(args.weights, target)
@@ -58,8 +58,10 @@ def main(args) -> None:
     mean, deviation = score.mean_and_deviation()
     found = {distance: frechet_distance(real, made), inception_score: mean, f"{inception_score}_std": deviation}
     found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
+    metrics = {name: float(np.round(value, 6)) for name, value in found.items()}
     with replacing(args.output) as part:
-        part.write_text(json.dumps({name: float(np.round(value, 6)) for name, value in found.items()}, indent=1))
+        part.write_text(json.dumps({"metrics": metrics, "seal": digests.BLANK}, indent=1))
+        digests.seal(part)
     print(json.dumps(found))
 
 

@@ -5,7 +5,8 @@
         --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo \\
         --output results/demo/sample/demo/shard-00000.tar
 
-writes the tar, and beside it the index (.parquet) and small statistics (.json).
+writes the tar, and beside it the index (.parquet) and small statistics (.json). Finished batches lie under checkpoints/ meanwhile; a run
+with the same settings, code and generator continues after them.
 """
 
 import json
@@ -17,16 +18,21 @@ from pipeline import command
 def main(args) -> None:
     from pipeline import kinds, pictures, shards
     from pipeline.atomic import replacing
+    from pipeline.checkpoint import Pieces
     from pipeline.device import device
     from pipeline.progress import progress
 
-    plan = shards.read_table(args.plan)
     shard, count = args.shard
-    rows = plan.iloc[shards.rows_of(len(plan), shard, count)]
+    rows = shards.read_part(args.plan, shard, count)
     sampler = kinds.load("generators", f"{args.kind}.sample").Sampler(args.generator, args.config, device())
     store = args.config["store"]
+    labels, seeds = rows["class"].to_numpy("int64"), rows["seed"].to_numpy()
+    inputs = [args.plan, *sorted(args.generator.glob("*/*.safetensors"))]
+    pieces = Pieces(args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, inputs)
     drawn = (
-        picture for batch in sampler.draw(rows["class"].to_numpy("int64"), rows["seed"].to_numpy()) for picture in batch
+        picture
+        for batch in pieces.continued(lambda done: sampler.draw(labels[done:], seeds[done:]))
+        for picture in batch
     )
 
     def records():
@@ -43,10 +49,12 @@ def main(args) -> None:
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     index = shards.write(args.output, records())
-    shards.write_table(index, args.output.with_suffix(".parquet"))
+    statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
-    with replacing(args.output.with_suffix(".json")) as part:
+    with replacing(statistics) as part:
         part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
+    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
+    pieces.remove()
 
 
 def arguments():

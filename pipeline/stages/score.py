@@ -5,15 +5,36 @@
         --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
         --shard results/demo/sample/demo/shard-00000.parquet --output results/demo/score/demo/shard-00000.parquet
 
-writes key, class, class_name and a column for each metric, in the shard's order.
+writes key, class, class_name and a column for each metric, in the shard's order. Finished pieces lie under checkpoints/ meanwhile.
 """
 
 from pathlib import Path
 
 from pipeline import command
 
+PIECE = 500
+"""Pictures that are judged at once, and kept in case the job is killed."""
+
 
 def main(args) -> None:
+    import numpy as np
+
+    from pipeline import shards
+    from pipeline.checkpoint import Pieces
+
+    index, metrics = shards.read_table(args.shard), args.config["metrics"]
+    scores = index[["key", "class", "class_name"]].copy()
+    inputs = [args.shard, args.manifest, args.weights, args.features]
+    pieces = Pieces(args.output.parent / "checkpoints", args.config, args.code, inputs)
+    judged = list(pieces.continued(lambda done: _judged(args, index, done)))
+    scores[metrics] = np.concatenate(judged) if judged else np.zeros((0, len(metrics)))
+    shards.write_table(scores, args.output)
+    pieces.remove()
+
+
+def _judged(args, index, done):
+    """Pieces of the shard's scores from row `done` on, float64 [pictures, metrics]."""
+    import numpy as np
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -23,39 +44,35 @@ def main(args) -> None:
     from pipeline.device import device
     from pipeline.errors import InputError
     from pipeline.filters.evidence import Evidence
+    from pipeline.progress import progress
 
-    index, manifest = shards.read_table(args.shard), shards.read_table(args.manifest)
-    scores = index[["key", "class", "class_name"]].copy()
-    target = device()
-    if len(index):
-        classifier = network.load(args.weights, target)
-        made = network.to_batch(shards.read_pictures(index, args.shard.parent, classifier.side), target)
-        train = manifest[manifest["split"] == "train"]
-        peers = train["class"].isin(index["class"]).to_numpy()  # a shard holds few of many classes
-        real = network.to_batch(shards.read_pictures(train[peers], args.manifest.parent, classifier.side), target)
-        if made.shape[1:] != real.shape[1:]:
-            raise InputError(
-                f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}; "
-                "give the classifier's `side`, in pixels"
-            )
-        features, logits = classifier.predict(made, label="scoring")
-        try:
-            known = load_file(args.features, str(target))
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{args.features} is missing or damaged ({error}); run snakemake again") from None
-        mask = torch.from_numpy(peers).to(target)
-        evidence = Evidence(
-            labels=torch.tensor(index["class"].tolist()).to(target),
-            pixels=made.flatten(1),
-            features=features.to(target),
-            logits=logits.to(target),
-            real_labels=known["labels"][mask],
-            real_pixels=real.flatten(1),
-            real_features=known["features"][mask],
+    if done == len(index):
+        return
+    target, manifest = device(), shards.read_table(args.manifest)
+    classifier = network.load(args.weights, target)
+    rest = index[done:]
+    made = network.to_batch(shards.read_pictures(rest, args.shard.parent, classifier.side), target)
+    train = manifest[manifest["split"] == "train"]
+    peers = train["class"].isin(index["class"]).to_numpy()  # a shard holds few of many classes
+    real = network.to_batch(shards.read_pictures(train[peers], args.manifest.parent, classifier.side), target)
+    if made.shape[1:] != real.shape[1:]:
+        raise InputError(
+            f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}; "
+            "give the classifier's `side`, in pixels"
         )
-    for metric in args.config["metrics"]:
-        scores[metric] = kinds.load("filters", metric).score(evidence).cpu().numpy() if len(index) else 0.0
-    shards.write_table(scores, args.output)
+    try:
+        known = load_file(args.features, str(target))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{args.features} is missing or damaged ({error}); run snakemake again") from None
+    mask = torch.from_numpy(peers).to(target)
+    of_real = (known["labels"][mask], real.flatten(1), known["features"][mask])
+    labels = torch.tensor(rest["class"].tolist()).to(target)
+    metrics = [kinds.load("filters", metric) for metric in args.config["metrics"]]
+    for start in progress(range(0, len(rest), PIECE), "scoring", -(-len(rest) // PIECE), unit="batch"):
+        rows = slice(start, start + PIECE)
+        features, logits = classifier.predict(made[rows])
+        evidence = Evidence(labels[rows], made[rows].flatten(1), features.to(target), logits.to(target), *of_real)
+        yield np.stack([metric.score(evidence).cpu().numpy() for metric in metrics], axis=1)
 
 
 def arguments():

@@ -12,6 +12,8 @@ import json
 import operator
 import os
 import sys
+from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -19,44 +21,68 @@ import pandas as pd
 
 from pipeline import command, shards
 from pipeline.atomic import replacing
+from pipeline.errors import InputError
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 def main(args) -> None:
-    pool = pd.concat([_located(path, args.output.parent) for path in args.indices], ignore_index=True)
-    if args.scores:
-        scores = pd.concat([shards.read_table(path) for path in args.scores], ignore_index=True)
-        pool = pool.merge(scores.drop(columns=["class", "class_name"]), on="key", validate="one_to_one")
-    kept = np.full(len(pool), True)
-    for metric, comparison, threshold in args.config["keep"]:
-        kept &= COMPARE[comparison](pool[metric].to_numpy(), threshold)
-    selected = pool[kept]
-    if args.config["first"]:
-        selected = selected[selected.groupby("class").cumcount() < args.config["first"]]
-    shards.write_table(selected, args.output)
+    if args.scores and len(args.scores) != len(args.indices):
+        raise InputError(f"{len(args.scores)} files of scores are given; there must be as many as the indices, or none")
+    counted = args.output.with_name("summary.json")
+    made, kept, names = Counter(), Counter(), {}
 
-    # by number and name: two of ImageNet's classes are both called "missile"
-    classes = pool.groupby(["class", "class_name"]).size().rename("made").to_frame()
-    classes["kept"] = selected.groupby(["class", "class_name"]).size().reindex(classes.index, fill_value=0)
-    empty = list(classes.index[classes["kept"] == 0].get_level_values("class_name"))
-    if empty:
-        print(f"warning: nothing is left after selection of: {', '.join(empty)}", file=sys.stderr)
-    summary = {
-        "made": len(pool),
-        "kept": len(selected),
-        "empty_classes": empty,
-        "classes": classes.reset_index().to_dict("records"),
-    }
-    with replacing(args.output.with_name("summary.json")) as part:
-        part.write_text(json.dumps(summary, indent=1))
-    print(f"{len(selected)} of {len(pool)} generated pictures kept")
+    def selected():
+        for index, scores in zip_longest(args.indices, args.scores):
+            pool = _pool(index, scores, args.output.parent)
+            passing = np.full(len(pool), True)
+            for metric, comparison, threshold in args.config["keep"]:
+                passing &= COMPARE[comparison](pool[metric].to_numpy(), threshold)
+            chosen = pool[passing]
+            if args.config["first"]:
+                place = chosen.groupby("class").cumcount() + chosen["class"].map(lambda label: kept[label])
+                chosen = chosen[place < args.config["first"]]
+            # by number, for two of ImageNet's classes are both called "missile"
+            made.update(pool["class"].tolist())
+            kept.update(chosen["class"].tolist())
+            names.update(zip(pool["class"].tolist(), pool["class_name"].tolist(), strict=True))
+            yield chosen
+        summarise()  # before the table is closed, which says what the summary must be
+
+    def summarise() -> None:
+        empty = [names[label] for label in sorted(made) if not kept[label]]
+        if empty:
+            print(f"warning: nothing is left after selection of: {', '.join(empty)}", file=sys.stderr)
+        summary = {
+            "made": made.total(),
+            "kept": kept.total(),
+            "empty_classes": empty,
+            "classes": [
+                {"class": label, "class_name": names[label], "made": made[label], "kept": kept[label]}
+                for label in sorted(made)
+            ],
+        }
+        with replacing(counted) as part:
+            part.write_text(json.dumps(summary, indent=1))
+
+    shards.write_blocks(selected(), args.output, beside=[counted])
+    print(f"{kept.total()} of {made.total()} generated pictures kept")
 
 
-def _located(path: Path, start: Path) -> pd.DataFrame:
-    """A shard's index, whose places are relative to `start`."""
-    index = shards.read_table(path)
-    return index.assign(shard=[os.path.relpath(path.parent / name, start) for name in index["shard"]])
+def _pool(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
+    """A shard's index, whose places are made relative to `start`, with its scores if there are any."""
+    pool = shards.read_table(index)
+    folder = os.path.relpath(index.parent.resolve(), start.resolve())  # `..` of a linked folder is not what it looks
+    places = {name: os.path.normpath(f"{folder}/{name}") for name in pool["shard"].unique()}
+    pool["shard"] = pool["shard"].map(places)
+    if scores is None:
+        return pool
+    scored = shards.read_table(scores).drop(columns=["class", "class_name"])
+    if pool["key"].tolist() != scored["key"].tolist():
+        raise InputError(
+            f"{scores} holds no scores of the pictures in {index}; give them in the same order as the indices"
+        )
+    return pool.assign(**scored.drop(columns="key"))
 
 
 def arguments():

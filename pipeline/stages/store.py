@@ -18,9 +18,8 @@ from pipeline.progress import progress
 
 
 def main(args) -> None:
-    pictures = shards.read_table(args.pictures)
     shard, count = args.shard
-    rows = pictures.iloc[shards.rows_of(len(pictures), shard, count)]
+    rows = shards.read_part(args.pictures, shard, count)
     source = kinds.load("data", args.config["source"]).open_source(args.raw, args.config)
     columns = [name for name in rows.columns if name != "key"]
     rejected = []
@@ -39,10 +38,9 @@ def main(args) -> None:
                 raise InputError(f"{args.raw / about['source']} cannot be read: {error.strerror}") from None
 
     index = shards.write(args.output, records())
-    shards.write_table(
-        pd.DataFrame(rejected, columns=["key", *columns, "reason"]), args.output.with_suffix(".rejected.parquet")
-    )
-    shards.write_table(index, args.output.with_suffix(".parquet"))
+    left_out = args.output.with_suffix(".rejected.parquet")
+    shards.write_table(pd.DataFrame(rejected, columns=["key", *columns, "reason"]), left_out)
+    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, left_out])
     print(f"{len(index)} pictures stored, {len(rejected)} rejected")
 
 

@@ -15,6 +15,9 @@ from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
 from pipeline.classifiers.views_norm import in_one_pass
 from pipeline.errors import InputError
 
+PROJECTED = 128
+"""Numbers of a vector that is contrasted."""
+
 
 def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
     """L = lambda L_MixUp + beta L_CutMix + gamma L_SC (SAU, Eq. 14), after Algorithm 1.
@@ -41,7 +44,8 @@ class Sau(Scheme):
         ]
         if self.contrasts:
             self.projection = _projection(network.backbone.feature_size)
-        self.prototypes: list[torch.Tensor] = []
+            # a buffer, for a run that continues within an epoch needs those of the epoch's start
+            self.register_buffer("prototypes", torch.zeros(2, network.description["classes"], PROJECTED))
 
     @torch.no_grad()
     def start_epoch(self, epoch: int) -> None:
@@ -54,10 +58,10 @@ class Sau(Scheme):
                 found.append(self._projected([self.network.features(view)])[0])
             labels.append(batch.labels)
         classes = self.network.description["classes"]
-        self.prototypes = [
-            prototypes(torch.cat(found), torch.cat(labels), classes, self.settings["normalised_prototypes"])
-            for found in vectors
-        ]
+        normalised = self.settings["normalised_prototypes"]
+        self.prototypes = torch.stack(
+            [prototypes(torch.cat(found), torch.cat(labels), classes, normalised) for found in vectors]
+        )
         self.train()
 
     def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:
@@ -116,11 +120,11 @@ def sau_box(random: np.random.Generator, share: float, height: int, width: int) 
 
 
 def _projection(features: int) -> nn.Module:
-    """Two hidden layers of 2,048 with batch norm and ReLU, and an output of 128 (SAU Sec. 4.1)."""
+    """Two hidden layers of 2,048 with batch norm and ReLU, and an output of 128 numbers (SAU Sec. 4.1)."""
     layers = nn.Sequential(
         nn.Linear(features, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
         nn.Linear(2048, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
-        nn.Linear(2048, 128),
+        nn.Linear(2048, PROJECTED),
     )  # fmt: skip
     for layer in layers:
         if isinstance(layer, nn.Linear):

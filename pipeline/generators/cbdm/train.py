@@ -10,6 +10,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from pipeline.atomic import replacing
 from pipeline.checkpoint import Checkpoint
 from pipeline.data.long_tail import shots
 from pipeline.data.views import epoch_order, random_flip
@@ -175,6 +176,11 @@ def _require_finite(recent: list[torch.Tensor], step: int, checkpoint: Checkpoin
 
 
 def _save(unet: UNet2DModel, scheduler: DDPMScheduler, output: Path) -> None:
-    """Save as diffusers does; the config, which readers open first, comes last and whole."""
-    unet.save_pretrained(output / "unet")
-    scheduler.save_pretrained(output / "scheduler")
+    """Save as diffusers does, each file whole or not at all."""
+    for folder, saved in ((output / "unet", unet), (output / "scheduler", scheduler)):
+        written = folder.with_name(f".{folder.name}.part")
+        saved.save_pretrained(written)
+        for file in written.iterdir():
+            with replacing(folder / file.name) as part:
+                file.replace(part)
+        written.rmdir()

@@ -1,0 +1,1 @@
+"""What a run will take: its jobs, how fast each goes on some hardware, and what follows for time and disk."""

@@ -1,0 +1,98 @@
+"""Figures that jobs are multiplied by: a table that is measured, or given, and can be edited in between."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from pipeline.errors import InputError
+
+SECONDS_A_JOB = "seconds a job"
+SECONDS_A_PICTURE = "seconds a picture"
+SECONDS_A_STEP = "seconds a picture and step"
+SECONDS_A_PAIR = "seconds a pair"
+BYTES_A_PICTURE = "bytes a picture"
+BYTES_OF_WEIGHTS = "bytes of weights"
+BYTES_OF_CHECKPOINT = "bytes of a checkpoint"
+
+COLUMNS = ("stage", "part", "quantity", "value", "batch", "origin", "hardware", "date")
+ORIGINS = ("measured", "given")
+
+
+class Figure(NamedTuple):
+    """What a figure is about; `part` is the name of the stage's part in the config."""
+
+    stage: str
+    part: str
+    quantity: str
+
+
+START = Figure("start", "any", SECONDS_A_JOB)
+"""Until a job has loaded what it needs and has its device."""
+
+
+def wanted(config: Mapping[str, Any]) -> list[Figure]:
+    """The figures of a data set's parts, which are named in `config`: dataset, generators, samples, scores, classifiers.
+
+    "generator" and "classifier" are about training: a picture of a batch, all views and passes of it. "sample" is a picture
+    at one step of the sampler, with guidance both passes. "evaluate" is a picture that a classifier looks at, for whatever
+    stage. "score" is a generated picture beside a real one of its class.
+    """
+    found = [START]
+    found += [Figure("store", config["dataset"], quantity) for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)]
+    trained = (SECONDS_A_PICTURE, BYTES_OF_WEIGHTS, BYTES_OF_CHECKPOINT)
+    found += [Figure("generator", name, quantity) for name in config["generators"] for quantity in trained]
+    found += [
+        Figure("sample", name, quantity) for name in config["samples"] for quantity in (SECONDS_A_STEP, BYTES_A_PICTURE)
+    ]
+    found += [Figure("score", name, SECONDS_A_PAIR) for name in config["scores"]]
+    for name in config["classifiers"]:
+        found += [Figure("classifier", name, quantity) for quantity in trained]
+        found += [Figure("evaluate", name, SECONDS_A_PICTURE), Figure("features", name, BYTES_A_PICTURE)]
+    return found
+
+
+def read(path: Path, needed: Iterable[Figure]) -> pd.DataFrame:
+    """A table of figures, indexed by stage, part and quantity.
+
+    Raises InputError, one sentence, for a file that is no such table, a row that is missing, unknown or there twice, and a
+    value that is no finite number of at least 0.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a table of figures: {error}") from None
+    if list(table.columns) != list(COLUMNS):
+        raise InputError(f"{path} has the columns {', '.join(table.columns)}; they must be {', '.join(COLUMNS)}")
+    expected = {figure: _named(figure) for figure in needed}
+    rows = [Figure(*row) for row in table[list(Figure._fields)].itertuples(index=False)]
+    for row, value, origin in zip(rows, table["value"], table["origin"], strict=True):
+        if row not in expected:
+            near = difflib.get_close_matches(_named(row), expected.values(), n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(f"{path}: nothing is known of {_named(row)}{meant}; remove that row")
+        if not _fits(value):
+            raise InputError(f"{path}: {_named(row)} is '{value}'; it must be a finite number of at least 0")
+        if origin not in ORIGINS:
+            raise InputError(f"{path}: the origin of {_named(row)} is '{origin}'; it must be {' or '.join(ORIGINS)}")
+        if rows.count(row) > 1:
+            raise InputError(f"{path} has {_named(row)} twice; keep one row")
+    for figure in expected:
+        if figure not in rows:
+            raise InputError(f"{path} has no row for {_named(figure)}; add one")
+    table["value"] = table["value"].astype(float)
+    return table.set_index(list(Figure._fields))
+
+
+def _named(figure: Figure) -> str:
+    return f"{figure.stage},{figure.part},{figure.quantity}"
+
+
+def _fits(value: str) -> bool:
+    try:
+        return 0 <= float(value) < math.inf
+    except ValueError:
+        return False

@@ -1,0 +1,132 @@
+"""Training a classifier for a few steps, looking at pictures with it, and scoring by it."""
+
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline import kinds
+from pipeline.classifiers import network as networks
+from pipeline.classifiers.batches import TOGETHER, Source
+from pipeline.classifiers.reader import open_pictures
+from pipeline.classifiers.train import train
+from pipeline.costs.jobs import AT_ONCE
+from pipeline.costs.measure.timing import (
+    LONG,
+    REPEATS,
+    Stopwatch,
+    Timed,
+    median_seconds,
+    seconds_of,
+    with_growing_batches,
+)
+from pipeline.filters.evidence import Evidence
+
+
+class Stored(NamedTuple):
+    """Some of the real pictures: a table of shards, and the folder to which its paths are relative."""
+
+    table: pd.DataFrame
+    folder: Path
+
+    def rows(self, count: int) -> "Stored":
+        """So many of the pictures, some of them again."""
+        return Stored(self.table.iloc[np.arange(count) % len(self.table)].reset_index(drop=True), self.folder)
+
+
+class Trained(NamedTuple):
+    """A step's time, and the bytes of the weights and of a checkpoint."""
+
+    timed: Timed
+    weights: int
+    checkpoint: int
+
+
+def build(settings: Mapping[str, Any], classes: int) -> networks.Network:
+    """A fresh network, as the stage builds it."""
+    return networks.Network(
+        settings["backbone"],
+        settings["width"],
+        classes,
+        settings["mean"],
+        settings["std"],
+        settings["side"],
+        settings.get("head", "linear"),
+        settings.get("head_scale", 30.0),
+    )
+
+
+def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Trained:
+    """Train by the classifiers' own loop, with the very scheme, on one real picture of each class and where
+    settings["generated"] says so on one generated picture of each too. With several GPUs, it is one GPU's share.
+    """
+    kinds_of_data = [
+        synthetic for synthetic, there in ((False, settings["real"]), (True, settings["generated"])) if there
+    ]
+    pictures = open_pictures([stored.rows(classes * len(kinds_of_data))], settings["side"], device)
+    data = Source(
+        pictures,
+        torch.arange(len(pictures)) % classes,
+        torch.cat([torch.full((classes,), synthetic) for synthetic in kinds_of_data]),
+    )
+    nothing = torch.zeros(0, dtype=torch.int64)
+    test = Source(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool())
+    network, watch = build(settings, classes), Stopwatch(device)
+
+    def epoch(batch: int, steps: int, epochs: int = 1):
+        few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}  # as fast, and never infinite
+        return lambda: train(few, data, test, lambda: None, network, batch * steps, 0, device, watch)
+
+    def seconds_of_steps(batch: int, steps: int) -> float:
+        """Of so many steps more, so that whatever comes once an epoch does not count."""
+        few, many = (seconds_of(epoch(batch, count), device) for count in (steps, 3 * steps))
+        return (many - few) / 2
+
+    def step_seconds(batch: int) -> float:
+        epoch(batch, 1)()
+        return max(seconds_of_steps(batch, 1), 1e-9)
+
+    epoch(2, 1, epochs=2)()
+    most = -(-settings["batch_size"] // settings["gpus"])
+    rough = with_growing_batches(step_seconds, 2, most)
+    steps = int(np.clip(LONG / rough.seconds, 1, TOGETHER))
+    seconds = statistics.median(seconds_of_steps(rough.batch, steps) for _ in range(REPEATS)) / steps
+    with tempfile.TemporaryDirectory() as folder:
+        networks.save(network, Path(folder) / "weights.safetensors", {})
+        weights = (Path(folder) / "weights.safetensors").stat().st_size
+    return Trained(Timed(rough.batch, seconds), weights, watch.bytes)
+
+
+def looking(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Timed:
+    """Features and logits of pictures, large ones read from their shards meanwhile."""
+    network = build(settings, classes).to(device)
+
+    def step_seconds(batch: int) -> float:
+        pictures = open_pictures([stored.rows(2 * batch)], settings["side"], device)
+        network.predict(pictures, batch)
+        return median_seconds(lambda: network.predict(pictures, batch), device) / 2
+
+    return with_growing_batches(step_seconds, 1, AT_ONCE)
+
+
+def scoring(
+    metrics: Sequence[str], settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device
+) -> Timed:
+    """Metrics of generated pictures beside as many real ones of their class; a step is all pairs of them."""
+    network = build(settings, classes).to(device)
+
+    def step_seconds(count: int) -> float:
+        few = open_pictures([stored.rows(count)], settings["side"], device)
+        (pictures,) = next(few.batches([torch.arange(count)]))
+        features, logits = (found.to(device) for found in network.predict(pictures[:1], 1))
+        labels, pixels = torch.zeros(count, dtype=torch.int64, device=device), pictures.flatten(1)
+        many = features.expand(count, -1).contiguous()
+        evidence = Evidence(labels, pixels, many, logits.expand(count, -1), labels, pixels, many)
+        return median_seconds(lambda: [kinds.load("filters", name).score(evidence) for name in metrics], device)
+
+    return with_growing_batches(step_seconds, 16, AT_ONCE)

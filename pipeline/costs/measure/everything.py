@@ -1,0 +1,156 @@
+"""All figures of a data set's parts, on the hardware at hand."""
+
+import contextlib
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline import pictures as encodings
+from pipeline import shards
+from pipeline.costs import figures
+from pipeline.costs.figures import COLUMNS, START, Figure
+from pipeline.costs.measure import classifiers, generators
+from pipeline.costs.measure.classifiers import Stored
+from pipeline.costs.measure.timing import seconds_of
+from pipeline.device import THREADS
+from pipeline.pictures import prepared
+
+PICTURES = 64
+"""Real pictures that everything is tried on."""
+STARTS = 3
+
+
+def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Any, device: torch.device) -> pd.DataFrame:
+    """A row for each of `figures.wanted(config)`.
+
+    config: dataset, store_side, and by name the settings of generators, samples (with `generator`),
+    scores (with `by`) and classifiers (with `generated`). subset: the subset stage's table. source: of the raw pictures.
+    """
+    about = {"origin": "measured", "hardware": hardware(device), "date": datetime.date.today().isoformat()}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for figure, value, batch in _figures(config, subset, source, device, Path(folder)):
+            rows.append({**figure._asdict(), "value": value, "batch": batch, **about})
+            print(f"{figure.stage} {figure.part}: {value:.4g} {figure.quantity}", flush=True)
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"batch": "Int64"}).set_index(list(Figure._fields))
+    return table.loc[figures.wanted(config)].reset_index()
+
+
+def hardware(device: torch.device) -> str:
+    """What a person calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return f"CPU, {THREADS} threads of {names[0] if names else 'an unknown kind'}"
+
+
+def _figures(
+    config: Mapping[str, Any], subset: pd.DataFrame, source: Any, device: torch.device, folder: Path
+) -> Iterator[tuple[Figure, float, int | None]]:
+    """(figure, value, batch where there is one), each once."""
+    classes = int(subset["class"].max()) + 1
+    kinds = {part["kind"] for part in config["generators"].values()}
+    yield START, _start(kinds), None
+
+    train = subset[subset["split"] == "train"]
+    few = train.iloc[np.unique(np.linspace(0, len(train) - 1, PICTURES).round().astype(int))]
+    path = folder / "real.tar"
+    seconds = seconds_of(lambda: _store(few, source, config["store_side"], path), torch.device("cpu"))
+    stored = Stored(shards.read_table(path.with_suffix(".parquet")), folder)
+    yield Figure("store", config["dataset"], figures.SECONDS_A_PICTURE), seconds / len(few), None
+    yield Figure("store", config["dataset"], figures.BYTES_A_PICTURE), path.stat().st_size / len(few), None
+
+    for name, settings in config["generators"].items():
+        yield from _generator(name, settings, config["samples"], stored, classes, device, folder / name)
+    seen: dict[str, Any] = {}
+    for name, settings in config["classifiers"].items():
+        alike = json.dumps(settings, sort_keys=True)
+        if alike not in seen:
+            seen[alike] = classifiers.training(settings, stored, classes, device)
+        yield from _trained("classifier", name, seen[alike])
+        network = json.dumps([settings[key] for key in ("backbone", "width", "side")])
+        if network not in seen:
+            seen[network] = classifiers.looking(settings, stored, classes, device)
+        yield Figure("evaluate", name, figures.SECONDS_A_PICTURE), seen[network].a_picture, seen[network].batch
+        size = classifiers.build(settings, classes).backbone.feature_size
+        yield Figure("features", name, figures.BYTES_A_PICTURE), 4 * size, None  # of float32
+    for name, settings in config["scores"].items():
+        by = config["classifiers"][settings["by"]]
+        timed = classifiers.scoring(settings["metrics"], by, stored, classes, device)
+        yield Figure("score", name, figures.SECONDS_A_PAIR), timed.seconds / timed.batch**2, timed.batch
+
+
+def _generator(
+    name: str,
+    settings: Mapping[str, Any],
+    pools: Mapping[str, Mapping[str, Any]],
+    stored: Stored,
+    classes: int,
+    device: torch.device,
+    folder: Path,
+) -> Iterator[tuple[Figure, float, int | None]]:
+    """A generator's figures, and those of the pools that it draws."""
+    pictures = shards.read_pictures(*stored, settings["side"])
+    labels = stored.table["class"].to_numpy("int64")
+    yield from _trained("generator", name, generators.training(settings, pictures, labels, classes, device, folder))
+    for pool, drawn in pools.items():
+        if drawn["generator"] != name:
+            continue
+        timed = generators.drawing(settings["kind"], drawn, classes, device, folder)
+        yield Figure("sample", pool, figures.SECONDS_A_STEP), timed.a_picture, timed.batch
+        grey = (pictures == pictures[..., :1]).all()
+        made = [encodings.encode(picture[..., 0] if grey else picture, **drawn["store"]) for picture in pictures]
+        yield Figure("sample", pool, figures.BYTES_A_PICTURE), _shard_bytes(made, folder / "pool.tar") / len(made), None
+
+
+def _trained(stage: str, name: str, trained: Any) -> Iterator[tuple[Figure, float, int | None]]:
+    yield Figure(stage, name, figures.SECONDS_A_PICTURE), trained.timed.a_picture, trained.timed.batch
+    yield Figure(stage, name, figures.BYTES_OF_WEIGHTS), trained.weights, None
+    yield Figure(stage, name, figures.BYTES_OF_CHECKPOINT), trained.checkpoint, None
+
+
+def _start(kinds: set[str]) -> float:
+    """Seconds until a process has loaded what the stages with a GPU need, and has the device."""
+    modules = ["torch", "pipeline.classifiers.train", *(f"pipeline.generators.{kind}.sample" for kind in sorted(kinds))]
+    code = f"import {', '.join(modules)}; from pipeline.device import device; torch.zeros(1, device=device())"
+
+    def start() -> None:
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    return float(np.median([seconds_of(start, torch.device("cpu")) for _ in range(STARTS)]))
+
+
+def _store(few: pd.DataFrame, source: Any, side: int | None, path: Path) -> None:
+    """Store pictures as the stage does."""
+
+    def records():
+        for row in few.to_dict("records"):
+            with contextlib.suppress(encodings.Unreadable):  # left out, as they will be
+                yield (
+                    row["key"],
+                    *prepared(source.read(row["source"]), side),
+                    {name: row[name] for name in row if name != "key"},
+                )
+
+    shards.write_table(shards.write(path, records()), path.with_suffix(".parquet"))
+
+
+def _shard_bytes(made: list[bytes], path: Path) -> int:
+    """Of a shard that holds these pictures."""
+    shards.write(
+        path, ((f"{row:08d}", picture, "png", {"class": 0, "class_name": ""}) for row, picture in enumerate(made))
+    )
+    return path.stat().st_size

@@ -1,0 +1,92 @@
+"""Timing on a CPU or GPU: medians of a few, with batches that the hardware can take."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+LONG = 1.0
+"""Seconds after which a step is long enough to be timed."""
+REPEATS = 3
+
+
+class Timed(NamedTuple):
+    """Seconds of a step with a batch of so many pictures."""
+
+    batch: int
+    seconds: float
+
+    @property
+    def a_picture(self) -> float:
+        return self.seconds / self.batch
+
+
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds that `run` takes, all that it has set going on the device included."""
+    began = _now(device)
+    run()
+    return _now(device) - began
+
+
+def median_seconds(run: Callable[[], object], device: torch.device) -> float:
+    return statistics.median(seconds_of(run, device) for _ in range(REPEATS))
+
+
+def with_growing_batches(step_seconds: Callable[[int], float], least: int, most: int) -> Timed:
+    """The time of a step with a batch of `most` pictures, or of as many as make it take a second or fit into a GPU.
+
+    From `least` on, four times as many each time, so that neither time nor memory runs away on a slow machine.
+    """
+    batch = min(least, most)
+    timed = Timed(batch, step_seconds(batch))
+    while timed.batch < most and timed.seconds < LONG:
+        batch = min(most, 4 * timed.batch)
+        try:
+            timed = Timed(batch, step_seconds(batch))
+        except torch.OutOfMemoryError:
+            print(f"a batch of {batch} does not fit into the GPU's memory, {timed.batch} did", flush=True)
+            break
+    return timed
+
+
+class Stopwatch:
+    """In the place of a training's checkpoint: asked after each step whether to save, it notes the time instead.
+
+    The first time it says yes, and sees how much there is to save.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._ends: list[float] = []
+        self.bytes = 0
+
+    def load(self, device: torch.device) -> None:
+        return None
+
+    def due(self) -> bool:
+        self._ends.append(_now(self._device))
+        return len(self._ends) == 1
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        self.bytes = _bytes(state)
+
+    def step_seconds(self) -> float:
+        """Median time from one step's end to the next; the step after the save does not count."""
+        return statistics.median(end - begin for begin, end in zip(self._ends[1:], self._ends[2:], strict=False))
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _bytes(state: Any) -> int:
+    """Of all tensors in it."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    if isinstance(state, Mapping):
+        return sum(map(_bytes, state.values()))
+    return sum(map(_bytes, state)) if isinstance(state, list | tuple) else 0

@@ -1,0 +1,174 @@
+"""An estimate as a page that a person reads before starting a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.costs.estimate import Advice
+from pipeline.costs.figures import SECONDS_A_PICTURE, SECONDS_A_STEP
+from pipeline.reporting.figures import markdown
+
+
+def page(
+    config: Mapping[str, Any],
+    table: pd.DataFrame,
+    walls: pd.DataFrame,
+    advice: Sequence[Advice],
+    throughput: pd.DataFrame,
+    given: Path | None,
+) -> str:
+    """Markdown. table: `estimate.by_part`. walls: gpus, seconds. throughput: the figures with their columns, from the file
+    `given`, or None where they were measured for this."""
+    dataset, hours, kept = config["dataset"], table["gpu_hours"].sum(), table["disk_bytes"].sum()
+    recipes = ", ".join(run["recipe"] for run in config["runs"])
+    others = ", ".join(config["others"])
+    parts = [
+        f"# What `all_{config['family']}` will take on {dataset}\n",
+        f"An estimate: **{duration(3600 * hours)} of one GPU, {size(kept)} on disk**, in {table['jobs'].sum():,} jobs "
+        f"of the recipes {recipes}; what is done already is counted too. {_about(throughput, given)}\n",
+        f"`all_{config['family']}` runs {others} as well, each with an estimate of its own.\n" if others else "",
+        "## Wall time\n",
+        markdown(
+            ["GPUs", "wall time", "GPUs' time in use"],
+            [
+                [str(row.gpus), duration(row.seconds), f"{min(100, 360000 * hours / row.seconds / row.gpus):.0f} %"]
+                for row in walls.itertuples()
+            ],
+        ),
+        "More GPUs save less than 5 %: trainings are one job each, and wait for one another.\n",
+        "## Stages\n",
+        markdown(
+            ["stage", "part", "jobs", "GPU time", "longest job", "disk", f"times{_says(given)}"],
+            [
+                [
+                    row.stage,
+                    row.part,
+                    f"{row.jobs:,}",
+                    duration(3600 * row.gpu_hours) if row.gpu_hours else "–",
+                    duration(60 * row.longest_job_minutes),
+                    size(row.disk_bytes) if row.disk_bytes else "–",
+                    row.times,
+                ]
+                for row in table.itertuples()
+            ],
+        ),
+        f"While a training runs, its checkpoint takes as much again, or more: {_checkpoints(table)}.\n",
+        "## Shards\n",
+        *_shards(advice),
+        "## Figures\n",
+        _figures(throughput, given),
+        *_smaller_batches(config, throughput),
+        "## What is assumed\n",
+        "\n".join(f"- {line}" for line in _assumed(config)) + "\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 20 s`, `5 h 10 min`, `12 d 4 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= length:
+            whole, rest = divmod(round(seconds / part), length // part)
+            return f"{whole:,} {unit}" + (f" {rest} {smaller}" if rest else "")
+    raise AssertionError
+
+
+def size(number: float) -> str:
+    """`1.2 GB`, in powers of ten."""
+    for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if number >= length:
+            return f"{number / length:.3g} {unit}"
+    return f"{number / 1e3:.3g} kB"
+
+
+def _about(throughput: pd.DataFrame, given: Path | None) -> str:
+    first = throughput.iloc[0]
+    if given is None:
+        return (
+            f"Speeds were measured on {first['date']} on **{first['hardware']}**, by a few steps of the stages' own code; "
+            "what is called a GPU here is that."
+        )
+    counted = throughput["origin"].value_counts()
+    said = " and ".join(f"{count} of its figures {origin}" for origin, count in counted.items())
+    return f"**Nothing was measured for it: all figures are from {given}**, which calls {said}."
+
+
+def _says(given: Path | None) -> str:
+    return f" (says {given.name})" if given else ""
+
+
+def _figures(throughput: pd.DataFrame, given: Path | None) -> str:
+    """All figures; where they come from a file, with what it says of each."""
+    says = ["origin", "hardware", "date"] if given else []
+    header = ["stage", "part", "value", "quantity", "batch"]
+    return markdown(
+        [*header, *(f"{name}{_says(given)}" for name in says)],
+        [
+            [row["stage"], row["part"], f"{row['value']:.4g}", row["quantity"], row["batch"] or "–"]
+            + [row[name] for name in says]
+            for row in throughput.to_dict("records")
+        ],
+    )
+
+
+def _checkpoints(table: pd.DataFrame) -> str:
+    rows = table[table["checkpoint_bytes"] > 0]
+    return ", ".join(f"{row.stage} {row.part} {size(row.checkpoint_bytes)}" for row in rows.itertuples())
+
+
+def _shards(advice: Sequence[Advice]) -> list[str]:
+    if not advice:
+        return ["No other number of shards would be better.\n"]
+    rows = [
+        [f"samples.{one.pool}.shards", str(one.shards), duration(60 * one.minutes), f"set shards to {one.better}"]
+        for one in advice
+    ]
+    return [
+        "Jobs of ten minutes to an hour are best: in shorter ones starting counts, and longer ones lose more to a kill. "
+        "The number of shards changes no picture. On this hardware:\n",
+        markdown(["key", "now", "longest job", "better"], rows),
+    ]
+
+
+def _smaller_batches(config: Mapping[str, Any], throughput: pd.DataFrame) -> list[str]:
+    """A note on figures of a smaller batch than the config's: a second a step was enough, or memory was not."""
+    asked = {("generator", name): part["batch_size"] for name, part in config["generators"].items()}
+    asked |= {("sample", name): part["batch_size"] for name, part in config["samples"].items()}
+    asked |= {
+        ("classifier", name): -(-part["batch_size"] // part["gpus"]) for name, part in config["classifiers"].items()
+    }
+    smaller = [
+        f"{row.stage} {row.part} {row.batch} instead of {asked[row.stage, row.part]}"
+        for row in throughput.itertuples()
+        if row.quantity in (SECONDS_A_PICTURE, SECONDS_A_STEP)
+        and (row.stage, row.part) in asked
+        and row.batch
+        and int(row.batch) < asked[row.stage, row.part]
+    ]
+    if not smaller:
+        return []
+    return [f"Smaller batches than the config's, which took long enough or did not fit: {'; '.join(smaller)}.\n"]
+
+
+def _assumed(config: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "Filters keep all pictures, so trainings on generated ones are at most as long as said."
+        if config["scores"]
+        else "",
+        "Time is in proportion to pictures: a batch of another size takes as long a picture.",
+        "Every job starts as one that loads PyTorch does. Waiting in a cluster's queue, and Snakemake's own time, are not "
+        "counted, nor is reading pictures into memory before the first step.",
+        "Cores for jobs without a GPU are always there, and disks as fast as when a few pictures were read twice.",
+        "Disk is pictures and weights. Pictures generated are taken to be as large in files as real ones of that side; "
+        "tables of a few dozen bytes a picture are not counted.",
+    ]
+    if any(part["gpus"] > 1 for part in config["classifiers"].values()):
+        lines.append("Several GPUs of one job lose no time to each other.")
+    inception = [name for name, part in config["qualities"].items() if part["by"] is None]
+    if inception:
+        lines.append(f"Inception's passes for {', '.join(inception)} are not counted: its speed was not measured.")
+    return [line for line in lines if line]

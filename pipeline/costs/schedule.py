@@ -1,0 +1,60 @@
+"""How long a list of jobs takes on so many GPUs: each starts when what it needs is there and GPUs are free."""
+
+import heapq
+from collections.abc import Sequence
+
+from pipeline.costs.jobs import Job
+
+
+def wall_seconds(jobs: Sequence[Job], seconds: Sequence[float], gpus: int) -> float:
+    """Wall time where, whenever a GPU falls free, the first job of the list that is ready and fits takes it.
+
+    `seconds` is each job's own time. Jobs without a GPU run as soon as they are ready, cores for them are always there.
+    No job may need more than `gpus`. Never less than `critical_seconds`, nor than all GPU time over `gpus`.
+    """
+    waits, users = [len(job.needs) for job in jobs], _users(jobs)
+    ready = [place for place, count in enumerate(waits) if not count]
+    waiting: list[int] = []  # for a GPU, a heap
+    running: list[tuple[float, int]] = []  # a heap of (end, place)
+    free, now = gpus, 0.0
+    while ready or waiting or running:
+        for place in ready:
+            if jobs[place].gpus:
+                heapq.heappush(waiting, place)
+            else:
+                heapq.heappush(running, (now + seconds[place], place))
+        too_large = []
+        while waiting and free:
+            place = heapq.heappop(waiting)
+            if jobs[place].gpus <= free:
+                free -= jobs[place].gpus
+                heapq.heappush(running, (now + seconds[place], place))
+            else:
+                too_large.append(place)
+        for place in too_large:
+            heapq.heappush(waiting, place)
+        now, ended = heapq.heappop(running)
+        free += jobs[ended].gpus
+        ready = []
+        for user in users[ended]:
+            waits[user] -= 1
+            if not waits[user]:
+                ready.append(user)
+    return now
+
+
+def critical_seconds(jobs: Sequence[Job], seconds: Sequence[float]) -> float:
+    """Wall time on any number of GPUs: the longest chain of jobs that wait for each other."""
+    ends: list[float] = []
+    for job, own in zip(jobs, seconds, strict=True):
+        ends.append(own + max((ends[place] for place in job.needs), default=0.0))
+    return max(ends, default=0.0)
+
+
+def _users(jobs: Sequence[Job]) -> list[list[int]]:
+    """For each job the places of those that need it."""
+    users: list[list[int]] = [[] for _ in jobs]
+    for place, job in enumerate(jobs):
+        for needed in job.needs:
+            users[needed].append(place)
+    return users

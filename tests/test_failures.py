@@ -1,0 +1,266 @@
+"""What goes wrong on real machines: each ends in a sentence or a clean retry, and the next run ends with the right bytes.
+
+docs/failures.md is the table of these tests; kills at random moments are in test_chaos.py, Slurm's own cases in tests/slurm.
+"""
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from runs import Run
+from workflow_helpers import bytes_under, make_copy, planned, set_option, snakemake, stage
+
+pytestmark = pytest.mark.slow
+
+GRID = "results/demo/grid/cbdm.png"
+WEIGHTS = "results/demo/classifier/ce/seed-1/weights.safetensors"
+
+
+@pytest.fixture(scope="session")
+def commands(finished) -> dict[str, list[str]]:
+    """Every job of the micro run, with the arguments of its stage."""
+    return planned(finished, "--forceall", "--", "all_demo")
+
+
+def assert_told(told: str, *words: str) -> None:
+    """Without a traceback, and with all words in one line; a job that fails is not taken for one that succeeded."""
+    assert "Traceback" not in told, told
+    assert "completed successfully" not in told, told
+    assert any(all(word in line for word in words) for line in told.splitlines()), told
+
+
+def assert_as_before(root: Path, finished: Path, *targets: str) -> None:
+    """A run of the targets succeeds, and all results are those of the undisturbed run."""
+    again = snakemake(root, *targets)
+    assert again.returncode == 0, again.stdout
+    assert bytes_under(root / "results") == bytes_under(finished / "results")
+    assert planned(root, "all_demo") == {}
+
+
+# Disks
+
+
+@pytest.mark.parametrize(
+    "job", ["classifier ce seed-1", "generator cbdm", "sample cbdm shard-00000.tar", "grid cbdm.png"]
+)
+def test_a_full_disk_ends_a_stage_with_a_sentence(finished, commands, tmp_path, small_disk, job):
+    made = Path(commands[job][commands[job].index("--output") + 1])
+    whole = finished / made
+    expected = (
+        bytes_under(whole)
+        if whole.is_dir()
+        else {path.name: path.read_bytes() for path in whole.parent.glob(f"{made.stem}.*")}
+    )
+    there = tmp_path / "disk" / made.name if whole.is_dir() else tmp_path / "disk" / "shards" / made.name
+    folder = there if whole.is_dir() else there.parent
+    small_disk(tmp_path / "disk", str(max(map(len, expected.values())) // 2 + 2**13))
+    name, arguments = job.split()[0], set_option(commands[job], "--output", str(there))
+    ran = stage(finished, name, *arguments)
+    assert ran.returncode == 1
+    assert_told(ran.stdout, "error: ", str(there.parent), "No space left on device; mend that and run snakemake again")
+    small_disk(tmp_path / "disk", "64m")
+    ran = stage(finished, name, *arguments)
+    assert ran.returncode == 0, ran.stdout
+    assert bytes_under(folder) == expected
+
+
+def test_a_disk_that_is_full_in_mid_run_is_told_and_the_next_run_completes(finished, tmp_path, small_disk):
+    root = make_copy(tmp_path / "copy")
+    used = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    kept = shutil.copytree(root, tmp_path / "kept", symlinks=True)
+    small_disk(root, f"{used + 3 * 2**20}")
+    shutil.copytree(kept, root, symlinks=True, dirs_exist_ok=True)
+    ran = snakemake(root, "all_demo", "describe_demo", "table_diffult_9")
+    assert ran.returncode != 0
+    assert "No space left on device" in ran.stdout
+    small_disk(root, "64m")
+    snakemake(root, "--unlock")
+    assert_as_before(root, finished, "all_demo", "describe_demo", "table_diffult_9")
+
+
+def test_results_that_cannot_be_written_are_told_and_the_next_run_completes(copy, finished):
+    results = copy / "results"
+    (copy / WEIGHTS).unlink()
+    mounted = subprocess.run(["mount", "--bind", results, results], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
+        ran = snakemake(copy, WEIGHTS)
+    finally:
+        subprocess.run(["umount", "--lazy", results], check=True)
+    assert ran.returncode != 0
+    assert "Read-only file system" in ran.stdout
+    assert_as_before(copy, finished, WEIGHTS)
+
+
+def test_results_on_another_disk_are_made_there(copy, finished, tmp_path, small_disk):
+    disk = tmp_path / "disk"
+    small_disk(disk, "64m")
+    shutil.copytree(copy / "results", disk / "results")
+    shutil.rmtree(copy / "results")
+    (copy / "results").symlink_to(disk / "results")
+    shutil.rmtree(disk / "results/demo/generator")
+    (disk / "results/demo/sample/cbdm/shard-00001.tar").unlink()
+    (copy / WEIGHTS).unlink()
+    wanted = ("results/demo/sample/cbdm/shard-00001.tar", WEIGHTS)
+    assert_as_before(copy, finished, *wanted)
+    assert (copy / "results").is_symlink()
+
+
+# Locks
+
+
+def begun(root: Path, wanted: str, pattern: str) -> Run:
+    """A run that makes `wanted` anew, at a moment at which the stage that is to make it runs."""
+    (root / wanted).unlink()
+    run = Run(root, wanted)
+    assert run.wait_until(lambda: run.signal(0, pattern)), run.told
+    return run
+
+
+def test_a_lock_that_a_kill_left_is_told_and_the_next_run_completes(copy, finished):
+    begun(copy, WEIGHTS, "pipeline.stages.classifier").kill()
+    ran = snakemake(copy, WEIGHTS)
+    assert ran.returncode != 0
+    assert_told(ran.stdout, "the remaining lock was likely caused by a kill signal", "--unlock")
+    assert snakemake(copy, "--unlock").returncode == 0
+    assert_as_before(copy, finished, WEIGHTS)
+
+
+def test_a_second_run_at_once_is_refused_and_the_first_completes(copy, finished):
+    first = begun(copy, WEIGHTS, "pipeline.stages.classifier")
+    second = snakemake(copy, WEIGHTS)
+    assert second.returncode != 0
+    assert_told(second.stdout, "Directory cannot be locked", "no other Snakemake process")
+    assert first.process.wait() == 0, first.told
+    assert_as_before(copy, finished, WEIGHTS)
+
+
+# Jobs that fail or are killed, and what they continue from
+
+
+FAILS_AT_THE_END = """import atexit, os, sys
+if "pipeline.stages.plan" in sys.orig_argv:
+    atexit.register(os._exit, 3)
+"""
+
+
+def test_a_stage_that_fails_after_its_outputs_are_there_is_a_job_that_fails(copy, finished):
+    plan = "results/demo/plan/cbdm/plan.parquet"
+    (copy / plan).unlink()
+    (copy / "sitecustomize.py").write_text(FAILS_AT_THE_END)
+    assert snakemake(copy, plan).returncode != 0
+    assert not (copy / plan).exists()
+    (copy / "sitecustomize.py").unlink()
+    assert_as_before(copy, finished, plan)
+
+
+def long_training(root: Path, name: str) -> tuple[str, Path]:
+    """Make a training of the micro config long enough to be met in the middle; returns its target and its folder."""
+    config = root / "workflow_config.yaml"
+    text = config.read_text()
+    changed = text.replace("epochs: 2\n", "epochs: 60\n").replace("steps: 6\n", "steps: 300\n")
+    config.write_text(changed)
+    target = {"classifier": WEIGHTS, "generator": "results/demo/generator/cbdm/history.parquet"}[name]
+    return target, root / Path(target).parent
+
+
+@pytest.fixture(params=["classifier", "generator"])
+def training(request, copy, tmp_path):
+    """(root, target, folder, the bytes that an uninterrupted run has made of it) of a longer training."""
+    target, folder = long_training(copy, request.param)
+    (copy / target).unlink()
+    made = snakemake(copy, target)
+    assert made.returncode == 0, made.stdout
+    expected = bytes_under(folder)
+    (copy / target).unlink()
+    return copy, target, folder, expected
+
+
+def checkpoint_of(folder: Path) -> Path | None:
+    return next(iter(folder.glob("checkpoints/*/last.pt")), None)
+
+
+def test_a_training_that_is_told_to_end_saves_and_the_next_run_continues(training):
+    """SIGTERM to every process of the job, as Slurm sends it at the time limit."""
+    root, target, folder, expected = training
+    run = Run(root, target, "--config", "checkpoint_minutes=0.01")
+    assert run.wait_until(lambda: checkpoint_of(folder)), run.told
+    before = checkpoint_of(folder).stat().st_mtime_ns
+    for word in ("-c", "tee", f"pipeline.stages.{Path(target).parts[2]}"):  # bash, and what it started
+        run.signal(signal.SIGTERM, word)
+    assert run.process.wait() != 0
+    assert not run.processes(), "the job outlived its run"
+    assert "stopped as asked; the next run continues from" in run.told
+    assert checkpoint_of(folder).stat().st_mtime_ns > before
+    again = snakemake(root, target)
+    assert again.returncode == 0, again.stdout
+    assert_told(again.stdout, "continuing ", "checkpoints/")
+    assert bytes_under(folder) == expected
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "a changed byte"])
+def test_a_damaged_checkpoint_is_told_and_the_run_begins_anew(training, damage):
+    root, target, folder, expected = training
+    run = Run(root, target, "--config", "checkpoint_minutes=0.01")
+    assert run.wait_until(lambda: checkpoint_of(folder)), run.told
+    run.kill()
+    checkpoint = checkpoint_of(folder)
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 3] ^= 1
+    checkpoint.write_bytes({"truncated": data[: len(data) // 2], "empty": b"", "a changed byte": data}[damage])
+    snakemake(root, "--unlock")
+    again = snakemake(root, target)
+    assert again.returncode == 0, again.stdout
+    assert_told(again.stdout, "last.pt is damaged", "beginning anew")
+    assert bytes_under(folder) == expected
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_keeps_the_last_one(training, small_disk):
+    root, target, folder, expected = training
+    run = Run(root, target, "--config", "checkpoint_minutes=0.01")
+    assert run.wait_until(lambda: checkpoint_of(folder)), run.told
+    run.kill()
+    size, saved = checkpoint_of(folder).stat().st_size, checkpoint_of(folder).read_bytes()
+    kept = shutil.copytree(folder, folder.with_name("kept"))
+    small_disk(folder, str(int(1.5 * size) + 2**16))
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    shutil.rmtree(kept)
+    snakemake(root, "--unlock")
+    full = snakemake(root, target, "--config", "checkpoint_minutes=0")
+    assert full.returncode != 0
+    assert_told(full.stdout, "error: ", "last.pt", "No space left on device")
+    assert checkpoint_of(folder).read_bytes() == saved
+    small_disk(folder, "64m")
+    again = snakemake(root, target)
+    assert again.returncode == 0, again.stdout
+    assert_told(again.stdout, "continuing ")
+    assert bytes_under(folder) == expected
+
+
+def test_a_stage_that_the_kernel_kills_for_memory_is_told_and_the_next_run_completes(copy, finished):
+    run = begun(copy, WEIGHTS, "pipeline.stages.classifier")
+    run.signal(signal.SIGKILL, "pipeline.stages.classifier")
+    assert run.process.wait() != 0
+    print(run.told)
+    assert_told(run.told, "error: ", "killed", "out of memory", "mem_mb")
+    assert_as_before(copy, finished, WEIGHTS)
+
+
+def test_what_a_stage_finished_after_snakemake_was_killed_is_not_trained_again(training):
+    root, target, folder, expected = training
+    run = Run(root, target, "--config", "checkpoint_minutes=0.01")
+    assert run.wait_until(lambda: checkpoint_of(folder)), run.told
+    run.process.kill()
+    run.process.wait()
+    while run.processes():
+        time.sleep(0.05)
+    snakemake(root, "--unlock")
+    again = snakemake(root, target)
+    assert again.returncode == 0, again.stdout
+    assert_told(again.stdout, "continuing ")
+    assert bytes_under(folder) == expected
