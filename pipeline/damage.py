@@ -61,7 +61,7 @@ def examine(root: Path) -> Found:
         if table.damage:
             damage[name] = table.damage
         for path in table.beside.keys() | table.shards:
-            if not path.exists():
+            if path.is_relative_to(root) and not path.exists():  # what is kept in a store is not here to be read
                 damage.setdefault(path, f"missing, but {name} names it")
     for path in others:
         index = path.with_suffix(".parquet")

@@ -1,6 +1,9 @@
 """Where tensors live, and what makes CPU results the same whatever the machine's cores."""
 
+import ctypes
 import os
+import signal
+import sys
 
 import torch
 
@@ -13,6 +16,8 @@ THREADS = 2
 def device() -> torch.device:
     """The first visible GPU, or this process's own where torchrun has started several; else the CPU with fixed threads."""
     torch.set_num_threads(THREADS)
+    if "LOCAL_RANK" in os.environ:
+        _end_with_launcher()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.getenv("LOCAL_RANK", "0")))
         torch.set_float32_matmul_precision("high")
@@ -28,3 +33,10 @@ def layout(device: torch.device) -> torch.memory_format:
 def seed_step(seed: int, step: int) -> None:
     """Seed all of torch's randomness for one step, so that a continued run draws what an uninterrupted one does."""
     torch.manual_seed(mixed_seed(seed, step))
+
+
+def _end_with_launcher() -> None:
+    """Make a worker die with torchrun, which alone holds the lease on their GPUs: see pipeline/lease.py."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, for the time from now on
+    if os.getppid() != int(os.getenv("COUNTERWEIGHT_LAUNCHER", os.getppid())):
+        sys.exit("error: the process that started this worker is gone")

@@ -126,6 +126,12 @@ onstart:
     if on_slurm():
         complaints += slurm_refusals()
         mend_plugin()
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "classifier" and job.resources.gpu < (gpus := part("classifiers", job.wildcards).gpus):
+            complaints.append(  # else Snakemake would count, and the job lease, fewer than the processes it starts
+                f"classifiers.{job.wildcards.name}: gpus is {gpus}, but this run has {job.resources.gpu} at most; "
+                f"start it with --resources gpu={gpus}, on a machine that has them"
+            )
     if complaints:
         raise WorkflowError(*complaints)
 
@@ -139,18 +145,31 @@ def real_pictures(wildcards):
     return real_shards(wildcards.dataset, "tar")
 
 
-def shard_files(stage, dataset, name, samples, suffix):
-    """One file for each shard of a pool, under the stage that made it."""
+def sample_file(dataset, samples, shard, suffix):
+    """A shard's tar, index or statistics: here, or in the store that the config names."""
+    path = f"results/{dataset}/sample/{samples}/shard-{shard}.{suffix}"
+    if not (store := FLOW.site.sample_storage):
+        return path
+    try:
+        return storage(f"{store}/{path}")
+    except WorkflowError:
+        raise WorkflowError(
+            f"sample_storage: no one storage plugin of snakemake takes '{store}'; install the right one,"
+            " as snakemake-storage-plugin-s3 for s3://bucket/folder, or -fs for /folder"
+        )
+
+
+def pool_files(dataset, samples, suffix):
     shards = range(FLOW.part("samples", samples).shards)
-    return [f"results/{dataset}/{stage}/{name}/shard-{shard:05d}.{suffix}" for shard in shards]
+    return [sample_file(dataset, samples, f"{shard:05d}", suffix) for shard in shards]
 
 
 def pool_indices(dataset, samples):
-    return shard_files("sample", dataset, samples, samples, "parquet")
+    return pool_files(dataset, samples, "parquet")
 
 
 def pool_pictures(dataset, samples):
-    return shard_files("sample", dataset, samples, samples, "tar")
+    return pool_files(dataset, samples, "tar")
 
 
 def weights(dataset, classifier, seed):
@@ -212,10 +231,15 @@ def scorer(wildcards):
     return scores.by, scores.by_seed
 
 
+def scored_file(wildcards, suffix):
+    """The file of a pool's shard that is scored as one."""
+    return sample_file(wildcards.dataset, part("scores", wildcards).samples, wildcards.shard, suffix)
+
+
 def scores_of(wildcards):
     name = part("filters", wildcards).scores
-    samples = FLOW.samples_of(wildcards.name)
-    return shard_files("score", wildcards.dataset, name, samples, "parquet") if name else []
+    shards = range(FLOW.part("samples", FLOW.samples_of(wildcards.name)).shards if name else 0)
+    return [f"results/{wildcards.dataset}/score/{name}/shard-{shard:05d}.parquet" for shard in shards]
 
 
 def generated_pictures(wildcards):

@@ -3,9 +3,9 @@ rule sample:
         unpack(generator_files),
         plan="results/{dataset}/plan/{name}/plan.parquet",
     output:
-        pictures="results/{dataset}/sample/{name}/shard-{shard}.tar",
-        index="results/{dataset}/sample/{name}/shard-{shard}.parquet",
-        statistics="results/{dataset}/sample/{name}/shard-{shard}.json",
+        pictures=sample_file("{dataset}", "{name}", "{shard}", "tar"),
+        index=sample_file("{dataset}", "{name}", "{shard}", "parquet"),
+        statistics=sample_file("{dataset}", "{name}", "{shard}", "json"),
     log:
         "logs/sample/{dataset}/{name}/{shard}.log",
     conda:
@@ -22,7 +22,7 @@ rule sample:
     message:
         "make shard {wildcards.shard} of the pool {wildcards.name} for {wildcards.dataset}"
     shell:
-        "python -m pipeline.stages.sample"
+        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.sample"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --kind {params.kind:q}"

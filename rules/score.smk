@@ -5,8 +5,8 @@ rule score:
         features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
             wildcards.dataset, *scorer(wildcards)
         ),
-        shard=lambda wildcards: f"results/{wildcards.dataset}/sample/{part('scores', wildcards).samples}/shard-{wildcards.shard}.parquet",
-        pictures=lambda wildcards: f"results/{wildcards.dataset}/sample/{part('scores', wildcards).samples}/shard-{wildcards.shard}.tar",
+        shard=lambda wildcards: scored_file(wildcards, "parquet"),
+        pictures=lambda wildcards: scored_file(wildcards, "tar"),
     output:
         scores="results/{dataset}/score/{name}/shard-{shard}.parquet",
     log:
@@ -26,7 +26,7 @@ rule score:
     message:
         "score shard {wildcards.shard} by {wildcards.name} for {wildcards.dataset}"
     shell:
-        "python -m pipeline.stages.score"
+        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.score"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"

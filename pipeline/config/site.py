@@ -12,3 +12,5 @@ class Site(Part):
     """Time between the checkpoints of a training, which a killed one continues from."""
     throughput: str | None = None
     """A table of figures for `cost_<dataset>` instead of measured ones, .csv."""
+    sample_storage: str | None = None
+    """Where generated pictures are kept instead of in results/: what a storage plugin of snakemake takes, as `s3://bucket/folder`."""

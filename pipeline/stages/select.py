@@ -72,7 +72,8 @@ def main(args) -> None:
 def _pool(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
     """A shard's index, whose places are made relative to `start`, with its scores if there are any."""
     pool = shards.read_table(index)
-    places = {name: os.path.relpath(index.parent / name, start) for name in pool["shard"].unique()}
+    folder = os.path.relpath(index.parent.resolve(), start.resolve())  # `..` of a linked folder is not what it looks
+    places = {name: os.path.normpath(f"{folder}/{name}") for name in pool["shard"].unique()}
     pool["shard"] = pool["shard"].map(places)
     if scores is None:
         return pool
