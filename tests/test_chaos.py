@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import pytest
 from runs import Run
-from workflow_helpers import bytes_under, make_copy, planned, snakemake
+from workflow_helpers import EVERYTHING, bytes_under, make_copy, planned, snakemake
 
 pytestmark = pytest.mark.chaos
 
 TARGETS = ("--cores", "4", "--resources", "gpu=2", "--config", "checkpoint_minutes=0", "--")
-TARGETS = (*TARGETS, "all_demo", "table_diffult_9", "describe_demo")
+TARGETS = (*TARGETS, *EVERYTHING)
 MOST_STARTS, MOST_SECONDS = 4, 3.0
 """A moment comes after 0 to 4 stages of a run have started, and 0 to 3 seconds."""
 

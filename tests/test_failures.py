@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from runs import Run
-from workflow_helpers import bytes_under, make_copy, planned, set_option, snakemake, stage
+from workflow_helpers import EVERYTHING, bytes_under, make_copy, planned, set_option, snakemake, stage
 
 pytestmark = pytest.mark.slow
 
@@ -73,12 +73,12 @@ def test_a_disk_that_is_full_in_mid_run_is_told_and_the_next_run_completes(finis
     kept = shutil.copytree(root, tmp_path / "kept", symlinks=True)
     small_disk(root, f"{used + 3 * 2**20}")
     shutil.copytree(kept, root, symlinks=True, dirs_exist_ok=True)
-    ran = snakemake(root, "all_demo", "describe_demo", "table_diffult_9")
+    ran = snakemake(root, *EVERYTHING)
     assert ran.returncode != 0
     assert "No space left on device" in ran.stdout
     small_disk(root, "64m")
     snakemake(root, "--unlock")
-    assert_as_before(root, finished, "all_demo", "describe_demo", "table_diffult_9")
+    assert_as_before(root, finished, *EVERYTHING)
 
 
 @pytest.fixture

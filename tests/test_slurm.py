@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from workflow_helpers import REPOSITORY, bytes_under, make_copy, planned, snakemake, stage
+from workflow_helpers import EVERYTHING, REPOSITORY, bytes_under, make_copy, planned, snakemake, stage
 
 CLUSTER = REPOSITORY / "tests" / "slurm" / "cluster.sh"
 QUICK = ("--jobs", "4", "--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "2", "--retries", "2")
@@ -146,11 +146,11 @@ def generator_of(root: Path) -> dict[str, bytes]:
 
 def test_the_micro_run_has_the_bytes_of_a_local_one(finished, tmp_path):
     root = make_copy(tmp_path / "run")
-    ran = on_slurm(root, "all_demo", "table_diffult_9", "describe_demo")
+    ran = on_slurm(root, *EVERYTHING)
     assert ran.returncode == 0, ran.stdout
     assert bytes_under(root / "results") == bytes_under(finished / "results")
     jobs = jobs_of(root)
-    assert len(jobs) == len(planned(finished, "--forceall", "--", "all_demo", "table_diffult_9", "describe_demo"))
+    assert len(jobs) == len(planned(finished, "--forceall", "--", *EVERYTHING))
     for job in jobs.values():
         light = job["rule"] not in ON_GPUS
         assert job["JobState"] == "COMPLETED", "squeue, and not an accounting data base, was asked for it"

@@ -1,26 +1,24 @@
 """Places: samples in a store of a storage plugin, results and temporary files on other file systems than the workflow."""
 
 import importlib.util
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow_helpers import bytes_under, make_copy, snakemake, stage
+from workflow_helpers import EVERYTHING, bytes_under, make_copy, snakemake, stage
 
 pytestmark = pytest.mark.slow
-
-TARGETS = ("all_demo", "table_diffult_9", "describe_demo")
 
 
 @pytest.fixture
 def elsewhere(tmp_path):
     """A folder on another file system."""
-    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
-        pytest.skip("/dev/shm is no other file system")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip(f"{memory} is no other file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
 
 
@@ -34,7 +32,7 @@ def test_samples_in_a_store_lead_to_the_same_results(finished, tmp_path, elsewhe
     (root / "results").symlink_to(elsewhere / "results")
     monkeypatch.setenv("TMPDIR", str(elsewhere / "tmp"))
     stored = ("--cores", "4", "--resources", "gpu=2", "--config", f"sample_storage={store}", "--")
-    ran = snakemake(root, *stored, *TARGETS)
+    ran = snakemake(root, *stored, *EVERYTHING)
     assert ran.returncode == 0, ran.stdout
 
     expected, found, kept = (bytes_under(folder / "results") for folder in (finished, root, store))
@@ -49,7 +47,7 @@ def test_samples_in_a_store_lead_to_the_same_results(finished, tmp_path, elsewhe
         pd.testing.assert_frame_equal(one, other)
     assert list((elsewhere / "tmp").iterdir()) == []
 
-    assert "Nothing to be done" in snakemake(root, "-n", *stored, *TARGETS).stdout
+    assert "Nothing to be done" in snakemake(root, "-n", *stored, *EVERYTHING).stdout
     verified = stage(root, "verify", "--results", "results")
     assert verified.returncode == 0, verified.stdout
 

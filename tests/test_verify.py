@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from workflow_helpers import bytes_under, planned, snakemake, stage
+from workflow_helpers import EVERYTHING, bytes_under, planned, snakemake, stage
 
 from pipeline import digests, shards
 from pipeline.damage import examine
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.slow
 
 REPORTS = r"(summary|tables/\w+)\.md$|(results|classes|groups|tables/\w+)\.csv$"
 """For people, and read by no stage: they are only parsed."""
-TARGETS = ("all_demo", "table_diffult_9", "describe_demo")
 REPAIR = "snakemake --profile local --allowed-rules {stage} --"
 SAMPLE = "results/demo/sample/cbdm/shard-00001"
 REAL = "results/demo/subset/real/shard-00000"
@@ -159,7 +158,7 @@ def test_the_target_reads_all_whenever_it_is_asked_for(copy):
     assert ran.returncode != 0
     assert f"damaged: {SAMPLE}.tar: " in ran.stdout and "1 damaged" in ran.stdout
     assert (copy / "logs/verify.log").read_text().count("damaged: ") == 1
-    assert planned(copy, *TARGETS) == {}
+    assert planned(copy, *EVERYTHING) == {}
 
 
 # What is mended
@@ -225,7 +224,7 @@ def test_a_repair_restores_bytes_and_time_stamps_and_nothing_else_runs(copy, dam
     assert "remade, byte for byte as it was" in ran.stdout
     assert state(copy) == before
     assert not list((copy / "results").rglob(".*damaged"))
-    assert planned(copy, *TARGETS) == {}
+    assert planned(copy, *EVERYTHING) == {}
     assert verify(copy).returncode == 0
 
 
@@ -247,7 +246,7 @@ def test_a_file_whose_time_stamp_is_lost_gets_one_of_its_job(copy, damage):
         str(path.relative_to(copy / "results")): data for path, (data, _) in before.items()
     }
     assert all(stamp <= past for _, stamp in state(copy).values())
-    assert planned(copy, *TARGETS) == {}
+    assert planned(copy, *EVERYTHING) == {}
 
 
 def test_a_repair_trains_nothing_though_settings_were_edited_meanwhile(copy):
@@ -334,7 +333,7 @@ def set_config(root: Path, section: str, name: str, key: str, value) -> None:
 
 
 def test_a_repair_knows_which_stage_makes_a_file(finished):
-    told = snakemake(finished, "--summary", "--", *TARGETS)
+    told = snakemake(finished, "--summary", "--", *EVERYTHING)
     rows = [line.split("\t") for line in told.stdout.splitlines() if line.startswith("results/")]
     makers = {path: rule for path, _, rule, *_ in rows}
     assert set(makers) == {str(path.relative_to(finished)) for path in artifacts(finished / "results")}

@@ -51,9 +51,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     processes = Processes(distributed.get_rank(), distributed.get_world_size())
     if not processes.first:
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # the first needs them for its step before it saves; torchrun ends them
+        # the first needs them for its step before it saves; torchrun ends them
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield processes
     finally:
