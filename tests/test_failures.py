@@ -266,7 +266,6 @@ def test_a_stage_that_the_kernel_kills_for_memory_is_told_and_the_next_run_compl
     run = begun(copy, WEIGHTS, "pipeline.stages.classifier")
     run.signal(signal.SIGKILL, "pipeline.stages.classifier")
     assert run.process.wait() != 0
-    print(run.told)
     assert_told(run.told, "error: ", "killed", "out of memory", "mem_mb")
     assert_as_before(copy, finished, WEIGHTS)
 
