@@ -1,7 +1,9 @@
 # make demo: balance a bundled long-tailed data set and see the classifier get better on the rare classes
 # make test: run the tests          make lint: check style          make setup: only install
-# make test-slurm: run on a small Slurm, as root, with Debian's packages munge and slurm-wlm
+# make test-slow: what takes longer: whole runs of small workflows, full disks, millions of rows
 # make test-chaos: kill a small run 30 times; make test-nightly: 200 times
+# make test-slurm: run on a small Slurm, as root, with Debian's packages munge and slurm-wlm
+# make repair: remake what is damaged in results/, and nothing else
 #
 # PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example another --index-url for CPU-only builds.
 
@@ -9,7 +11,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-slurm test-chaos test-nightly lint format setup lock accept repair clean
+.PHONY: demo test test-slow test-chaos test-slurm test-nightly lint format setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -23,11 +25,14 @@ demo: setup
 test: setup
 	$(BIN)/pytest
 
-test-slurm: setup
-	$(BIN)/pytest -m slurm
+test-slow: setup
+	$(BIN)/pytest -m "slow and not (chaos or slurm or nightly)"
 
 test-chaos: setup
 	$(BIN)/pytest -m "chaos and not nightly" -rP
+
+test-slurm: setup
+	$(BIN)/pytest -m slurm
 
 test-nightly: setup
 	$(BIN)/pytest -m nightly -rP
@@ -67,6 +72,7 @@ accept: setup
 # Remake what is damaged in results/, and nothing else, as it was; PROFILE=slurm does it on a cluster
 PROFILE ?= local
 repair: setup
+	@[ -z "$$(ls .snakemake/locks 2>/dev/null)" ] || { echo "A run is at work here: let it end, or after a kill say $(BIN)/snakemake --unlock"; exit 1; }
 	$(BIN)/python -m pipeline.stages.verify --results results \
 		--repair '$(BIN)/snakemake --profile $(PROFILE) --allowed-rules {stage} --'
 

@@ -53,9 +53,8 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 def _removed_on_failure(part: Path) -> Iterator[None]:
     try:
         yield
-    except Superseded:
-        raise  # what lies there is the other's
     except BaseException:
+        claim.require()  # where another attempt has begun, what lies there is that one's
         shutil.rmtree(part, ignore_errors=True)
         part.unlink(missing_ok=True)
         raise
@@ -68,10 +67,12 @@ def _disks_words(part: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if not isinstance(error, InputError | Superseded) and not getattr(error, "errno", None):
+            claim.require()
             try:
                 with open(part, "ab") as file:
                     file.write(bytes(2**20))
             except OSError as fault:
+                fault.filename = str(part)
                 raise fault from error
         raise
 

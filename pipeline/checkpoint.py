@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -36,9 +37,14 @@ class Checkpoint:
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The state last saved, or None; None also where the file is damaged, which is told."""
         try:
+            with zipfile.ZipFile(self.path) as file:  # torch writes checksums, and does not look at them
+                if damaged := file.testzip():
+                    raise ValueError(f"{damaged} is not what was written")
             return torch.load(self.path, map_location=device, weights_only=True)
         except FileNotFoundError:
             return None
+        except (OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # no fault of the file, which is days of work
         except Exception as error:  # zip files and pickles have many ways of being damaged
             print(f"{self.path} is damaged ({error}); beginning anew", flush=True)
             return None

@@ -13,9 +13,18 @@ from pathlib import Path
 from pipeline import claim, fingerprint, stopping
 from pipeline.errors import InputError, Superseded
 
-ATTEMPT = "COUNTERWEIGHT_ATTEMPT"
-"""The environment variable with the number of the attempt at this job, from 1, where a scheduler retries."""
-FOR_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+RUN = "COUNTERWEIGHT_RUN"
+"""The environment variable that names a run of the scheduler, which all attempts at a job have in common."""
+FOR_THE_USER = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.EIO,
+    errno.ESTALE,
+)
 """Faults of a disk that a person must mend."""
 
 
@@ -32,7 +41,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     """Parse, check the code, claim the output, and run; an InputError becomes one line on stderr and exit status 1.
 
     Bad input does not get better by itself: where a scheduler may try again, its line is kept in `.NAME.failed` beside the
-    output, and a second attempt at the job ends with it at once.
+    output, and another attempt of the same run ends with it at once.
     """
     # else a fifth of a stage's start goes into looking for garbage in what torch and diffusers make to stay
     gc.set_threshold(100_000)
@@ -47,10 +56,11 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
             claim.claim(given.output)
         main(given)
     except InputError as error:
-        if ATTEMPT in os.environ:
-            with suppress(OSError):  # the error counts, also where it cannot be kept
+        if RUN in os.environ:
+            with suppress(OSError, Superseded):  # the error counts, also where it cannot be kept
+                claim.require()
                 failed.parent.mkdir(parents=True, exist_ok=True)
-                failed.write_text(f"{error}\n")
+                failed.write_text(f"{os.environ[RUN]}\n{error}")
         sys.exit(f"error: {error}")
     except Superseded as error:
         sys.exit(f"error: {error}")
@@ -76,10 +86,10 @@ def _is_of_memory(error: Exception) -> bool:
 
 def _recall(failed: Path) -> None:
     """End a second attempt with the first one's error, where that was of its input."""
-    if int(os.getenv(ATTEMPT, "1")) == 1:
-        failed.unlink(missing_ok=True)
-    elif failed.exists():
-        sys.exit(f"error: {failed.read_text().rstrip()} (said the attempt before; trying again would not help)")
+    run, _, error = failed.read_text().partition("\n") if failed.exists() else ("", "", "")
+    if error and run == os.getenv(RUN):
+        sys.exit(f"error: {error} (said the attempt before; trying again would not help)")
+    failed.unlink(missing_ok=True)
 
 
 def add_shard(parser: argparse.ArgumentParser) -> None:

@@ -72,8 +72,8 @@ def _read(path: Path, modified: int, module: str, root: Path) -> tuple[str, tupl
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         body = getattr(node, "body", None)
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and body and _is_text(body[0]):
-            node.body = body[1:]
+        if documented and body:
+            node.body = [statement for statement in body if not _is_text(statement)]  # an attribute's docstring, too
     local = tuple(name for name in imported if name.split(".")[0] == module.split(".")[0] and _path(name, root))
     return ast.dump(tree), local
 

@@ -63,9 +63,14 @@ def visible() -> list[str]:
         # /proc/driver/nvidia is quicker, but in some containers has GPUs that are not theirs
         command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        except (OSError, subprocess.CalledProcessError):
+            asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
             return []
+        if asked.returncode:
+            why = " ".join(f"{asked.stdout} {asked.stderr}".split())
+            print(f"nvidia-smi finds no GPU, so none is leased: {why}", file=sys.stderr)
+            return []
+        return asked.stdout.split()
     # as CUDA does: what stands behind a name that is none is not there
     return re.match(r"((\d+|(GPU|MIG)-[^,\s]+)\s*(,\s*|$))*", given.strip())[0].replace(",", " ").split()
 

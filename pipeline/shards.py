@@ -125,6 +125,8 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None):
+            raise  # the disk's fault, and not the file's
         raise InputError(f"{path} is damaged: {error}; remove it and run snakemake again") from None
 
 

@@ -3,6 +3,7 @@
 A stage that keeps checkpoints puts the end off until it has saved; any other ends at once.
 """
 
+import os
 import signal
 import sys
 
@@ -17,7 +18,7 @@ def listen() -> None:
 
 
 def defer() -> None:
-    """From now on the stage looks by itself whether it is to end; a second wish is not put off."""
+    """From now on the stage looks by itself whether it is to end; a second wish is not put off, but where torchrun repeats each."""
     global _deferred
     _deferred = True
 
@@ -34,6 +35,6 @@ def end() -> None:
 
 def _hear(number: int, frame: object) -> None:
     global _wish
-    again, _wish = wished(), number
+    again, _wish = wished() and "LOCAL_RANK" not in os.environ, number
     if again or not _deferred:
         end()

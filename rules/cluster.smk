@@ -46,11 +46,17 @@ def mend_plugin():
     import snakemake_executor_plugin_slurm as plugin
 
     query, arguments = plugin.query_job_status, plugin.Executor.additional_general_args
+    known = set()
 
     async def answered(*given):
-        # no answer is no news: the plugin would forget its jobs, and wait for ever
+        # each time, the plugin would wait for ever
         statuses, seconds = await query(*given)
-        return ({}, 0.0) if statuses is None else (statuses, seconds)
+        if statuses is None:
+            return {}, 0.0  # no answer is no news
+        forgotten = dict.fromkeys(known - statuses.keys(), "UNKNOWN")  # by Slurm, some time after the end: outputs tell how it was
+        known.update(statuses)
+        again = {job: "CANCELLED" for job, status in statuses.items() if status == "PREEMPTED"}
+        return forgotten | statuses | again, seconds
 
     def kept(executor):
         # only this run removes what a failed job leaves: a node that had been given up for lost would remove what the retry made

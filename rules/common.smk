@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import uuid
 
 from pathlib import Path
 
@@ -29,9 +30,8 @@ os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this,
     GOMP_SPINCOUNT="1000",  # without threads that spin for long while another job wants the core,
     PYTHONUNBUFFERED="1",  # their lines reach the log as they come,
-    # and a second attempt knows that it is one; while this is read, workflow.attempt is always 1
-    COUNTERWEIGHT_ATTEMPT=sys.argv[sys.argv.index("--attempt") + 1] if "--attempt" in sys.argv else "1",
 )
+os.environ.setdefault("COUNTERWEIGHT_RUN", str(uuid.uuid4()))  # on a node, the run's that sent the job
 
 try:
     FLOW = Workflow(config)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from workflow_helpers import copy_of, micro_run
 
 # Before torch is imported: threads that wait without spinning, which on a busy machine takes ten times as long
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# What is started in the background ignores SIGINT, and so would all that the tests start and interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Nothing fails because the machine is busy, and the same examples are tried everywhere
 settings.register_profile(

@@ -1,5 +1,6 @@
 """What every stage does about signals, other attempts, bad input and faulty disks; with real processes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+import torch
 
 from pipeline import claim
 from pipeline.atomic import replacing
@@ -19,7 +22,7 @@ from pipeline.errors import Superseded
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def started(folder: Path, body: str, attempt: int = 1) -> subprocess.Popen:
+def started(folder: Path, body: str, run: str = "a run") -> subprocess.Popen:
     """A stage of its own whose `main(args)` is `body`, with its output `folder/out/made`."""
     script = folder / "stage.py"
     lines = (
@@ -30,7 +33,7 @@ def started(folder: Path, body: str, attempt: int = 1) -> subprocess.Popen:
     )
     lines += "\nparser = command.parser(None, config=False)\nparser.add_argument('--output', type=Path)\n"
     script.write_text(lines + "command.run(main, parser)\n")
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COUNTERWEIGHT_ATTEMPT": str(attempt)}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COUNTERWEIGHT_RUN": run}
     return subprocess.Popen(
         [sys.executable, str(script), "--output", str(folder / "out" / "made")],
         env=environment,
@@ -83,7 +86,8 @@ def test_an_attempt_that_another_one_has_replaced_stops_before_it_writes(tmp_pat
     assert left(tmp_path) == ["out/began", "out/made"]
 
 
-def test_an_attempt_that_is_replaced_while_it_writes_leaves_the_others_part_alone(tmp_path, monkeypatch):
+@pytest.mark.parametrize("fault", [None, SystemExit(143), OSError(errno.ESTALE, "stale"), RuntimeError("CUDA error")])
+def test_an_attempt_that_is_replaced_while_it_writes_leaves_the_others_part_alone(tmp_path, monkeypatch, fault):
     monkeypatch.setattr(claim, "_held", None)
     path = tmp_path / "made"
     claim.claim(path)
@@ -92,6 +96,8 @@ def test_an_attempt_that_is_replaced_while_it_writes_leaves_the_others_part_alon
         (tmp_path / ".made.claim").write_text("process 1 on another node")
         part.unlink()
         part.write_text("retry, half")
+        if fault:
+            raise fault
     assert not path.exists()
     assert part.read_text() == "retry, half"
     claim.release()
@@ -102,19 +108,19 @@ FAILS = "(args.output.parent / 'tries').open('a').write('x')\nraise InputError('
 
 
 def test_bad_input_ends_the_next_attempt_at_once_but_not_the_next_run(tmp_path):
-    for attempt, tries in ((1, "x"), (2, "x"), (3, "x"), (1, "xx")):
-        process = started(tmp_path, FAILS, attempt)
+    for run, tries in (("one", "x"), ("one", "x"), ("one", "x"), ("another", "xx"), ("another", "xx")):
+        process = started(tmp_path, FAILS, run)
         assert "error: the side is 0; at least 1 is allowed" in ended(process)
         assert process.returncode == 1
         assert (tmp_path / "out/tries").read_text() == tries
-    assert ended(started(tmp_path, WRITES.format(wait=0, text="a"))) == ""
+    assert ended(started(tmp_path, WRITES.format(wait=0, text="a"), "a third")) == ""
     assert left(tmp_path) == ["out/began", "out/made", "out/tries"]
 
 
 def test_what_is_no_fault_of_the_input_is_tried_again(tmp_path):
     first = "(args.output.parent / 'tries').open('a').write('x')\nraise RuntimeError('a bit flipped')"
     assert "a bit flipped" in ended(started(tmp_path, first))
-    assert ended(started(tmp_path, WRITES.format(wait=0, text="a"), attempt=2)) == ""
+    assert ended(started(tmp_path, WRITES.format(wait=0, text="a"))) == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -159,6 +165,38 @@ def test_a_training_stage_saves_before_it_ends_and_goes_on_from_there(tmp_path, 
     assert left(tmp_path) == ["out/began", "out/made"]
 
 
+TRAINS_WITH_OTHERS = """
+import os, sys, time
+from pathlib import Path
+
+from pipeline import stopping
+
+stopping.listen()
+stopping.defer()
+folder = Path(sys.argv[1])
+(folder / f"began-{os.environ['RANK']}").touch()
+while not stopping.wished():
+    time.sleep(0.05)
+time.sleep(0.5)
+(folder / f"saved-{os.environ['RANK']}").touch()
+stopping.end()
+"""
+
+
+def test_processes_of_one_training_save_though_torchrun_repeats_the_signal(tmp_path):
+    """At a time limit, Slurm tells every process, and torchrun tells its own once more."""
+    script = tmp_path / "train.py"
+    script.write_text(TRAINS_WITH_OTHERS)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, tmp_path]
+    launcher = subprocess.Popen(run, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    for rank in (0, 1):
+        wait_for(tmp_path / f"began-{rank}", launcher)
+    for process in [*psutil.Process(launcher.pid).children(recursive=True), launcher]:
+        process.send_signal(signal.SIGTERM)
+    assert launcher.wait(timeout=120) != 0
+    assert sorted(path.name for path in tmp_path.glob("saved-*")) == ["saved-0", "saved-1"]
+
+
 def test_a_training_stage_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path):
     often = COUNTS.replace("{minutes}", "0.001")
     process = started(tmp_path, often)
@@ -170,12 +208,23 @@ def test_a_training_stage_that_is_killed_goes_on_from_its_last_checkpoint(tmp_pa
     assert int((tmp_path / "out/made").read_text()) > 5
 
 
+def test_a_checkpoint_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(tmp_path):
+    """The training would begin anew, and replace what days have made."""
+    checkpoint = Checkpoint(tmp_path, {}, None, [], minutes=1)
+    checkpoint.path.mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        checkpoint.load(torch.device("cpu"))
+
+
 def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path, capsys):
     checkpoint = Checkpoint(tmp_path, {}, None, [], minutes=1)
     assert checkpoint.load("cpu") is None
-    checkpoint.save({"step": 3})
-    assert checkpoint.load("cpu") == {"step": 3}
-    for data in (checkpoint.path.read_bytes()[:-20], b"", b"text"):
+    checkpoint.save({"weights": torch.arange(1000.0)})
+    assert torch.equal(checkpoint.load("cpu")["weights"], torch.arange(1000.0))
+    whole = checkpoint.path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # in the weights
+    for data in (bytes(flipped), whole[:-20], b"", b"text"):
         checkpoint.path.write_bytes(data)
         assert checkpoint.load("cpu") is None
         assert "is damaged" in capsys.readouterr().out

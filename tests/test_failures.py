@@ -223,7 +223,7 @@ def test_a_training_that_is_told_to_end_saves_and_the_next_run_continues(trainin
     assert bytes_under(folder) == expected
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "a changed byte"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "changed bytes"])
 def test_a_damaged_checkpoint_is_told_and_the_run_begins_anew(training, damage):
     root, target, folder, expected = training
     run = Run(root, target, "--config", "checkpoint_minutes=0.01")
@@ -231,8 +231,9 @@ def test_a_damaged_checkpoint_is_told_and_the_run_begins_anew(training, damage):
     run.kill()
     checkpoint = checkpoint_of(folder)
     data = bytearray(checkpoint.read_bytes())
-    data[len(data) // 3] ^= 1
-    checkpoint.write_bytes({"truncated": data[: len(data) // 2], "empty": b"", "a changed byte": data}[damage])
+    for at in range(len(data) // 3, len(data) // 3 + 100):  # more than the format's padding
+        data[at] ^= 1
+    checkpoint.write_bytes({"truncated": data[: len(data) // 2], "empty": b"", "changed bytes": data}[damage])
     snakemake(root, "--unlock")
     again = snakemake(root, target)
     assert again.returncode == 0, again.stdout
@@ -247,7 +248,8 @@ def test_a_disk_that_is_full_at_a_checkpoint_keeps_the_last_one(training, small_
     run.kill()
     size, saved = checkpoint_of(folder).stat().st_size, checkpoint_of(folder).read_bytes()
     kept = shutil.copytree(folder, folder.with_name("kept"))
-    small_disk(folder, str(int(1.5 * size) + 2**16))
+    used = sum(2**12 * -(-path.stat().st_size // 2**12) for path in kept.rglob("*") if path.is_file())
+    small_disk(folder, str(used + size // 2 + 2**12))
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     shutil.rmtree(kept)
     snakemake(root, "--unlock")

@@ -34,6 +34,7 @@ def of_stage(tree):
 SAME = {
     "comment": ("app/stage.py", "import json", "import json  # for later"),
     "docstring": ("app/stage.py", '"""Doc."""', '"""Another."""'),
+    "docstring of an attribute": ("app/deep.py", "value = 1\n", 'value = 1\n"""What it is."""\n'),
     "layout": ("app/lazy.py", "return 2", "return (\n        2\n    )"),
     "unrelated module": ("app/other.py", "x = 1", "x = 2"),
 }

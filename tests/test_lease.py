@@ -207,7 +207,7 @@ def test_two_that_want_two_of_three_never_wait_for_each_other(start, devices):
 
 def test_a_child_that_shares_the_work_shares_the_lease(start, devices):
     """A killed job's device is in use for as long as what it forked lives."""
-    job = start(3, "import os, time; child = os.fork() or os.getpid(); print(child, flush=True); time.sleep(1000)")
+    job = start(3, "import os, time; child = os.fork() or os.getpid(); os.write(1, b'%d\\n' % child); time.sleep(1000)")
     child = next(pid for pid in (int(job.stdout.readline()), int(job.stdout.readline())) if pid != job.pid)
     job.kill()
     job.wait()

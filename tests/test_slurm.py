@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -281,7 +282,8 @@ def is_alive(process: psutil.Process) -> bool:
 def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(copy):
     shard, scores = "results/demo/sample/cbdm/shard-00000.tar", "results/demo/score/by_ce/shard-00000.parquet"
     damaged = bytearray((copy / shard).read_bytes())
-    damaged[len(damaged) // 2] ^= 1
+    picture = pd.read_parquet((copy / shard).with_suffix(".parquet")).iloc[0]
+    damaged[picture["offset"] + picture["size"] // 2] ^= 1
     (copy / shard).write_bytes(damaged)
     (copy / scores).unlink()
     ran = on_slurm(copy, scores)
@@ -337,6 +339,20 @@ def test_what_the_cluster_has_not_is_told_before_any_job(tmp_path, told, complai
     assert sum(complaint in line for line in ran.stdout.splitlines()) == 1, ran.stdout
     assert jobs_of(root) == {}
     assert not (root / "results").exists()
+
+
+def test_jobs_that_slurm_has_forgotten_are_sent_again(to_train, trained):
+    """As after MinJobAge, where nobody could ask meanwhile: here the controller comes back without its memory."""
+    with begun(to_train, GENERATOR) as run:
+        wait_for(lambda: is_training(to_train))
+        time.sleep(15)  # the plugin has asked for it at least once
+        subprocess.run([CLUSTER, "kill", "slurmctld"], check=True)
+        shutil.rmtree("/var/tmp/counterweight-test/ctld")
+        Path("/var/tmp/counterweight-test/ctld").mkdir()
+        subprocess.run([CLUSTER, "revive", "slurmctld"], check=True)
+        assert run.wait(timeout=400) == 0, text_of(to_train / "told")
+    assert "continuing at step" in text_of(to_train / "logs/generator/demo/cbdm.log")
+    assert generator_of(to_train) == trained
 
 
 def test_a_slurm_of_others_is_left_alone():

@@ -136,7 +136,9 @@ def test_a_raw_file_that_has_gone_meanwhile_stops_the_job(birds, tmp_path):
     ran = run("store", "--config", json.dumps(part.storing_settings()), "--raw", birds, "--shard", "0 of 1",
               "--pictures", tmp_path / "made/pictures.parquet", "--output", tmp_path / "again/s.tar")  # fmt: skip
     assert ran.returncode == 1
-    assert ran.stdout.splitlines()[-1] == f"error: {birds}/train/owl/2.jpg cannot be read: No such file or directory"
+    assert ran.stdout.splitlines()[-1] == (
+        f"error: {birds}/train/owl/2.jpg: No such file or directory; mend that and run snakemake again"
+    )
     assert not list((tmp_path / "again").iterdir())
 
 

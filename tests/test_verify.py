@@ -4,14 +4,18 @@ import os
 import random
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
-from workflow_helpers import EVERYTHING, bytes_under, planned, snakemake, stage
+from workflow_helpers import EVERYTHING, bytes_under, environment, planned, snakemake, stage
 
 from pipeline import digests, shards
 from pipeline.damage import examine
@@ -21,7 +25,8 @@ pytestmark = pytest.mark.slow
 
 REPORTS = r"(summary|tables/\w+)\.md$|(results|classes|groups|tables/\w+)\.csv$"
 """For people, and read by no stage: they are only parsed."""
-REPAIR = "snakemake --profile local --allowed-rules {stage} --"
+SNAKEMAKE = f"{sys.executable} -m snakemake --profile local"
+REPAIR = f"{SNAKEMAKE} --allowed-rules {{stage}} --"
 SAMPLE = "results/demo/sample/cbdm/shard-00001"
 REAL = "results/demo/subset/real/shard-00000"
 SCORE = "results/demo/score/by_ce/shard-00000.parquet"
@@ -294,7 +299,7 @@ def test_what_can_be_remade_is_and_the_rest_is_put_back(copy):
     before = state(copy)
     flipped(f"{SAMPLE}.tar", f"{other}.tar")(copy)
     damaged = state(copy)
-    one_of_two = f"bash -c 'snakemake --profile local --allowed-rules sample -- {SAMPLE}.tar; false'"
+    one_of_two = f"bash -c '{SNAKEMAKE} --allowed-rules sample -- {SAMPLE}.tar; false'"
     ran = verify(copy, "--repair", one_of_two)
     assert ran.returncode == 1
     assert f"{SAMPLE}.*: remade, byte for byte" in ran.stdout and f"{other}.*: not remade" in ran.stdout
@@ -323,6 +328,20 @@ def test_a_killed_repair_is_taken_up_again(copy):
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 0, ran.stdout
     assert state(copy) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_stopped_while_it_reads(copy, number):
+    """Also in a rule's shell, which ignores both signals."""
+    with open(copy / f"{SAMPLE}.tar", "r+b") as file:
+        file.truncate(2**38)  # which takes minutes to read, and no place
+    command = f"trap '' INT TERM; exec {sys.executable} -m pipeline.stages.verify --results results"
+    reading = subprocess.Popen(["bash", "-c", command], cwd=copy, env=environment(copy))
+    process = psutil.Process(reading.pid)
+    while not any(file.path.endswith(f"{SAMPLE}.tar") for file in process.open_files()):
+        assert reading.poll() is None
+    reading.send_signal(number)
+    assert reading.wait(timeout=30) == -number
 
 
 def set_config(root: Path, section: str, name: str, key: str, value) -> None:

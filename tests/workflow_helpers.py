@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline import fingerprint
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 EVERYTHING = ("all_demo", "table_diffult_9", "describe_demo")
 """Targets of a micro run, which has the same bytes each time."""
@@ -114,10 +116,21 @@ def planned(root: Path, *arguments: str) -> dict[str, list[str]]:
         path = Path(given[given.index("--output") + 1]).parts[2:]
         jobs[" ".join([name, *(path[1:] if path[:1] == (name,) else path)])] = given
     counted = re.search(r"^total +(\d+)$", told.stdout, re.MULTILINE)
-    targets = set(re.findall(r"^(?:all|table|cost)_\w+ +1$", told.stdout, re.MULTILINE))
+    targets = set(re.findall(r"^(?:all|table|cost|describe)_\w+ +1$", told.stdout, re.MULTILINE))
     assert len(jobs) == (int(counted[1]) - len(targets) if counted else 0), told.stdout
     assert bool(jobs) != ("Nothing to be done" in told.stdout), told.stdout
     return jobs
+
+
+def modules_beside_fingerprints(root: Path) -> dict[str, set[str]]:
+    """Stages that have run in `root` -> our modules that they have loaded and that their `--code` does not speak of."""
+    missed: dict[str, set[str]] = {}
+    for path in (root / "loaded").iterdir():
+        record = json.loads(path.read_text())
+        code = json.loads(record["arguments"][record["arguments"].index("--code") + 1])
+        beside = set(record["modules"]) - fingerprint.covered(code["modules"], root)
+        missed.setdefault(record["stage"], set()).update(beside)
+    return missed
 
 
 def bytes_under(folder: Path) -> dict[str, bytes]:

@@ -62,7 +62,7 @@ def _judged(args, index, done):
         )
     try:
         known = load_file(args.features, str(target))
-    except (OSError, SafetensorError) as error:
+    except (FileNotFoundError, SafetensorError) as error:
         raise InputError(f"{args.features} is missing or damaged ({error}); run snakemake again") from None
     mask = torch.from_numpy(peers).to(target)
     of_real = (known["labels"][mask], real.flatten(1), known["features"][mask])

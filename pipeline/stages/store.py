@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import command, kinds, shards
-from pipeline.errors import InputError
 from pipeline.pictures import Unreadable, prepared
 from pipeline.progress import progress
 
@@ -34,8 +33,6 @@ def main(args) -> None:
                 yield key, *prepared(data, args.config["store_side"]), about
             except Unreadable as error:
                 rejected.append({"key": key, **about, "reason": str(error)})
-            except OSError as error:  # of a disk that has gone, not of a picture
-                raise InputError(f"{args.raw / about['source']} cannot be read: {error.strerror}") from None
 
     index = shards.write(args.output, records())
     left_out = args.output.with_suffix(".rejected.parquet")

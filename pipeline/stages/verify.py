@@ -11,6 +11,7 @@ them. Whatever comes out as it was keeps its time stamp, so that nothing that wa
 import argparse
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from pipeline.repair import repair
 
 
 def main(args: argparse.Namespace) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # a rule's shell ignores them, which this must not take over
+        signal.signal(number, signal.SIG_DFL)
     results = Path(os.path.normpath(args.results))
     found = examine(results)
     for path, reason in found.damage.items():
@@ -32,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
         return
     if not args.repair:
         sys.exit("error: there is damage; `make repair` remakes what is no trained network, and nothing else")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a repair waits for its jobs, which are told too
     if not repair(found.damage, results, shlex.split(args.repair)):
         sys.exit("error: some damage is left")
 
