@@ -1,6 +1,7 @@
 # make demo: balance a bundled long-tailed data set and see the classifier get better on the rare classes
 # make test: run the tests          make lint: check style          make setup: only install
 # make test-slow: what takes longer: whole runs of small workflows, full disks, millions of rows
+# make test-all: all but the nightly ones, as CI does
 # make test-chaos: kill a small run 30 times; make test-nightly: 200 times
 # make test-slurm: run on a small Slurm, as root, with Debian's packages munge and slurm-wlm
 # make repair: remake what is damaged in results/, and nothing else
@@ -11,7 +12,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-chaos test-slurm test-nightly lint format setup lock accept repair clean
+.PHONY: demo test test-slow test-chaos test-slurm test-all test-nightly lint format setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -33,6 +34,9 @@ test-chaos: setup
 
 test-slurm: setup
 	$(BIN)/pytest -m slurm
+
+test-all: setup
+	$(BIN)/pytest -m "not nightly"
 
 test-nightly: setup
 	$(BIN)/pytest -m nightly -rP

@@ -26,8 +26,6 @@ from workflow_helpers import (
     stage,
 )
 
-pytestmark = pytest.mark.slow
-
 STAGES = sorted(path.stem for path in (REPOSITORY / "pipeline" / "stages").glob("[a-z]*.py"))
 PUBLISHED = sorted(path.stem for path in (REPOSITORY / "resources" / "published").glob("*_[0-9].csv"))
 RECIPES = {  # recipe of tests/micro.yaml -> its seeds
