@@ -3,7 +3,6 @@
 A stage that keeps checkpoints puts the end off until it has saved; any other ends at once.
 """
 
-import os
 import signal
 import sys
 
@@ -18,7 +17,7 @@ def listen() -> None:
 
 
 def defer() -> None:
-    """From now on the stage looks by itself whether it is to end; a second wish is not put off, but where torchrun repeats each."""
+    """From now on the stage looks by itself whether it is to end; but a second Ctrl-C ends it at once."""
     global _deferred
     _deferred = True
 
@@ -35,6 +34,9 @@ def end() -> None:
 
 def _hear(number: int, frame: object) -> None:
     global _wish
-    again, _wish = wished() and "LOCAL_RANK" not in os.environ, number
+    again, _wish = (
+        number == _wish == signal.SIGINT,
+        number,
+    )  # SIGTERM is repeated by Slurm and torchrun; SIGKILL follows
     if again or not _deferred:
         end()
