@@ -1,6 +1,6 @@
 rule score:
     input:
-        manifest=manifest,
+        manifest=manifest,  # but not the real pictures, from which the features are made: thousands of jobs times all shards
         weights=lambda wildcards: weights(wildcards.dataset, *scorer(wildcards)),
         features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
             wildcards.dataset, *scorer(wildcards)

@@ -2,11 +2,12 @@
 planned and selected in the memory of a small one.
 
 `PYTHONPATH=. python tests/test_scale.py` stores iNaturalist's 450,000 files, and prints memory and speed beside a bare loop's;
-then it plans and selects 8 million pictures.
+then it plans and selects 8 million pictures, and plans the jobs of pools of that size.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -137,6 +138,33 @@ def test_a_pools_stages_take_no_more_memory_for_a_large_pool(tmp_path, stage, fe
     assert large - small < 100 * 2**10
 
 
+def dry_run(target: str) -> tuple[int, int]:
+    """`snakemake -n` of a target at the papers' sizes; the number of jobs, and the peak of memory in KiB."""
+    code = "import resource as r, subprocess, sys; subprocess.run(sys.argv[1:], check=1); print(r.getrusage(r.RUSAGE_CHILDREN).ru_maxrss)"
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--profile",
+        "slurm",
+        "--configfile",
+        "tests/paper_scale.yaml",
+        "--",
+        target,
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, check=True
+    )
+    return int(re.search(r"^total +(\d+)$", ran.stdout, re.MULTILINE)[1]), int(ran.stdout.split()[-1])
+
+
+def test_six_pools_of_millions_are_planned_in_little_memory():
+    jobs, peak = dry_run("all_imagenet_lt")
+    assert jobs > 2 * 6 * 400
+    assert peak / 2**20 < 1  # GiB
+
+
 if __name__ == "__main__":
     import tempfile
 
@@ -153,3 +181,6 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             began, peak = time.monotonic(), stage(Path(folder), size)
             print(f"{stage.__name__}, 8 million pictures: {time.monotonic() - began:.0f} s, {peak / 2**20:.2f} GiB")
+    for target in ("all_imagenet_lt", "all_inaturalist2018"):
+        began, (jobs, peak) = time.monotonic(), dry_run(target)
+        print(f"snakemake -n {target}, {jobs} jobs: {time.monotonic() - began:.0f} s, {peak / 2**20:.2f} GiB")
