@@ -53,7 +53,9 @@ def mend_plugin():
         statuses, seconds = await query(*given)
         if statuses is None:
             return {}, 0.0  # no answer is no news
-        forgotten = dict.fromkeys(known - statuses.keys(), "UNKNOWN")  # by Slurm, some time after the end: outputs tell how it was
+        forgotten = dict.fromkeys(
+            known - statuses.keys(), "UNKNOWN"
+        )  # by Slurm, some time after the end: outputs tell how it was
         known.update(statuses)
         again = {job: "CANCELLED" for job, status in statuses.items() if status == "PREEMPTED"}
         return forgotten | statuses | again, seconds
