@@ -4,9 +4,10 @@
 # make test-all: all but the nightly ones, as CI does
 # make test-chaos: kill a small run 30 times; make test-nightly: 200 times
 # make test-slurm: run on a small Slurm, as root, with Debian's packages munge and slurm-wlm
-# make repair: remake what is damaged in results/, and nothing else
+# make repair: remake what is damaged in results/, and nothing else; PROFILE=slurm does it on a cluster
+# make accept TARGETS=all_...: take results as made by the code as it is now
 #
-# PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example another --index-url for CPU-only builds.
+# PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example the --extra-index-url of CPU-only builds.
 
 PYTHON ?= python3
 PIP_ARGS ?=

@@ -6,7 +6,8 @@ The command takes this process's place, and CUDA_VISIBLE_DEVICES names GPUs that
 A lease is a lock on a file that the command keeps open: however it ends, by SIGKILL too, its GPUs are free again.
 
 To choose from are the GPUs that CUDA_VISIBLE_DEVICES names, or else all of the machine, numbered as nvidia-smi does. Name them
-one way on a machine: here, a number and the UUID of the same GPU are two. Where there is no GPU, the command just runs.
+one way on a machine: here, a number and the UUID of the same GPU are two. Where there is no GPU, the command just runs. In a Slurm job that
+was given just as many, or with --gpus 0, nothing is locked, and Slurm's choice is left as it is.
 """
 
 import argparse

@@ -127,7 +127,9 @@ onstart:
         complaints += slurm_refusals()
         mend_plugin()
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name == "classifier" and job.resources.gpu < (gpus := part("classifiers", job.wildcards).gpus):
+        if job.rule.name != "classifier" or job.resources.get("gres"):
+            continue
+        if job.resources.gpu < (gpus := part("classifiers", job.wildcards).gpus):
             complaints.append(  # else Snakemake would count, and the job lease, fewer than the processes it starts
                 f"classifiers.{job.wildcards.name}: gpus is {gpus}, but this run has {job.resources.gpu} at most; "
                 f"start it with --resources gpu={gpus}, on a machine that has them"

@@ -1,6 +1,6 @@
 """What goes wrong on real machines: each ends in a sentence or a clean retry, and the next run ends with the right bytes.
 
-docs/failures.md is the table of these tests; kills at random moments are in test_chaos.py, Slurm's own cases in tests/slurm.
+docs/failures.md is the table of these tests; kills at random moments are in test_chaos.py, Slurm's own cases in test_slurm.py.
 """
 
 import shutil

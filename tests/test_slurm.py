@@ -180,17 +180,24 @@ def test_jobs_that_run_at_once_have_gpus_of_their_own(copy):
     assert sorted(seen) == [("node1", "0"), ("node1", "1"), ("node2", "0"), ("node2", "1")]
 
 
+SHARD, WEIGHTS = "results/demo/sample/cbdm/shard-00001.tar", "results/demo/classifier/ce/seed-1/weights.safetensors"
+
+
 @pytest.mark.parametrize(
-    ("told", "gpus"),
-    [(("sample:gpu_model=pretend",), "TresPerJob"), (("sample:gpu=0", "sample:gres=gpu:pretend:1"), "TresPerNode")],
-    ids=["type", "gres"],
+    ("wanted", "told", "gpus"),
+    [
+        (SHARD, ("sample:gpu_model=pretend",), "TresPerJob"),
+        (SHARD, ("sample:gpu=0", "sample:gres=gpu:pretend:1"), "TresPerNode"),
+        (WEIGHTS, ("classifier:gpu=0", "classifier:gres=gpu:pretend:1"), "TresPerNode"),
+    ],
+    ids=["type", "gres", "gres of a classifier"],
 )
-def test_what_jobs_ask_for_can_be_told_on_the_command_line(finished, copy, told, gpus):
-    shard = "results/demo/sample/cbdm/shard-00001.tar"
-    (copy / shard).unlink()
-    (copy / "sitecustomize.py").write_text(MEETING.replace("< 4", "< 1"))
-    told = ("--set-resources", "sample:runtime=10", "sample:mem_mb=3000", *told)
-    ran = on_slurm(copy, *told, "--default-resources", "slurm_partition=short", "--", shard)
+def test_what_jobs_ask_for_can_be_told_on_the_command_line(finished, copy, wanted, told, gpus):
+    stage = told[0].partition(":")[0]
+    (copy / wanted).unlink()
+    (copy / "sitecustomize.py").write_text(MEETING.replace("< 4", "< 1").replace("stages.sample", f"stages.{stage}"))
+    told = ("--set-resources", f"{stage}:runtime=10", f"{stage}:mem_mb=3000", *told)
+    ran = on_slurm(copy, *told, "--default-resources", "slurm_partition=short", "--", wanted)
     assert ran.returncode == 0, ran.stdout
     job = the_job(copy)
     assert (job["Partition"], job["TimeLimit"], job["MinMemoryNode"]) == ("short", "00:10:00", "3000M")
@@ -201,8 +208,7 @@ def test_what_jobs_ask_for_can_be_told_on_the_command_line(finished, copy, told,
 
 
 def test_several_gpus_are_those_of_one_node(copy):
-    weights = "results/demo/classifier/ce/seed-1/weights.safetensors"
-    (copy / weights).unlink()
+    (copy / WEIGHTS).unlink()
     for node in ("node1", "node2"):  # one GPU is left on each
         subprocess.run(
             ["sbatch", "--gpus=1", "--mem=10", f"--nodelist={node}", "--output=/dev/null", "--wrap=sleep 600"],
@@ -210,7 +216,7 @@ def test_several_gpus_are_those_of_one_node(copy):
         )  # fmt: skip
     try:
         told = ("classifier:gpu=2", "classifier:runtime=10")
-        with begun(copy, "--set-resources", *told, "--", weights) as run:
+        with begun(copy, "--set-resources", *told, "--", WEIGHTS) as run:
             wait_for(lambda: jobs_of(copy) and the_job(copy)["Reason"] == "Resources")
             subprocess.run(["scancel", "--user=root", "--nodelist=node2"], check=True)
             assert run.wait() == 0, text_of(copy / "told")
@@ -282,7 +288,7 @@ def is_alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(copy):
+def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(finished, copy):
     shard, scores = "results/demo/sample/cbdm/shard-00000.tar", "results/demo/score/by_ce/shard-00000.parquet"
     damaged = bytearray((copy / shard).read_bytes())
     picture = pd.read_parquet((copy / shard).with_suffix(".parquet")).iloc[0]
@@ -298,12 +304,17 @@ def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(
     assert "shard-00000.tar is damaged" in ran.stdout
     log = text_of(copy / "logs/score/demo/by_ce/00000.log")
     assert "said the attempt before; trying again would not help" in log
+    damaged[picture["offset"] + picture["size"] // 2] ^= 1
+    (copy / shard).write_bytes(damaged)
+    again = on_slurm(copy, scores)
+    assert again.returncode == 0, again.stdout
+    assert bytes_under(copy / "results") == bytes_under(finished / "results")
 
 
 # A run that is stopped, or cannot ask Slurm
 
 
-def test_ctrl_c_cancels_the_jobs(to_train):
+def test_ctrl_c_cancels_the_jobs(to_train, trained):
     with begun(to_train, GENERATOR) as run:
         wait_for(lambda: is_training(to_train))
         run.send_signal(signal.SIGINT)
@@ -312,6 +323,7 @@ def test_ctrl_c_cancels_the_jobs(to_train):
     again = on_slurm(to_train, GENERATOR)
     assert again.returncode == 0, again.stdout
     assert "continuing at step" in text_of(to_train / "logs/generator/demo/cbdm.log")
+    assert generator_of(to_train) == trained
 
 
 def test_a_controller_that_is_away_for_a_while_loses_no_job(to_train, trained):
@@ -322,6 +334,7 @@ def test_a_controller_that_is_away_for_a_while_loses_no_job(to_train, trained):
         time.sleep(5)  # the plugin asks five times
         subprocess.run([CLUSTER, "revive", "slurmctld"], check=True)
         assert run.wait(timeout=300) == 0, text_of(to_train / "told")
+    assert len(jobs_of(to_train)) == 1, "none was sent twice"
     assert generator_of(to_train) == trained
 
 

@@ -5,7 +5,8 @@
 
 ends with exit status 1 where damage is left. The second gives its command the paths to remake, and for {stage} the stage that makes
 them. Whatever comes out as it was keeps its time stamp, so that nothing that was made of it has to be made again. Without
-`--allowed-rules`, snakemake would make anew what comes before, too, had its settings been edited. Trained weights are not remade.
+`--allowed-rules`, snakemake would make anew what comes before, too, had its settings been edited. Trained weights are not remade, nor
+anything else while they are damaged.
 """
 
 import argparse
