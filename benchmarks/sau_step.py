@@ -41,7 +41,7 @@ def main() -> None:
     data = Source(pictures, labels, torch.from_numpy(random.random(count) < 0.8))
     network = Network("resnet32x4", given.width, classes, settings["mean"], settings["std"]).to(target)
     scheme = sau.build(settings, network, Facts(torch.bincount(labels), 1, lambda *_: ())).to(target).train()
-    scheme.prototypes = [unit(classes, target) for _ in range(2)]
+    scheme.prototypes = torch.stack([unit(classes, target) for _ in range(2)])
     optimizer = torch.optim.SGD(scheme.parameters(), settings["learning_rate"], settings["momentum"])
 
     def draw(epoch: int) -> list:
