@@ -11,7 +11,8 @@ from pipeline.classifiers.backbones import resnet32
 from pipeline.classifiers.backbones.pretrained import load_pretrained
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.schedule import learning_rate
-from pipeline.config.classifiers import WIDTHS, Plain
+from pipeline.config.classifiers import WIDTHS
+from pipeline.config.schemes import Plain
 from pipeline.data.views import epoch_order, random_flip
 from pipeline.errors import InputError
 
@@ -84,6 +85,13 @@ def test_torchvisions_weights_are_taken_over_but_for_the_last_layer(tmp_path):
         load_pretrained(Network("resnet50", 64, 5, [0.5] * 3, [0.5] * 3).backbone, tmp_path / "resnet18.pth")
     with pytest.raises(InputError, match=r"absent\.pth is missing"):
         load_pretrained(network.backbone, tmp_path / "absent.pth")
+    with pytest.raises(
+        InputError, match=r"cannot be read as a file of weights; it must be one of torchvision's, \.pth$"
+    ):
+        load_pretrained(network.backbone, tmp_path)
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(InputError, match=r"text\.pth cannot be read as a file of weights"):
+        load_pretrained(network.backbone, tmp_path / "text.pth")
 
 
 def test_a_first_stage_of_another_network_is_refused(tmp_path):

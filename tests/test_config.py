@@ -631,11 +631,23 @@ BAD = {
     ),
     "weight with cross-entropy": (
         example(classifiers={"ce": {"synthetic_weight": 0.3}}),
-        "classifiers.ce: synthetic_weight is for weighted_cross_entropy",
+        "classifiers.ce: synthetic_weight is 0.3, which is read only with loss: weighted_cross_entropy",
     ),
     "weight above 1": (example(classifiers={"diffult": {"synthetic_weight": 1.5}}), "diffult.synthetic_weight", "1.5"),
     "wrong type": (example(classifiers={"ce": {"epochs": "many"}}), "classifiers.ce.epochs", "integer", "'many'"),
-    "name for a list": (example(classifiers={"ce": {"data": "real"}}), "classifiers.ce.data", "'real'"),
+    "name for a list": (
+        example(classifiers={"ce": {"data": "real"}}),
+        "classifiers.ce.data: it must be a list",
+        "'real'",
+    ),
+    "misspelt real": (
+        example(classifiers={"ce": {"data": ["reel"]}}),
+        "classifiers.ce: unknown data 'reel' (did you mean 'real'?); allowed: real, likely",
+    ),
+    "augmentation without its kind": (
+        example(classifiers={"ce": {"augment": [{"padding": 2}]}}),
+        "classifiers.ce.augment.0: 'kind' is missing",
+    ),
     "not a number": (example(generators={"cbdm": {"tau": float("nan")}}), "generators.cbdm.tau", "nan"),
     "attention nowhere": (
         example(generators={"cbdm": {"unet": {"attention_levels": [4]}}}),
@@ -650,8 +662,15 @@ BAD = {
     "seeds twice": (example(recipes={"diffult": {"seeds": [1, 1]}}), "recipes.diffult.seeds", "must be distinct"),
     "quality by a tainted classifier": (
         example(qualities={"q": {"samples": "cbdm", "by": "diffult"}}),
-        "qualities.q: by is 'diffult', which saw generated pictures",
+        "qualities.q: by is 'diffult', but diffult saw generated pictures",
         "data: [real]",
+    ),
+    "quality by a classifier that starts from a tainted one": (
+        example(
+            classifiers={"later": {"data": ["real"], "init": "diffult"}},
+            qualities={"q": {"samples": "cbdm", "by": "later"}},
+        ),
+        "qualities.q: by is 'later', but diffult saw generated pictures",
     ),
     "quality without an extractor": (example(qualities={"q": {"samples": "cbdm"}}), "qualities.q: exactly one of by"),
     "entry that is no mapping": (example(datasets={"new": 3}), "datasets.new: must be a mapping", "is 3"),
@@ -669,6 +688,12 @@ BAD = {
         ),
         "recipes.diffult: vary: 'classifiers.other.epochs': classifiers.other is not upstream",
         "there are ce, diffult",
+    ),
+    "vary a whole part": (varied({"classifier": ["ce"]}), "recipes.tried: vary: 'classifier'", "write section.key"),
+    "vary a whole part by its name": (varied({"classifiers.diffult": [3]}), "vary: 'classifiers.diffult'", "write sec"),
+    "vary a list's values without a list of them": (
+        varied({"classifier.std": [0.2, 0.2, 0.2]}),
+        "classifiers.diffult (varied by recipes.tried).std: it must be a list, and in a recipe's vary",
     ),
     "vary no address": (varied({"tau": [1]}), "recipes.tried: vary: 'tau'", "write section.key (dataset, generator"),
     "vary an unknown key": (
@@ -715,6 +740,15 @@ BAD = {
         example(datasets={"cifar100_lt": {"selection_seed": 2**32}}),
         "datasets.cifar100_lt.selection_seed",
         str(2**32 - 1),
+    ),
+    "recipe's seed that torch refuses": (
+        example(recipes={"diffult": {"seeds": [2**64]}}),
+        "recipes.diffult.seeds",
+        str(2**32 - 1),
+    ),
+    "betas of another schedule": (
+        example(generators={"cbdm": {"schedule": "cosine", "beta_end": 0.01}}),
+        "generators.cbdm: beta_end is 0.01, which is read only with schedule: linear",
     ),
     "generator seed that NumPy refuses": (
         example(generators={"cbdm": {"seed": 2**32}}),
@@ -774,8 +808,31 @@ def test_two_runs_of_one_name_are_refused():
         ({"data": ["real", "real"]}, "each must be named once"),
         ({"warmup_epochs": 7, "epochs": 7}, "warmup_epochs is 7; it must be less than epochs, 7"),
         ({"batch_size": 8, "gpus": 8}, "batch_size is 8; with 8 GPUs it must be at least 16"),
-        ({"synthetic_weight": 0.3}, "synthetic_weight is for weighted_cross_entropy; cross_entropy weighs all"),
-        ({"loss": "balanced_softmax", "class_weights": "effective_number"}, "and not for balanced_softmax"),
+        ({"synthetic_weight": 0.3}, "synthetic_weight is 0.3, which is read only with loss: weighted_cross_entropy"),
+        ({"loss": "balanced_softmax", "class_weights": "effective_number"}, "read only with loss: cross_entropy or"),
+        ({"loss": "ldam", "class_weights_from": 0.8}, "class_weights_from is 0.8, which is read only with class_wei"),
+        ({"scheme": "cutmix", "sampler_power": 2}, "read only with sampler: power or patch_sampler: power"),
+        ({"schedule": "cosine", "decay_to": [0.1, 0.01]}, "decay_to is [0.1, 0.01], which is read only with schedule"),
+        ({"optimizer": "adamw", "nesterov": True}, "nesterov is True, which is read only with optimizer: sgd"),
+        ({"nesterov": True, "momentum": 0}, "nesterov needs a momentum above 0"),
+        ({"loss": "weighted_cross_entropy", "synthetic_weight": 0.3}, "generated pictures beside real ones"),
+        (
+            {"class_weights": "effective_number", "class_weights_from": 0.9, "epochs": 2, "warmup_epochs": 0},
+            "is never in",
+        ),
+        ({"decay_at": [0.9, 0.8]}, "the first must rise and the second fall"),
+        ({"decay_to": [0.1, 0.1]}, "the first must rise and the second fall"),
+        ({"frozen_batch_norm": True}, "frozen_batch_norm keeps the statistics of init or pretrained; name one"),
+        ({"mean": [125, 123, 113]}, "mean.0: Input should be less than or equal to 1"),
+        ({"scheme": "cutmix", "epochs": 7, "uncut_epochs": [4, 3]}, "uncut_epochs is [4, 3], which leaves none of 7"),
+        ({"scheme": "mixup", "sampler": "half_real", "data": ["real", "whole"]}, "mix real pictures with real ones"),
+        ({"data": ["whole"], "loss": "ldam"}, "loss: ldam needs the classes' sizes, and data has no real pictures"),
+        ({"data": ["whole"], "scheme": "glmc"}, "scheme: glmc needs the classes' sizes"),
+        (
+            {"scheme": "crt", "init": "f0", "std": [0.2, 0.2, 0.2]},
+            "init names f0, whose std is (0.2023, 0.1994, 0.201)",
+        ),
+        ({"scheme": "tau_norm", "init": "f0", "side": 16}, "init names f0, whose side is None and not 16; both must"),
         ({"sampler": "half_real"}, "the sampler half_real needs real and generated pictures"),
         ({"scheme": "sau", "augment_2": [], "augment_3": []}, "sau trains on real and generated pictures"),
         ({"scheme": "crt"}, "a second stage starts from a first: init must name its classifier"),
@@ -783,7 +840,8 @@ def test_two_runs_of_one_name_are_refused():
         ({"scheme": "tau_norm"}, "tau_norm changes a first stage's head"),
         (
             {"init": "wide"},
-            "init names wide, which is a resnet32x4 of width 64 and not a resnet32 of width 16; vary both",
+            "init names wide, whose backbone is resnet32x4 and not resnet32; both must have the same (in a recipe's vary, "
+            "the first stage's is classifiers.wide.backbone)",
         ),
         ({"scheme": "lws", "init": "margin"}, "init names margin, which has a cosine head and not a linear one"),
         (
@@ -797,12 +855,108 @@ def test_two_runs_of_one_name_are_refused():
 def test_a_classifier_that_cannot_work_is_told(keys, message):
     first = {"f0": {"data": ["real"]}, "wide": {"data": ["real"], "backbone": "resnet32x4"}}
     first["margin"] = {"data": ["real"], "loss": "ldam"}
-    with pytest.raises(InputError) as error:
-        Workflow({"classifiers": first | {"new": {"data": ["real"], **keys}}})
-    assert message in str(error.value) and "classifiers.new" in str(error.value)
+    pool = {
+        "generators": {"g": {"kind": "cbdm"}},
+        "samples": {"s": {"generator": "g", "per_class": 1}},
+        "filters": {"whole": {"samples": "s"}},
+    }
+    told = refused(pool | {"classifiers": first | {"new": {"data": ["real"], **keys}}})
+    assert message in told and "classifiers.new" in told
 
 
 def test_crt_takes_any_first_stages_backbone():
     first = {"margin": {"data": ["real"], "loss": "ldam"}}
     second = {"scheme": "crt", "data": ["real"], "init": "margin"}
     assert Workflow({"classifiers": first | {"new": second}}).part("classifiers", "new").settings()["head"] == "linear"
+
+
+def test_a_second_stage_with_features_of_its_own_may_look_at_pictures_otherwise():
+    first = {"f0": {"data": ["real"]}}
+    Workflow({"classifiers": first | {"new": {"data": ["real"], "init": "f0", "side": 16}}})
+
+
+# What does not fit a data set, told before anything is made of it
+
+
+def on(source, classifiers, **sections):
+    """A recipe of the last of `classifiers` on a data set of that source, with CBDM's pictures of it to be had."""
+    sources = {
+        "cifar100": {"source": "cifar100", "imbalance_factor": 100},
+        "imagenet": {"source": "imagenet"},
+        "own": {"source": "image_folder", "path": "birds"},
+    }
+    return deep_merge(
+        {
+            "datasets": {"pictures": sources[source]},
+            "generators": {"g": {"kind": "cbdm"}},
+            "samples": {"s": {"generator": "g", "fill_to": "max"}},
+            "scores": {"by_f0": {"samples": "s", "by": "f0"}},
+            "filters": {"all": {"samples": "s"}, "likely": {"scores": "by_f0"}},
+            "classifiers": {"f0": {"data": ["real"]}, **classifiers},
+            "recipes": {"tried": {"classifier": list(classifiers)[-1], "datasets": ["pictures"]}},
+        },
+        sections,
+    )
+
+
+TAU, SAU = {"scheme": "tau_norm", "data": ["real"], "init": "f0"}, {"scheme": "sau", "data": ["real", "all"]}
+BOTH = {"data": ["real", "all"]}
+AT_64 = {"generators": {"g": {"side": 64}}}
+UNFIT = {
+    "no validation split": (on("cifar100", {"c": TAU}), "classifiers.c on pictures: tau_norm chooses its power on"),
+    "more neighbours than classes": (
+        on("cifar100", {"c": SAU | {"augment_2": [], "augment_3": [], "neighbours": 101}}),
+        "classifiers.c on pictures: neighbours is 101; it must be at most the number of classes, 100",
+    ),
+    "pictures of many sizes": (
+        on("imagenet", {"c": {"data": ["real"]}}),
+        "classifiers.c on pictures: its pictures have sizes of their own; give side, in pixels",
+    ),
+    "generator of many sizes": (
+        on("imagenet", {"c": BOTH | {"side": 64}}),
+        "generators.g on pictures: its pictures have sizes of their own; give side",
+    ),
+    "generated pictures of another size": (
+        on("cifar100", {"c": BOTH}, **AT_64),
+        "classifiers.c on pictures: it looks at pictures as they are, but those of s are 64 px and real ones 32 px; give",
+    ),
+    "pictures stored at another size": (
+        on("cifar100", {"c": BOTH}, samples={"s": {"store": {"side": 16}}}),
+        "those of s are 16 px and real ones 32 px",
+    ),
+    "own pictures of unknown size": (on("own", {"c": BOTH}, **AT_64), "those of s are 64 px and real ones as they are"),
+    "f0 that looks at another size": (
+        on("own", {"c": {"data": ["real", "likely"], "side": 64}}, **AT_64),
+        "scores.by_f0 on pictures: f0 looks at pictures as they are, but those of s are 64 px",
+    ),
+    "quality by such a one": (
+        on("own", {"c": BOTH | {"side": 64}}, **AT_64, qualities={"q": {"samples": "s", "by": "f0"}},
+           recipes={"tried": {"quality": "q"}}),
+        "qualities.q on pictures: f0 looks at pictures as they are",
+    ),
+    "side that the U-Net cannot halve": (
+        on("cifar100", {"c": BOTH}, datasets={"pictures": {"store_side": 20}}),
+        "generators.g on pictures: side is 20; with 4 levels it must be a multiple of 8",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_does_not_fit_a_data_set_is_told(case):
+    raw, message = UNFIT[case]
+    assert message in refused(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        on("imagenet", {"f0": {"data": ["real"], "side": 224}, "c": TAU | {"side": 224}}),
+        on("cifar100", {"c": TAU | {"norm_tau": 0.5}}),
+        on("own", {"c": TAU}),
+        on("own", {"c": BOTH}),
+        on("own", {"f0": {"data": ["real"], "side": 64}, "c": {"data": ["real", "likely"], "side": 64}}, **AT_64),
+        on("cifar100", {"c": BOTH}, generators={"g": {"side": 32}}),
+    ],
+)
+def test_what_fits_a_data_set_or_may_fit_it_is_taken(raw):
+    Workflow(raw)

@@ -9,7 +9,7 @@ from workflow_helpers import REPOSITORY, copy_of, modules_beside_fingerprints, p
 
 from pipeline import shards
 from pipeline.config import costs
-from pipeline.config.classifiers import SCHEMES
+from pipeline.config.schemes import SCHEMES
 from pipeline.config.workflow import Workflow
 from pipeline.costs import figures
 from pipeline.costs.measure import classifiers

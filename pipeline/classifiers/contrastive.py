@@ -80,7 +80,7 @@ def corrected(
     """
     classes = len(prototypes)
     if not 1 <= k <= classes:
-        raise InputError(f"k is {k}, but neighbours are sure to be had for 1 to {classes}, the number of classes")
+        raise InputError(f"neighbours, k, is {k}; it must lie in 1..{classes}, the number of classes")
     known = functional.normalize(_at_least_float32(torch.cat([vectors, prototypes])), dim=1)
     with torch.autocast(vectors.device.type, enabled=False):
         similarity = known[: len(vectors)] @ known.T

@@ -70,7 +70,7 @@ def _half_real(synthetic: torch.Tensor, length: int, batch_size: int, generator:
     if made in (0, len(synthetic)):
         raise InputError(
             f"the sampler half_real needs real and generated pictures, but the classifier's data are "
-            f"{len(synthetic) - made} real and {made} generated ones"
+            f"{len(synthetic) - made} real and {made} generated ones; loosen the filter's keep, or name another sampler"
         )
     order = torch.empty(length, dtype=torch.int64)
     second = torch.arange(length) % batch_size % 2 == 1

@@ -1,12 +1,36 @@
 """datasets: which raw data, and how long its tail is. One entry is one subset."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from pipeline.config.parts import Part
 
 TRAIN_PER_CLASS = {"digits": 120, "cifar10": 5000, "cifar100": 500, "fashion_mnist": 6000}
+
+
+class Known(NamedTuple):
+    """What is known of a source before its pictures are read."""
+
+    classes: int
+    side: int | None
+    """Pixels of the square pictures; None where they have sizes of their own."""
+    has_validation: bool
+
+
+KNOWN = {
+    "digits": Known(10, 8, False),
+    "cifar10": Known(10, 32, False),
+    "cifar100": Known(100, 32, False),
+    "fashion_mnist": Known(10, 28, False),
+    "imagenet": Known(1000, None, True),
+    "imagenet_pareto": Known(1000, None, False),
+    "imagenet100": Known(100, None, False),
+    "places": Known(365, 256, True),
+    "inaturalist2018": Known(8142, None, False),
+    "nico": Known(60, None, True),
+}
+"""Of every source but a person's own folder."""
 
 
 class Dataset(Part):
@@ -27,6 +51,26 @@ class Dataset(Part):
     """Keep what the long tail leaves out of the training split, as the reference of generator quality."""
     selection_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Of whatever is drawn: the pictures of a long tail, held-out test pictures."""
+
+    @property
+    def classes(self) -> int | None:
+        """None where it is not known yet; so with the next."""
+        return KNOWN[self.source].classes if self.source in KNOWN else None
+
+    @property
+    def has_validation(self) -> bool | None:
+        return KNOWN[self.source].has_validation if self.source in KNOWN else None
+
+    @property
+    def side(self) -> int | None:
+        """Pixels of the stored pictures, where all are known to be squares of the same size."""
+        side = KNOWN[self.source].side if self.source in KNOWN else None
+        return side and min(side, self.store_side or side)
+
+    @property
+    def varied_sides(self) -> bool:
+        """Whether pictures are known to have sizes of their own."""
+        return self.source in KNOWN and KNOWN[self.source].side is None
 
     def settings(self) -> dict[str, Any]:
         """What decides which pictures are used."""

@@ -48,6 +48,10 @@ class Filter(Part):
             if metric not in available:
                 raise ValueError(f"keep is '{self.keep}', but scores.{self.scores} has {', '.join(available)} only")
 
+    def pool(self, parts: Mapping[str, Mapping[str, Part]]) -> str:
+        """The samples that the filter decides about."""
+        return self.samples or parts["scores"][self.scores].samples
+
     def settings(self) -> dict[str, Any]:
         return {"keep": conditions(self.keep), "first": self.first}
 

@@ -1,10 +1,13 @@
 """generators: models that learn to draw pictures of the subset's classes."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.datasets import Dataset
 from pipeline.config.parts import Part
+from pipeline.config.unread import refuse_unread
 
 
 class UNet(Part):
@@ -81,16 +84,22 @@ class Cbdm(Part):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "Cbdm":
-        betas = {name: getattr(self, name) for name in ("beta_start", "beta_end")}
-        if self.schedule == "cosine" and any(type(self).model_fields[name].default != betas[name] for name in betas):
-            raise ValueError("beta_start and beta_end are for the linear schedule; the cosine one has betas of its own")
+        refuse_unread(self)
         return self
 
     @model_validator(mode="after")
     def _side_halves(self) -> "Cbdm":
-        halvings = 2 ** (len(self.unet.multipliers) - 1)
-        if self.side is not None and self.side % halvings:
-            raise ValueError(
-                f"side is {self.side}; with {len(self.unet.multipliers)} levels it must be a multiple of {halvings}"
-            )
+        self._require_halves(self.side)
         return self
+
+    def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.side is None and dataset.varied_sides:
+            raise ValueError("its pictures have sizes of their own; give side, in pixels")
+        self._require_halves(self.side or dataset.side)
+
+    def _require_halves(self, side: int | None) -> None:
+        halvings = 2 ** (len(self.unet.multipliers) - 1)
+        if side is not None and side % halvings:
+            raise ValueError(
+                f"side is {side}; with {len(self.unet.multipliers)} levels it must be a multiple of {halvings}"
+            )

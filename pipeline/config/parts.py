@@ -29,3 +29,6 @@ class Part(BaseModel):
 
     def check(self, parts: Mapping[str, Mapping[str, "Part"]]) -> None:
         """Raise ValueError where this part does not fit the parts it names."""
+
+    def check_on(self, dataset: Any, parts: Mapping[str, Mapping[str, "Part"]]) -> None:
+        """Raise ValueError where this part does not fit a data set on which a recipe runs it, as far as is known before."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from pipeline.config.datasets import Dataset
 from pipeline.config.parts import REAL, Part
 
 
@@ -16,7 +17,7 @@ class Quality(Part):
     """The classifier f0, trained on real pictures: the figures are called fd_f0 and is_f0. Or:"""
     inception_weights: str | None = None
     """A local file with torch-fidelity's Inception v3 weights: the figures are called fid and is."""
-    by_seed: int = Field(default=0, ge=0)
+    by_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     splits: int = Field(default=10, ge=1)
     """Parts over which the inception score is averaged (Salimans et al. 2016 use 10)."""
 
@@ -29,8 +30,16 @@ class Quality(Part):
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
-        if self.by and parts["classifiers"][self.by].data != (REAL,):
-            raise ValueError(f"by is '{self.by}', which saw generated pictures; f0 must have data: [real]")
+        name = self.by
+        while name:  # f0, and what it started from
+            classifier = parts["classifiers"][name]
+            if classifier.data != (REAL,):
+                raise ValueError(f"by is '{self.by}', but {name} saw generated pictures; f0 must have data: [real]")
+            name = classifier.init
+
+    def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.by:
+            parts["classifiers"][self.by].require_side(self.by, self.samples, dataset, parts)
 
     def settings(self) -> dict[str, Any]:
         return self.model_dump(mode="json", include={"splits", "inception_weights"})

@@ -28,6 +28,6 @@ class Recipe(Part):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError(f"seeds is {list(seeds)}; they must be distinct and not negative")
+        if len(set(seeds)) != len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**32:
+            raise ValueError(f"seeds is {list(seeds)}; they must be distinct and lie in 0..{2**32 - 1}")
         return seeds

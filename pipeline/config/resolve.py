@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from pipeline.config.classifiers import SCHEMES
 from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
 from pipeline.config.generators import Cbdm
@@ -16,6 +15,7 @@ from pipeline.config.parts import REAL, Part
 from pipeline.config.qualities import Quality
 from pipeline.config.recipes import Recipe
 from pipeline.config.samples import Samples
+from pipeline.config.schemes import SCHEMES
 from pipeline.config.scores import Scores
 from pipeline.errors import InputError
 
@@ -33,6 +33,12 @@ SCHEMA: Schema = {
     "recipes": Recipe,
 }
 """Section -> the type of its entries, or the key that chooses the type and its values."""
+
+TOLD = {
+    "tuple_type": "it must be a list, and in a recipe's vary, where a list holds alternatives, a list within a list",
+    "union_tag_not_found": "'kind' is missing, which says what is meant",
+}
+"""What pydantic finds -> the words for it, where its own are of Python."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
@@ -95,7 +101,7 @@ def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
                 [key],
                 sorted(_model_at(kind, outer).model_fields),
             )
-        message = first["msg"].removeprefix("Value error, ")
+        message = TOLD.get(first["type"], first["msg"].removeprefix("Value error, "))
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
         raise InputError(f"{'.'.join(filter(None, [where, *outer, key]))}: {message}{given}") from None
 
@@ -123,7 +129,7 @@ def check_names(parts: Parts, section: str, name: str, part: Part) -> None:
     """Raise InputError where the part names one that is not there."""
     for field, target, wanted in part.referenced():
         _expect(wanted in parts[target], f"{section}.{name}", field, [wanted],
-                sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
+                [REAL] * (field == "data") + sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.config.datasets import Dataset
 from pipeline.config.parts import Part
 
 
@@ -39,7 +40,7 @@ class Samples(Part):
     batch_size: int = Field(default=256, ge=1)
     shards: int = Field(default=1, ge=1, le=100_000)
     store: Store = Store()
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
     references: ClassVar[dict[str, str]] = {"generator": "generators"}
 
@@ -64,6 +65,10 @@ class Samples(Part):
         timesteps = parts["generators"][self.generator].timesteps
         if timesteps % self.steps:
             raise ValueError(f"steps is {self.steps}; it must divide the generator's {timesteps} timesteps")
+
+    def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
+        """Pixels of the pool's pictures; None where they are of the stored ones' size, which is not known yet."""
+        return self.store.side or parts["generators"][self.generator].side or dataset.side
 
     def plan_settings(self) -> dict[str, Any]:
         """What the plan depends on: what to draw, and not how."""

@@ -122,7 +122,9 @@ def upstream(parts: Parts, start: tuple[str, str]) -> list[tuple[str, str]]:
 
 def _fits(address: str, section: str, name: str) -> bool:
     head, *rest = address.split(".")
-    return SINGULAR.get(head) == section if head in SINGULAR else [head, *rest[:1]] == [section, name]
+    if head in SINGULAR:
+        return SINGULAR[head] == section and len(rest) > 0
+    return [head, *rest[:1]] == [section, name] and len(rest) > 1
 
 
 def _changed(

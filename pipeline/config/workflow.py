@@ -36,6 +36,7 @@ class Workflow:
         self.parts, self._roots = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
         check_references(self.parts)
+        self._check_on_data_sets()
         names = [(run.recipe, run.dataset) for run in self.runs]
         for recipe, dataset in names:
             if names.count((recipe, dataset)) > 1:
@@ -81,8 +82,7 @@ class Workflow:
 
     def samples_of(self, name: str) -> str:
         """The pool that a filter decides about."""
-        part = self.part("filters", name)
-        return part.samples or self.part("scores", part.scores).samples
+        return self.part("filters", name).pool(self.parts)
 
     def setting(self, run: Run, address: str) -> list[Any]:
         """Distinct values of `section.key` in the run's parts of that section that have the key, f0 among them.
@@ -103,6 +103,19 @@ class Workflow:
             return [value for i, value in enumerate(values) if value not in values[:i]]
         except (AttributeError, KeyError) as error:
             raise InputError(f"there is no setting '{address}': {error}") from None
+
+    def _check_on_data_sets(self) -> None:
+        seen = set()
+        for run in self.runs:
+            for section, entries in self.needed([run]).items():
+                for name, part in entries.items():
+                    if (place := (section, name, run.dataset)) in seen:
+                        continue
+                    seen.add(place)
+                    try:
+                        part.check_on(self.part("datasets", run.dataset), self.parts)
+                    except ValueError as error:
+                        raise InputError(f"{section}.{name} on {run.dataset}: {error}") from None
 
 
 def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:

@@ -31,6 +31,22 @@ def main(args) -> None:
     manifest = shards.read_table(args.manifest)
     target = device()
 
+    torch.manual_seed(args.seed)
+    network = networks.Network(
+        config["backbone"],
+        config["width"],
+        int(manifest["class"].max()) + 1,
+        config["mean"],
+        config["std"],
+        config["side"],
+        config.get("head", "linear"),
+        config.get("head_scale", 30.0),
+    )
+    if config["pretrained"]:
+        load_pretrained(network.backbone, Path(config["pretrained"]))
+    if args.init:
+        networks.start_from(network, args.init)
+
     def source(tables) -> Source:
         tables = [(table, folder, synthetic) for table, folder, synthetic in tables if len(table)]
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
@@ -51,21 +67,6 @@ def main(args) -> None:
     checkpoint = Checkpoint(
         args.output / "checkpoints", config | {"seed": args.seed}, args.code, inputs, args.checkpoint_minutes
     )
-    torch.manual_seed(args.seed)
-    network = networks.Network(
-        config["backbone"],
-        config["width"],
-        int(manifest["class"].max()) + 1,
-        config["mean"],
-        config["std"],
-        config["side"],
-        config.get("head", "linear"),
-        config.get("head_scale", 30.0),
-    )
-    if config["pretrained"]:
-        load_pretrained(network.backbone, Path(config["pretrained"]))
-    if args.init:
-        networks.start_from(network, args.init)
     with joined(target) as processes:
         history = train(
             config,

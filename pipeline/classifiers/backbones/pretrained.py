@@ -15,8 +15,8 @@ def load_pretrained(network: nn.Module, path: Path) -> None:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: download the weights of this network from torchvision's pages") from None
-    except Exception as error:  # pickle and zip have exceptions of their own
-        raise InputError(f"{path} cannot be read as a file of weights: {error}") from None
+    except Exception:  # pickle and zip have exceptions of their own, whose advice is for programmers
+        raise InputError(f"{path} cannot be read as a file of weights; it must be one of torchvision's, .pth") from None
     if not isinstance(weights, Mapping):
         raise InputError(f"{path} cannot be read as a file of weights: it holds a {type(weights).__name__}")
     weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}

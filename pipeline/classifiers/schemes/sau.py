@@ -28,7 +28,9 @@ def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme
     not computed, nor are views that nothing else needs. Raises InputError without generated pictures.
     """
     if not facts.synthetic_pictures:
-        raise InputError("scheme sau trains on real and generated pictures; name a filter in the classifier's data")
+        raise InputError(
+            "scheme sau trains on real and generated pictures, but none of these was selected; loosen the filter's keep"
+        )
     return Sau(settings, network, facts)
 
 
