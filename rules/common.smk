@@ -8,6 +8,7 @@ import re
 import sys
 import uuid
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
@@ -315,12 +316,18 @@ def table_runs(table):
 
 
 def differences(table, run):
-    """What a run does otherwise than the paper: `key value (published value)`, but for what it varies on purpose."""
+    """What a run does otherwise than the paper: `key value (published value)`, but for what it varies on purpose.
+
+    A setting is of the families and of the recipes (patterns) that its row names, or of all.
+    """
     with open(RESOURCES / f"{table.rsplit('_', 1)[0]}_settings.csv", newline="") as file:
         settings = list(csv.DictReader(file))
     found = []
     for row in settings:
-        if row["key"] in run.varied or row["family"] and FLOW.family(run.dataset) not in row["family"].split():
+        families, recipes = row["family"].split(), row["recipes"].split()
+        is_meant = FLOW.family(run.dataset) in (families or [FLOW.family(run.dataset)])
+        is_meant = is_meant and any(fnmatch(run.recipe.split("~")[0], pattern) for pattern in recipes or ["*"])
+        if row["key"] in run.varied or not is_meant:
             continue
         ours = [json.loads(as_json(value)) for value in FLOW.setting(run, row["key"])]
         others = [as_json(value) for value in ours if value != json.loads(row["value"])]

@@ -228,6 +228,7 @@ def test_a_table_says_what_differs_from_the_paper(finished):
     ]
     assert "filter.keep" not in differs["all kept", "few"], "what a recipe varies differs by intent"
     assert "generator.steps 6 (300000)" in differs["all kept", "few"]
+    assert "classifier.momentum 0.9 (0.5)" in differs["all kept", "few"]
 
 
 @pytest.mark.skipif(not PUBLISHED, reason="resources/published holds no table")

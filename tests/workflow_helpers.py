@@ -53,12 +53,13 @@ another method,demo,,top1,47.0,not ours
 """
 
 SETTINGS = """\
-key,value,family,says
-generator.tau,1.0,,paper
-generator.steps,300000,,code
-classifier.epochs,200,demo,code
-classifier.width,16,cifar100_lt,another family
-filter.keep,\"\"\"all\"\"\",,paper
+key,value,family,recipes,says
+generator.tau,1.0,,,paper
+generator.steps,300000,,,code
+classifier.epochs,200,demo,,code
+classifier.width,16,cifar100_lt,,another family
+classifier.momentum,0.5,,diffult_*,recipes of that name
+filter.keep,\"\"\"all\"\"\",,ce diffult*,paper
 """
 
 
