@@ -34,13 +34,17 @@ class Checkpoint:
         self._saved = time.monotonic()
         stopping.defer()
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The state last saved, or None; None also where the file is damaged, which is told."""
+    def load(self) -> dict[str, Any] | None:
+        """The state last saved, or None; None also where the file is damaged, which is told.
+
+        On the CPU, from where networks and optimizers take it to their device: but for an optimizer's counts of steps,
+        which it reads at every step and must not have to fetch from a GPU.
+        """
         try:
             with zipfile.ZipFile(self.path) as file:  # torch writes checksums, and does not look at them
                 if damaged := file.testzip():
                     raise ValueError(f"{damaged} is not what was written")
-            return torch.load(self.path, map_location=device, weights_only=True)
+            return torch.load(self.path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):

@@ -348,7 +348,7 @@ def test_continued_training_equals_uninterrupted(trained, monkeypatch, tmp_path,
     with pytest.raises(Interrupted):
         trained(Stopping(tmp_path / "kept", after), steps=7)
     continued = Stopping(tmp_path / "kept")
-    assert continued.load(torch.device("cpu"))["step"] == after
+    assert continued.load()["step"] == after
     continued_history, continued_weights, _ = trained(continued, steps=7)
     assert all(continued_weights[name].equal(weights[name]) for name in weights)
     assert continued_history.equals(history)
@@ -389,7 +389,7 @@ def test_diverged_training_writes_no_weights(trained, tmp_path):
 def test_bad_state_is_never_saved_over_a_good_one(trained, tmp_path):
     with pytest.raises(InputError, match="not a finite number"):
         trained(Stopping(tmp_path / "kept", after=5), learning_rate=1e30, warmup_steps=0)
-    assert Stopping(tmp_path / "kept").load(torch.device("cpu")) is None
+    assert Stopping(tmp_path / "kept").load() is None
 
 
 def test_fewer_pictures_than_a_batch_are_refused(trained):

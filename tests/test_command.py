@@ -138,7 +138,7 @@ COUNTS = """
 import torch
 from pipeline.checkpoint import Checkpoint
 checkpoint = Checkpoint(args.output.parent / "checkpoints", {}, None, [], minutes={minutes})
-state = checkpoint.load(torch.device("cpu")) or {"step": 0}
+state = checkpoint.load() or {"step": 0}
 for step in range(state["step"], 200):
     time.sleep(0.02)
     (args.output.parent / "began").write_text(str(step))
@@ -213,20 +213,20 @@ def test_a_checkpoint_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one
     checkpoint = Checkpoint(tmp_path, {}, None, [], minutes=1)
     checkpoint.path.mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
-        checkpoint.load(torch.device("cpu"))
+        checkpoint.load()
 
 
 def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path, capsys):
     checkpoint = Checkpoint(tmp_path, {}, None, [], minutes=1)
-    assert checkpoint.load("cpu") is None
+    assert checkpoint.load() is None
     checkpoint.save({"weights": torch.arange(1000.0)})
-    assert torch.equal(checkpoint.load("cpu")["weights"], torch.arange(1000.0))
+    assert torch.equal(checkpoint.load()["weights"], torch.arange(1000.0))
     whole = checkpoint.path.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1  # in the weights
     for data in (bytes(flipped), whole[:-20], b"", b"text"):
         checkpoint.path.write_bytes(data)
-        assert checkpoint.load("cpu") is None
+        assert checkpoint.load() is None
         assert "is damaged" in capsys.readouterr().out
 
 

@@ -31,11 +31,18 @@ def batch(seed, views=1):
     return Batch([pictures(10 * seed + view) for view in range(views)], labels, synthetic)
 
 
-def scheme(name, batches=(), **keys):
+def scheme(name, batches=(), asked=None, **keys):
+    """A small network's scheme; `asked` takes what it asks of the subset's own pictures."""
+
+    def once(split, epoch, views):
+        if asked is not None:
+            asked.append((split, epoch, views))
+        return iter(batches)
+
     torch.manual_seed(0)
     given = {"scheme": name, "data": ["real", "made"], "backbone": "small", "width": 4, "epochs": 10, **keys}
     network = Network("small", 4, 3, [0.4] * 3, [0.5] * 3)
-    facts = Facts(COUNTS, 3, lambda split, epoch, views: iter(batches))
+    facts = Facts(COUNTS, 3, once)
     settings = build(SCHEMA, "classifiers", "some", given).settings()
     return kinds.load("classifiers.schemes", name).build(settings, network, facts).train()
 
@@ -167,24 +174,48 @@ def test_glmc_is_its_public_codes_loss(epoch):
 VIEWS = {"augment_2": ["flip"], "augment_3": ["crop"]}
 
 
-def contrast(vectors, groups, temperature):
-    """The mean over anchors of -mean over positives of log softmax over all others, in float64 by loops."""
-    total, similar = 0.0, vectors.double() @ vectors.double().T / temperature
-    for i, group in enumerate(groups):
-        others = [j for j in range(len(groups)) if j != i]
-        positives = [j for j in others if groups[j] == group]
+def contrast(vectors, labels, noise, pictures, strategy, temperature):
+    """Eq. 11 to 13 in float64 by loops: the mean over anchors of -mean over positives of log softmax over all compared."""
+    similar = vectors.double() @ vectors.double().T / temperature
+    everything = range(len(labels))
+    clean = [i for i in everything if not noise[i]]
+    anchors = everything if strategy == "L2" else clean
+    compared = clean if strategy == "L1" else everything
+    total = 0.0
+    for i in anchors:
+        others = [j for j in compared if j != i]
+        if noise[i]:
+            positives = [j for j in others if noise[j] and pictures[j] == pictures[i]]
+        else:
+            positives = [j for j in others if not noise[j] and labels[j] == labels[i]]
         if positives:
             whole = sum(similar[i, j].exp() for j in others).log()
             total += sum((whole - similar[i, j]).item() for j in positives) / len(positives)
-    return total / len(groups)
+    return total / len(anchors)
 
 
-def test_sau_is_mixup_cutmix_and_the_contrast():
-    """Eq. 14 with L2: every picture found to be noise is a class of its own; separate passes in the same order."""
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"noise_strategy": "L1"},
+        {"noise_strategy": "L3"},
+        {"contrastive_temperature": 0.4},
+        {"cutmix_label": "share"},
+        {"normalised_prototypes": False},
+    ],
+    ids=str,
+)
+def test_sau_is_mixup_cutmix_and_the_contrast(keys):
+    """Eq. 14; separate passes in the same order."""
     real = [batch(5, views=2)._replace(synthetic=torch.zeros(6, dtype=torch.bool))]
-    made = scheme("sau", real, **VIEWS, mixup_weight=0.5, cutmix_weight=2.0, contrastive_weight=0.3)
-    made.start_epoch(0)
+    weights = {"mixup_weight": 0.5, "cutmix_weight": 2.0, "contrastive_weight": 0.3}
+    asked = []
+    made = scheme("sau", real, asked, **VIEWS, **weights, **keys)
+    made.start_epoch(7)
     assert made.training
+    assert [(split, epoch) for split, epoch, _ in asked] == [("train", 7)]
+    assert [[step["kind"] for step in view] for view in asked[0][2]] == [["flip"], ["crop"]]
     plain = separate(made)
     first, second = batch(0, views=3), batch(1)
     found = made([first, second], 0, np.random.default_rng(4))
@@ -195,15 +226,18 @@ def test_sau_is_mixup_cutmix_and_the_contrast():
         vectors = functional.normalize(fresh.projection(fresh.network.features(view)))
         for label in range(3):
             mean = vectors[real[0].labels == label].mean(0)
-            torch.testing.assert_close(prototypes[label], mean / mean.norm(), atol=1e-5, rtol=1e-5)
+            mean = mean / mean.norm() if keys.get("normalised_prototypes", True) else mean
+            torch.testing.assert_close(prototypes[label], mean, atol=1e-5, rtol=1e-5)
 
     random = np.random.default_rng(4)
     mixup_share = random.beta(1, 1)
     cut_share = random.beta(1, 1)
     box = sau_box(random, cut_share, 8, 8)
+    cut_label = cut_share if keys.get("cutmix_label") == "share" else area_outside(box, 8, 8)
+    assert abs(cut_share - area_outside(box, 8, 8)) > 0.01  # else the two would be one
     mixtures = [
         (0.5, mixed_up(first.views[0], second.views[0], mixup_share), mixup_share),
-        (2.0, pasted(first.views[0], second.views[0], box), area_outside(box, 8, 8)),
+        (2.0, pasted(first.views[0], second.views[0], box), cut_label),
     ]
     expected = 0.0
     for weight, mixture, share in mixtures:
@@ -216,13 +250,34 @@ def test_sau_is_mixup_cutmix_and_the_contrast():
     for vectors, prototypes in zip(views, plain.prototypes, strict=True):
         known = [(vectors[j], first.labels[j].item()) for j in range(3)] + [(prototypes[c], c) for c in range(3)]
         for i in range(3, 6):
-            nearest = max(known, key=lambda pair: (pair[0] @ vectors[i]).item())
+            nearest = max(known, key=lambda pair: functional.cosine_similarity(pair[0], vectors[i], dim=0).item())
             noise[i] |= nearest[1] != first.labels[i].item()
     assert any(noise)
-    labels = [-1 - i if noise[i] else first.labels[i].item() for i in range(6)]
     vectors = torch.cat([*views, *plain.prototypes])
-    expected += 0.3 * contrast(vectors, [*labels, *labels, 0, 1, 2, 0, 1, 2], 0.1)
+    labels, none = first.labels.tolist(), [False] * 6
+    expected += 0.3 * contrast(
+        vectors, [*labels, *labels, 0, 1, 2, 0, 1, 2], [*noise, *noise, *none], [*range(6), *range(6), *none],
+        keys.get("noise_strategy", "L2"), keys.get("contrastive_temperature", 0.1),
+    )  # fmt: skip
     assert found.item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("neighbours", "is_noise"), [(1, False), (3, True)])
+def test_sau_asks_as_many_neighbours_as_told(neighbours, is_noise):
+    """The generated picture's nearest neighbour is of its own class 1, and the next two are of class 0."""
+    made = scheme("sau", **VIEWS, neighbours=neighbours)
+    turns = torch.tensor([0.1, -0.2, 0.0, 0.3, 2.0, 3.0])  # real of 1 and 0, generated, prototypes; radians in a plane
+    vectors = torch.zeros(6, 128)
+    vectors[:, 0], vectors[:, 1] = turns.cos(), turns.sin()
+    made.prototypes = torch.stack([vectors[3:]] * 2)
+    one = Batch([], torch.tensor([1, 0, 1]), torch.tensor([False, False, True]))
+    found = made._contrast([vectors[:3]] * 2, one)
+    labels, noise = one.labels.tolist(), [False, False, is_noise]
+    expected = contrast(
+        torch.cat([vectors[:3]] * 2 + [vectors[3:]] * 2), [*labels, *labels, 0, 1, 2, 0, 1, 2],
+        [*noise, *noise, *[False] * 6], [0, 1, 2, 0, 1, 2, *[0] * 6], "L2", 0.1,
+    )  # fmt: skip
+    assert found.item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_sau_asks_for_the_views_that_it_uses():

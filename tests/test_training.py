@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
 from pipeline.classifiers.reader import InMemory
 from pipeline.classifiers.scheme import Loader
+from pipeline.classifiers.schemes import plain
 from pipeline.classifiers.train import train
 from pipeline.config.resolve import SCHEMA, build
 from pipeline.errors import InputError
@@ -57,37 +59,43 @@ def settings(**keys):
     return build(SCHEMA, "classifiers", "some", {"data": ["real", "generated"], **SMALL, **keys}).settings()
 
 
-def source(count=24, seed=0, synthetic=True) -> Source:
+def source(count=24, seed=0, synthetic=True, device=CPU) -> Source:
     """Three classes of brightness, every second picture generated."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     shades = random.integers(0, 60, (count, 8, 8, 3)) + 90 * labels[:, None, None, None]
     made = torch.arange(count) // 3 % 2 == 1 if synthetic else torch.zeros(count, dtype=torch.bool)
-    return Source(InMemory(shades.astype(np.uint8), CPU), torch.from_numpy(labels), made)
+    return Source(InMemory(shades.astype(np.uint8), device), torch.from_numpy(labels), made)
 
 
 class Memory(Checkpoint):
-    """Checkpoints after every step, in a temporary folder."""
+    """Checkpoints after every step, in a temporary folder; ends the run after the second step of the third epoch if told."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, told=()):
         super().__init__(folder, {}, None, [], minutes=0)
+        self._ends = "end" in told
+
+    def save(self, state):
+        super().save(state)
+        if self._ends and (len(state["history"]), len(state["losses"])) == (2, 2):
+            sys.exit("ended")
 
 
-def trained(folder, given, seed=0, data=None, validation=None, init=None, checkpoint=None):
+def trained(folder, given, seed=0, data=None, validation=None, init=None, checkpoint=None, device=CPU):
     torch.manual_seed(seed)
     network = Network("small", 4, 3, [0.5] * 3, [0.5] * 3, head=given.get("head", "linear"))
     if init is not None:
         network.load_state_dict(init.state_dict())
-    data = data or source()
+    data = data or source(device=device)
     history = train(
         given,
         data,
-        source(9, 1),
+        source(9, 1, device=device),
         lambda: validation,
         network,
         len(data.labels),
         seed,
-        CPU,
+        device,
         checkpoint or Memory(folder),
     )
     return network, history
@@ -144,6 +152,86 @@ def test_a_dozen_pictures_are_learned_by_heart(scheme, tmp_path):
     assert (logits.argmax(1) == data.labels).all()
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ({"schedule": "cosine"}, [0.04, 0.08, 0.08, 0.08 * (1 + np.cos(np.pi / 3)) / 2]),
+        ({"decay_at": [0.6, 0.8], "decay_to": [0.5, 0.1]}, [0.04, 0.08, 0.08, 0.04]),
+    ],
+)
+def test_steps_are_those_of_sgd_at_the_schedules_rates(schedule, rates, nesterov, tmp_path):
+    """By hand, a batch of all pictures an epoch: velocity m v + g + decay w; Nesterov steps along g + decay w + m v."""
+    given = settings(
+        **schedule, epochs=5, warmup_epochs=2, batch_size=24, augment=[], learning_rate=0.08, momentum=0.7,
+        weight_decay=0.03, nesterov=nesterov,
+    )  # fmt: skip
+    found, history = trained(tmp_path, given | {"epochs": 5})
+    torch.manual_seed(0)
+    network = Network("small", 4, 3, [0.5] * 3, [0.5] * 3)
+    data = source()
+    pictures = next(data.pictures.batches([torch.arange(24)]))[0]
+    velocity = [torch.zeros_like(weight) for weight in network.parameters()]
+    for epoch, rate in enumerate([*rates, history["learning_rate"].iloc[4]]):
+        assert history["learning_rate"].iloc[epoch] == pytest.approx(rate)
+        loss = torch.nn.functional.cross_entropy(network.train()(pictures), data.labels)
+        for moved, weight, slope in zip(
+            velocity, network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True
+        ):
+            with torch.no_grad():
+                slope = slope + 0.03 * weight
+                moved.mul_(0.7).add_(slope)
+                weight.sub_(rate * (slope + 0.7 * moved if nesterov else moved))
+        assert history["loss"].iloc[epoch] == pytest.approx(loss.item(), abs=1e-5)
+    for one, other in zip(found.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prior_from", ["real", "all"])
+def test_priors_are_counted_on_the_pictures_that_are_asked_for(prior_from, tmp_path, monkeypatch):
+    facts = []
+    build_plain = plain.build
+    monkeypatch.setattr(plain, "build", lambda *given: facts.append(given[-1]) or build_plain(*given))
+    data = source(synthetic=False)
+    data = data._replace(synthetic=torch.arange(24) >= 20)  # 8 of each class, of which 1, 1 and 2 are generated
+    trained(tmp_path, settings(loss="balanced_softmax", prior_from=prior_from, epochs=2), data=data)
+    assert facts[0].counts.tolist() == {"real": [7, 7, 6], "all": [8, 8, 8]}[prior_from]
+    assert facts[0].synthetic_pictures == 4
+
+
+@pytest.mark.parametrize("scheme", ["plain", "ldam", "glmc", "sau"])
+def test_bfloat16_learns_with_weights_of_float32(scheme, tmp_path):
+    given = settings(**SCHEMES[scheme] | {"precision": "bfloat16"}, epochs=10)
+    network, history = trained(tmp_path, given)
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    assert not same(network, trained(tmp_path / "b", given | {"precision": "float32"})[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.parametrize("scheme", ["plain", "sau"])
+def test_a_compiled_backbone_trains_the_same(scheme, tmp_path):
+    given = settings(**SCHEMES[scheme], epochs=2)
+    _, eager = trained(tmp_path / "eager", given)
+    compiled_network, compiled = trained(tmp_path / "compiled", given | {"compile": True})
+    np.testing.assert_allclose(compiled["loss"], eager["loss"], atol=1e-4)
+    assert compiled_network.state_dict().keys() == Network("small", 4, 3, [0.5] * 3, [0.5] * 3).state_dict().keys()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_gpu_trains_as_the_cpu_does(scheme, precision, tmp_path):
+    """The first epoch's loss; then rounding has its way."""
+    given = settings(**SCHEMES[scheme] | {"precision": precision}, epochs=2)
+    losses = [
+        trained(tmp_path / str(device), given, device=torch.device(device))[1]["loss"] for device in ("cpu", "cuda")
+    ]
+    assert losses[0].iloc[0] == pytest.approx(losses[1].iloc[0], rel=0.05)
+    assert np.isfinite(losses[1]).all()
+
+
 def test_a_checkpoint_of_other_settings_or_pictures_is_not_continued(tmp_path):
     manifest = tmp_path / "manifest"
     manifest.write_text("a")
@@ -165,7 +253,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_checkpo
 
 def test_sau_without_generated_pictures_or_a_class_without_a_real_one_is_refused(tmp_path):
     given = settings(**SCHEMES["sau"])
-    with pytest.raises(InputError, match="trains on real and generated pictures; name a filter"):
+    with pytest.raises(InputError, match="trains on real and generated pictures, but none of these was selected"):
         trained(tmp_path, given, data=source(synthetic=False))
     data = source()
     without = data._replace(synthetic=data.synthetic | (data.labels == 1))
@@ -242,47 +330,49 @@ import test_training
 from pipeline.classifiers.processes import joined
 
 torch.set_num_threads(1)
-given, data = json.loads(sys.argv[1]), test_training.source(22)
+given, data = json.loads(sys.argv[1]), test_training.source(21)
 with joined(torch.device("cpu")) as processes:
     torch.manual_seed(0)
     network = test_training.Network("small", 4, 3, [0.5] * 3, [0.5] * 3)
     history = test_training.train(
-        given, data, test_training.source(9, 1), lambda: None, network, 22, 0, torch.device("cpu"),
-        test_training.Memory(test_training.Path(sys.argv[2])), processes,
+        given, data, test_training.source(9, 1), lambda: None, network, 21, 0, torch.device("cpu"),
+        test_training.Memory(test_training.Path(sys.argv[2]), sys.argv[3:]), processes,
     )
     if processes.first:
-        print(json.dumps(history["loss"].tolist()))
+        print(json.dumps(history[["loss", "test_top1"]].to_numpy().tolist()))
 """
 
 
-@pytest.mark.parametrize("scheme", ["plain", "cmo", "half_real"])
+def shared(folder, given, count, *told):
+    """Rows of (loss, test accuracy) of a training by `count` processes; None where it was told to end before."""
+    script = folder / "shared.py"
+    script.write_text(SHARED)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+    ran = subprocess.run(
+        [sys.executable, *launch, str(script), json.dumps(given), str(folder / str(count)), *told],
+        cwd=REPOSITORY, text=True, capture_output=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert (ran.returncode == 0) == (not told), ran.stderr
+    return None if told else json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("scheme", ["plain", "cmo", "half_real", "glmc"])
 def test_two_processes_train_as_one(scheme, tmp_path):
-    """With batch norm frozen, since each process has statistics of its own; 22 pictures, so that shares differ."""
-    given = settings(**SCHEMES[scheme], frozen_batch_norm=True, gpus=2)
-    curves = []
-    for count in (1, 2):
-        command = [sys.executable, "-c", SHARED]
-        if count > 1:
-            script = tmp_path / "shared.py"
-            script.write_text(SHARED)
-            command = [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc-per-node",
-                "2",
-                str(script),
-            ]
-        ran = subprocess.run(
-            [*command, json.dumps(given), str(tmp_path / str(count))],
-            cwd=REPOSITORY, text=True, capture_output=True, check=False,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        curves.append(json.loads(ran.stdout.splitlines()[-1]))
-    assert curves[0] == pytest.approx(curves[1], abs=1e-5)
-    assert len(set(curves[0])) > 1
+    """With batch norm frozen, since each process has statistics of its own; the last batch is of 5, so that shares differ."""
+    given = settings(**SCHEMES[scheme], init="ce", frozen_batch_norm=True, gpus=2)
+    one, two = (shared(tmp_path, given, count) for count in (1, 2))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    assert len({loss for loss, _ in one}) > 1
+
+
+def test_two_processes_continue_as_if_nothing_had_been(tmp_path):
+    """Also what the history says of the epoch in which they were ended."""
+    given = settings(gpus=2)
+    uninterrupted = shared(tmp_path, given, 2)
+    (tmp_path / "2").rename(tmp_path / "done")
+    shared(tmp_path, given, 2, "end")
+    assert shared(tmp_path, given, 2) == uninterrupted
 
 
 def test_the_test_split_is_judged_by_scaled_logits(tmp_path):
@@ -293,6 +383,21 @@ def test_the_test_split_is_judged_by_scaled_logits(tmp_path):
     right = (second.predict(watched.pictures)[1].argmax(1) == watched.labels).double().mean().item()
     assert history["test_top1"].iloc[-1] == pytest.approx(100 * right)
     assert not torch.allclose(second.head.weight, first.head.weight)
+
+
+def test_each_process_sees_its_part_of_the_real_pictures_once():
+    data, views = source(50), [["flip", "crop"], []]
+    views = [settings(augment=view)["augment"] for view in views]
+    whole, *parts = [
+        list(batching.once(data, views, 3, 5, 8, CPU, processes))
+        for processes in (ALONE, Processes(0, 3), Processes(1, 3), Processes(2, 3))
+    ]
+    for place in range(2):
+        together = torch.cat([batch.views[place] for part in parts for batch in part])
+        assert torch.equal(together, torch.cat([batch.views[place] for batch in whole]))
+    assert sum(len(batch.labels) for batch in whole) == int((~data.synthetic).sum())
+    few = [list(batching.once(source(6), views, 3, 5, 8, CPU, Processes(rank, 2))) for rank in (0, 1)]
+    assert sorted(map(len, few)) == [0, 1]
 
 
 @pytest.mark.parametrize("place", [0, 1])

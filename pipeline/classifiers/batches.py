@@ -74,24 +74,38 @@ def batches(
 
     for step, views in enumerate(_views(data.pictures, mine, loader.views, draws, device)):
         rows = mine[step]
-        batch = Batch(views, data.labels[rows].to(device), data.synthetic[rows].to(device))
+        batch = _batch(views, data, rows, device)
         yield batch, len(rows) * processes.count / len(whole[step])
 
 
 def once(
-    data: Source | None, views: Sequence[View], epoch: int, seed: int, batch_size: int, device: torch.device
+    data: Source | None,
+    views: Sequence[View],
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+    processes: Processes,
 ) -> Iterator[Batch]:
-    """Every picture that was not generated, once and in order, augmented anew each epoch."""
+    """Every picture that was not generated, once and in order, augmented anew each epoch; each process has some of the batches."""
     if data is None:
         return
     real = torch.nonzero(~data.synthetic)[:, 0].split(batch_size)
+    mine = range(len(real))[processes.share(len(real))]
 
     def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
         stream = 2**20 + 2 * view + purpose
-        return Draws(seed, epoch * len(real) + step, stream, len(real[step]), slice(None), device)
+        number = mine[step]
+        return Draws(seed, epoch * len(real) + number, stream, len(real[number]), slice(None), device)
 
-    for step, shown in enumerate(_views(data.pictures, real, views, draws, device)):
-        yield Batch(shown, data.labels[real[step]].to(device), data.synthetic[real[step]].to(device))
+    rows = [real[number] for number in mine]
+    for own, shown in zip(rows, _views(data.pictures, rows, views, draws, device), strict=True):
+        yield _batch(shown, data, own, device)
+
+
+def _batch(views: list[torch.Tensor], data: Source, rows: torch.Tensor, device: torch.device) -> Batch:
+    labels, synthetic = (facts[rows].to(device, non_blocking=True) for facts in (data.labels, data.synthetic))
+    return Batch(views, labels, synthetic)
 
 
 def _views(

@@ -1,6 +1,6 @@
 """SAU's contrastive branch: class prototypes, generated pictures found to be noise, and the loss that drops them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -92,13 +92,20 @@ def corrected(
     return torch.where(synthetic, voted.gather(1, winner).squeeze(1), labels)
 
 
-def prototypes(vectors: torch.Tensor, labels: torch.Tensor, classes: int, normalise: bool = True) -> torch.Tensor:
+def prototypes(
+    vectors: torch.Tensor,
+    labels: torch.Tensor,
+    classes: int,
+    normalise: bool = True,
+    summed: Callable[[torch.Tensor], torch.Tensor] = lambda value: value,
+) -> torch.Tensor:
     """Mean vector of each class's real pictures, float [C, D], of at least float32 (SAU, Eq. 10, with the class's count).
 
     vectors: float [N, D], unit length; labels: int64 [N] in 0..C-1. With `normalise` the means get unit length, as the
-    paper says; public code leaves them as they are. Raises InputError where a class has no picture.
+    paper says; public code leaves them as they are. `summed` adds what other processes have, each of which has some of the
+    vectors. Raises InputError where a class has no picture.
     """
-    counts = labels.bincount(minlength=classes)
+    counts = summed(labels.bincount(minlength=classes))
     if absent := (counts == 0).nonzero().flatten().tolist():
         raise InputError(
             f"a prototype needs at least one real picture of its class, but {len(absent)} of {classes} classes have none: "
@@ -106,7 +113,7 @@ def prototypes(vectors: torch.Tensor, labels: torch.Tensor, classes: int, normal
         )
     # in float64, so that the order in which a GPU adds does not show
     sums = torch.zeros(classes, vectors.shape[1], dtype=torch.float64, device=vectors.device)
-    means = sums.index_add_(0, labels, vectors.double()) / counts[:, None]
+    means = summed(sums.index_add_(0, labels, vectors.double())) / counts[:, None]
     return (functional.normalize(means, dim=1) if normalise else means).to(_precision(vectors))
 
 

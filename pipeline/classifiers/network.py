@@ -70,19 +70,25 @@ class Network(nn.Module):
 
     @torch.inference_mode()
     def predict(
-        self, pictures: "torch.Tensor | Pictures", batch_size: int = 500, label: str | None = None
+        self,
+        pictures: "torch.Tensor | Pictures",
+        batch_size: int = 500,
+        label: str | None = None,
+        rows: slice = slice(None),
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(features, logits), float32 on the CPU, in evaluation mode and without augmentation.
 
-        pictures are uint8 [N, 3, H, W], or a reader's; with a `label`, progress is shown under it. Batches have a fixed
-        shape, the last one padded, so that a picture's numbers do not depend on its neighbours.
+        pictures are uint8 [N, 3, H, W], or a reader's, of which `rows` are looked at; with a `label`, progress is shown
+        under it. Batches have a fixed shape, the last one padded, so that a picture's numbers do not depend on its
+        neighbours.
         """
         was_training = self.training
         self.eval()
         features, logits = [], []
-        orders = torch.arange(len(pictures)).split(batch_size) if len(pictures) else ()
+        wanted = torch.arange(len(pictures))[rows]
+        orders = wanted.split(batch_size) if len(wanted) else ()
         if isinstance(pictures, torch.Tensor):
-            batches = (pictures[rows] for rows in orders)
+            batches = (pictures[order] for order in orders)
         else:
             batches = (view for (view,) in pictures.batches(orders))
         for batch in progress(batches, label, len(orders), unit="batch") if label else batches:

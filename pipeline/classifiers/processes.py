@@ -31,11 +31,16 @@ class Processes(NamedTuple):
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
 
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of all processes' values."""
+        if self.count > 1:
+            value = value.clone()
+            distributed.all_reduce(value)
+        return value
+
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean of all processes' values."""
-        if self.count > 1:
-            distributed.all_reduce(value)
-        return value / self.count
+        return self.sum(value) / self.count
 
 
 ALONE = Processes()

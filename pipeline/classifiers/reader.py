@@ -91,7 +91,8 @@ class InMemory:
     ) -> Iterator[tuple[torch.Tensor, ...]]:
         """As `Pictures` says."""
         for positions in orders:
-            yield (self._pictures[torch.as_tensor(positions, device=self._pictures.device)],) * len(views)
+            rows = torch.as_tensor(positions).to(self._pictures.device, non_blocking=True)
+            yield (self._pictures[rows],) * len(views)
 
 
 class OnDisk:

@@ -35,7 +35,9 @@ class Facts(NamedTuple):
     synthetic_pictures: int
     once: Callable[[str, int, list[Sequence[Mapping[str, Any]]]], Iterable[Batch]]
     """(split, epoch, augmentations of each view) -> batches that go once through the subset's own pictures of `train` or
-    `val`, none of them generated."""
+    `val`, none of them generated; where there are several processes, through this one's part of them."""
+    summed: Callable[[torch.Tensor], torch.Tensor] = lambda value: value
+    """The sum of what all processes have."""
 
 
 class Scheme(nn.Module):

@@ -42,7 +42,7 @@ def train(
     part of each batch, and the gradients' mean. Raises InputError where data and scheme do not fit, and where the loss is
     no longer finite.
     """
-    scheme = _scheme(settings, data, validation, network.to(device), seed, device)
+    scheme = _scheme(settings, data, validation, network.to(device), seed, device, processes)
     history = (
         _epochs(settings, scheme, data, test, epoch_length, seed, device, checkpoint, processes)
         if scheme.loaders
@@ -50,7 +50,7 @@ def train(
     )
     scheme.finish()
     if not history:  # nothing was to be trained
-        history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": _top1(network, test)}]
+        history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": _top1(network, test, processes)}]
     return pd.DataFrame(history)
 
 
@@ -69,13 +69,13 @@ def _epochs(
     optimizer = _optimizer(settings, [weight for weight in scheme.parameters() if weight.requires_grad])
     average = _average(network, settings["ema_decay"])
     history: list[dict] = []
-    begun: list[torch.Tensor] = []  # losses of an epoch that a checkpoint has stopped in
-    if state := checkpoint.load(device):
+    begun: list[torch.Tensor] = []  # losses, of all processes, of an epoch that a checkpoint has stopped in
+    if state := checkpoint.load():
         scheme.load_state_dict(state["scheme"])
         optimizer.load_state_dict(state["optimizer"])
         if average:
             average.load_state_dict(state["average"])
-        history, begun = state["history"], list(state["losses"])
+        history, begun = state["history"], [loss.to(device) for loss in state["losses"]]
         print(f"continuing after {len(history)} epochs and {len(begun)} steps from {checkpoint.path}", flush=True)
 
     def save(losses: list[torch.Tensor]) -> None:
@@ -122,13 +122,13 @@ def _epochs(
                 optimizer.step()
                 if average:
                     average.update_parameters(network)
-                losses.append(loss.detach())
+                losses.append(processes.mean(loss.detach()))
                 if processes.first and checkpoint.due():
                     _require_finite(torch.stack(losses), epoch * steps, checkpoint)
                     save(losses)
-        losses = processes.mean(torch.stack(losses))
+        losses = torch.stack(losses)
         _require_finite(losses, epoch * steps, checkpoint)
-        top1 = _top1(average.module if average else network, test)
+        top1 = _top1(average.module if average else network, test, processes)
         history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": losses.mean().item(), "test_top1": top1})
     if average:
         network.load_state_dict(average.module.state_dict())
@@ -142,6 +142,7 @@ def _scheme(
     network: Network,
     seed: int,
     device: torch.device,
+    processes: Processes,
 ) -> Scheme:
     classes = network.description["classes"]
     of_prior = data.labels if settings["prior_from"] == "all" else data.labels[~data.synthetic]
@@ -149,8 +150,9 @@ def _scheme(
         counts=torch.bincount(of_prior, minlength=classes),
         synthetic_pictures=int(data.synthetic.sum()),
         once=lambda split, epoch, views: once(
-            data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device
+            data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device, processes
         ),
+        summed=processes.sum,
     )
     return kinds.load("classifiers.schemes", settings["scheme"]).build(settings, network, facts).to(device)
 
@@ -172,9 +174,12 @@ def _freeze_batch_norm(scheme: Scheme) -> None:
             module.eval()
 
 
-def _top1(network: Network, test: Source) -> float:
-    _, logits = network.predict(test.pictures)
-    return 100 * (logits.argmax(1) == test.labels).double().mean().item()
+def _top1(network: Network, test: Source, processes: Processes) -> float:
+    """Percent of the test split, of which each process judges a part."""
+    mine = processes.share(len(test.labels))
+    _, logits = network.predict(test.pictures, rows=mine)
+    right = (logits.argmax(1) == test.labels[mine]).sum()
+    return 100 * processes.sum(right.to(next(network.parameters()).device)).item() / len(test.labels)
 
 
 def _shown(epochs: range, total: int, processes: Processes) -> Iterator[int]:

@@ -5,6 +5,7 @@ pictures: uint8 [B, 3, H, W]; values: float [B]; fill: the colour beyond the edg
 
 import torch
 
+from pipeline.classifiers.augment.each import constant
 from pipeline.classifiers.augment.geometry import take
 
 Colour = tuple[int, int, int]
@@ -63,7 +64,7 @@ def _transform(pictures: torch.Tensor, matrices: torch.Tensor, fill: Colour, bil
     from_x, from_y = (
         row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None] for row in matrices.unbind(1)
     )
-    colour = torch.tensor(fill, dtype=torch.uint8, device=pictures.device)
+    colour = constant(fill, pictures.device, torch.uint8)
     if not bilinear:
         return take(pictures, from_y.floor().long(), from_x.floor().long(), colour)
     grid = torch.stack([2 * from_x / width - 1, 2 * from_y / height - 1], 3)

@@ -5,7 +5,7 @@ import math
 import torch
 
 from pipeline.classifiers.augment import tone
-from pipeline.classifiers.augment.each import apply_each
+from pipeline.classifiers.augment.each import apply_each, constant
 from pipeline.classifiers.draws import Draws
 
 JITTER = (tone.brightness, tone.contrast, tone.saturation, tone.hue)
@@ -27,7 +27,7 @@ def color_jitter(
     jittered = draws.uniform() < probability
     order = draws.uniform(len(JITTER)).argsort(1)
     uniforms = draws.uniform(len(JITTER))
-    strengths = uniforms.new_tensor([brightness, contrast, saturation, hue])
+    strengths = constant([brightness, contrast, saturation, hue], uniforms.device, uniforms.dtype)
     low, high = (1 - strengths).clamp(min=0), 1 + strengths
     low[3], high[3] = -hue, hue
     values = low + (high - low) * uniforms

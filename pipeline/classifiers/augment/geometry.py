@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from pipeline.classifiers.augment.each import constant
 from pipeline.classifiers.draws import Draws
 
 TRIES = 10
@@ -55,8 +56,8 @@ def resized_crop_boxes(uniforms: torch.Tensor, height: int, width: int, smallest
     fits = (tall > 0) & (tall <= height) & (wide > 0) & (wide <= width)
     first = fits.int().argmax(1, keepdim=True)
     size = torch.cat([tall.gather(1, first), wide.gather(1, first)], 1)
-    whole = size.new_tensor([height, width])
-    middle = size.new_tensor([min(height, round(width / NARROWEST)), min(width, round(height * WIDEST))])
+    whole = constant([height, width], size.device)
+    middle = constant([min(height, round(width / NARROWEST)), min(width, round(height * WIDEST))], size.device)
     found = fits.any(1, keepdim=True)
     size = torch.where(found, size, middle)
     corner = torch.where(found, (uniforms[:, TRIES] * (whole - size + 1)).long(), (whole - size) // 2)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from pipeline.classifiers.augment import affine, tone
-from pipeline.classifiers.augment.each import apply_each
+from pipeline.classifiers.augment.each import apply_each, constant
 from pipeline.classifiers.draws import Draws
 from pipeline.errors import InputError
 
@@ -98,8 +98,8 @@ def auto_augment(pictures: torch.Tensor, draws: Draws, policy: str) -> torch.Ten
     if policy != "cifar10":
         raise InputError(f"there is no AutoAugment policy {policy}; allowed is cifar10")
     names = list(AUTO_AUGMENT)
-    table = torch.tensor([[(names.index(name), *rest) for name, *rest in pair] for pair in CIFAR10])
-    drawn = table.to(pictures.device)[draws.integers(len(CIFAR10))]
+    table = constant([[(names.index(name), *rest) for name, *rest in pair] for pair in CIFAR10], pictures.device)
+    drawn = table[draws.integers(len(CIFAR10))]
     numbers, probabilities, magnitudes = drawn.unbind(2)
     numbers = numbers.long()
     used = draws.uniform(2) < probabilities
@@ -131,7 +131,7 @@ def _values(
     ranges: Mapping[str, Range], numbers: torch.Tensor, magnitudes: torch.Tensor, negative: torch.Tensor
 ) -> torch.Tensor:
     """float [B, N] for int64 numbers of operations, magnitudes of 0..1 and 0 or 1 for signs, all [B, N]."""
-    start, change, signed = torch.tensor(list(ranges.values()), device=numbers.device)[numbers].unbind(2)
+    start, change, signed = constant(list(ranges.values()), numbers.device)[numbers].unbind(2)
     return start + change * magnitudes * (1 - 2 * signed * negative)
 
 

@@ -54,7 +54,8 @@ class Sau(Scheme):
         if not self.contrasts:
             return
         self.eval()
-        vectors, labels = ([], []), []
+        nothing = self.prototypes[0, :0]  # for a process that has none of the pictures
+        vectors, labels = ([nothing], [nothing]), [torch.zeros(0, dtype=torch.int64, device=nothing.device)]
         for batch in self.facts.once("train", epoch, self.loaders[0].views[1:]):
             for found, view in zip(vectors, batch.views, strict=True):
                 found.append(self._projected([self.network.features(view)])[0])
@@ -62,7 +63,10 @@ class Sau(Scheme):
         classes = self.network.description["classes"]
         normalised = self.settings["normalised_prototypes"]
         self.prototypes = torch.stack(
-            [prototypes(torch.cat(found), torch.cat(labels), classes, normalised) for found in vectors]
+            [
+                prototypes(torch.cat(found), torch.cat(labels), classes, normalised, self.facts.summed)
+                for found in vectors
+            ]
         )
         self.train()
 

@@ -62,7 +62,7 @@ class Stopwatch:
         self._ends: list[float] = []
         self.bytes = 0
 
-    def load(self, device: torch.device) -> None:
+    def load(self) -> None:
         return None
 
     def due(self) -> bool:

@@ -76,12 +76,12 @@ def train(
     recent: list[torch.Tensor] = []
 
     start = 0
-    if state := checkpoint.load(device):
+    if state := checkpoint.load():
         unet.load_state_dict(state["unet"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         warmup.load_state_dict(state["warmup"])
-        start, history, recent = state["step"], state["history"], state["recent"]
+        start, history, recent = state["step"], state["history"], [losses.to(device) for losses in state["recent"]]
         print(f"continuing at step {start} from {checkpoint.path}", flush=True)
 
     unet.train()
