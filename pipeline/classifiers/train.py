@@ -179,7 +179,7 @@ def _top1(network: Network, test: Source, processes: Processes) -> float:
     mine = processes.share(len(test.labels))
     _, logits = network.predict(test.pictures, rows=mine)
     right = (logits.argmax(1) == test.labels[mine]).sum()
-    return 100 * processes.sum(right.to(next(network.parameters()).device)).item() / len(test.labels)
+    return 100 * processes.sum(right.to(next(network.parameters()).device)).item() / max(len(test.labels), 1)
 
 
 def _shown(epochs: range, total: int, processes: Processes) -> Iterator[int]:

@@ -1,6 +1,7 @@
 """Every job that a data set's main recipes need, and what each will do: the workflow's graph in numbers."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -168,20 +169,21 @@ class _Graph:
         needs = [self.manifest(), *(self.select(used) for used in (*filters, *part["steps_as"]))]
         needs += [place for used in filters for place in self.sample(self.pool_of(used))]
         needs += [self.classifier(part["init"], seed)] if part["init"] else []
-        looks = _filled_up(self._pictures("test"), AT_ONCE)
+        gpus = part["gpus"]  # which share the pictures that are looked at, too
+        looks = _filled_up(math.ceil(self._pictures("test") / gpus), AT_ONCE)
         if part["scheme"] == "tau_norm":  # trains nothing
             looks += 0 if part["norm_tau"] else _filled_up(self._pictures("val"), AT_ONCE)
             trained = 0
         else:
             # SAU's prototypes are made of two views of the real pictures before each epoch
             views = 2 if part["scheme"] == "sau" and part["contrastive_weight"] else 0
-            looks = part["epochs"] * (looks + views * self._pictures("train"))
+            looks = part["epochs"] * (looks + views * self._pictures("train") / gpus)
             trained = part["epochs"] * self._epoch(name)
         work = {
-            Figure("classifier", name, SECONDS_A_PICTURE): trained / part["gpus"],
+            Figure("classifier", name, SECONDS_A_PICTURE): trained / gpus,
             Figure("evaluate", name, SECONDS_A_PICTURE): looks,
         }
-        return self.add("classifier", name, f"seed {seed}", part["gpus"], work | _kept("classifier", name), needs)
+        return self.add("classifier", name, f"seed {seed}", gpus, work | _kept("classifier", name), needs)
 
     @_once
     def evaluate(self, name: str, seed: int) -> int:
