@@ -224,7 +224,7 @@ def test_a_compiled_backbone_trains_the_same(scheme, tmp_path):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_gpu_trains_as_the_cpu_does(scheme, precision, tmp_path):
     """The first epoch's loss; then rounding has its way."""
-    given = settings(**SCHEMES[scheme] | {"precision": precision}, epochs=2)
+    given = settings(**SCHEMES[scheme] | {"precision": precision}, epochs=3)
     losses = [
         trained(tmp_path / str(device), given, device=torch.device(device))[1]["loss"] for device in ("cpu", "cuda")
     ]

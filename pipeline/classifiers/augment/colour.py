@@ -27,9 +27,16 @@ def color_jitter(
     jittered = draws.uniform() < probability
     order = draws.uniform(len(JITTER)).argsort(1)
     uniforms = draws.uniform(len(JITTER))
-    strengths = constant([brightness, contrast, saturation, hue], uniforms.device, uniforms.dtype)
-    low, high = (1 - strengths).clamp(min=0), 1 + strengths
-    low[3], high[3] = -hue, hue
+    factors = (brightness, contrast, saturation)
+    low, high, strengths = constant(
+        [
+            [*(max(1 - strength, 0) for strength in factors), -hue],
+            [*(1 + strength for strength in factors), hue],
+            [*factors, hue],
+        ],
+        uniforms.device,
+        uniforms.dtype,
+    )
     values = low + (high - low) * uniforms
     for chosen in order.unbind(1):
         value = values.gather(1, chosen[:, None]).squeeze(1)
