@@ -86,7 +86,9 @@ def corrected(
         similarity = known[..., : len(labels), :] @ known.mT
     hidden = functional.pad(synthetic, (0, classes), value=False)
     nearest = similarity.masked_fill(hidden, -torch.inf).topk(k).indices
-    voted = torch.cat([labels, torch.arange(classes, device=labels.device)])[nearest]  # int64 [..., B, k], nearest first
+    voted = torch.cat([labels, torch.arange(classes, device=labels.device)])[
+        nearest
+    ]  # int64 [..., B, k], nearest first
     votes = (voted[..., :, None] == voted[..., None, :]).sum(-1)
     winner = votes.argmax(-1, keepdim=True)  # the first of those with most votes, so the nearest
     return torch.where(synthetic, voted.gather(-1, winner).squeeze(-1), labels)
