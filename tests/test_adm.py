@@ -222,7 +222,7 @@ def test_heads_must_fit_where_attention_is_and_nowhere_else():
 
 @pytest.mark.parametrize("betas", [{"beta_start": 1e-3}, {"beta_end": 0.01}])
 def test_betas_for_the_cosine_schedule_are_told(betas):
-    with pytest.raises(ValidationError, match="the cosine one has betas of its own"):
+    with pytest.raises(ValidationError, match="which is read only with schedule: linear"):
         settings(**betas)
     assert settings(schedule="linear", **betas)["schedule"] == "linear"
     assert settings(beta_start=1e-4, beta_end=0.02)["schedule"] == "cosine"  # as an entry that extends another has them

@@ -43,7 +43,7 @@ def settings_of(scheme: str) -> dict:
         scheme, {}
     )
     raw = {
-        "datasets": {"demo": {"source": "digits", "imbalance_factor": 40}},
+        "datasets": {"demo": {"source": "image_folder", "path": "pictures"}},  # tau_norm may find a validation split
         "generators": {"cbdm": {"kind": "cbdm"}},
         "samples": {"pool": {"generator": "cbdm", "fill_to": "max"}},
         "filters": {"all": {"samples": "pool"}},
