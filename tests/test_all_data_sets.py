@@ -152,6 +152,7 @@ def test_absent_raw_data_are_told_before_any_job(tmp_path, family):
     real = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())["datasets"]
     whole["datasets"][family] = real[family]
     whole["recipes"]["ce"]["datasets"].append(family)
+    whole["generators"]["cbdm"]["side"] = whole["classifiers"]["ce"]["side"] = 16  # where pictures differ in size
     file.write_text(json.dumps(whole))
     dry = snakemake(root, "-n", f"all_{family}")
     assert dry.returncode == 0, dry.stdout
