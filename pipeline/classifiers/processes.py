@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import distributed, nn
+from torch.distributed.nn.functional import all_reduce
 
 
 class Processes(NamedTuple):
@@ -37,6 +38,22 @@ class Processes(NamedTuple):
             value = value.clone()
             distributed.all_reduce(value)
         return value
+
+    def together(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows of all processes, one's after another's.
+
+        A loss of all rows, which then is the same in every process, gives the gradients of the whole: what comes back to a
+        process's rows is the sum over processes, of which DistributedDataParallel takes the mean.
+        """
+        if self.count == 1:
+            return rows
+        sizes = torch.zeros(self.count, dtype=torch.int64, device=rows.device)
+        sizes[self.rank] = len(rows)
+        sizes = self.sum(sizes).tolist()
+        before, after = sum(sizes[: self.rank]), sum(sizes[self.rank + 1 :])
+        # shares differ by a row, and a gather wants them equal: each process adds its rows to zeros
+        among = torch.cat([rows.new_zeros(before, *rows.shape[1:]), rows, rows.new_zeros(after, *rows.shape[1:])])
+        return all_reduce(among)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean of all processes' values."""

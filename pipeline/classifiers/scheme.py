@@ -9,6 +9,7 @@ from torch import nn
 
 from pipeline import kinds
 from pipeline.classifiers.network import Network
+from pipeline.classifiers.processes import ALONE, Processes
 
 
 class Batch(NamedTuple):
@@ -36,8 +37,8 @@ class Facts(NamedTuple):
     once: Callable[[str, int, list[Sequence[Mapping[str, Any]]]], Iterable[Batch]]
     """(split, epoch, augmentations of each view) -> batches that go once through the subset's own pictures of `train` or
     `val`, none of them generated; where there are several processes, through this one's part of them."""
-    summed: Callable[[torch.Tensor], torch.Tensor] = lambda value: value
-    """The sum of what all processes have."""
+    processes: Processes = ALONE
+    """Those that share each batch."""
 
 
 class Scheme(nn.Module):

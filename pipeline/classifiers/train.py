@@ -152,7 +152,7 @@ def _scheme(
         once=lambda split, epoch, views: once(
             data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device, processes
         ),
-        summed=processes.sum,
+        processes=processes,
     )
     return kinds.load("classifiers.schemes", settings["scheme"]).build(settings, network, facts).to(device)
 

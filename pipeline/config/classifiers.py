@@ -76,8 +76,8 @@ class Classifier(Part):
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     gpus: int = Field(default=1, ge=1)
-    """Of one node; a batch is shared by all. Statistics of batch norm, losses that are divided by a sum of weights, and SAU's
-    contrast are of each GPU's share."""
+    """Of one node; a batch is shared by all. Statistics of batch norm and losses that are divided by a sum of weights are of
+    each GPU's share."""
 
     references: ClassVar[dict[str, str]] = {"data": "filters", "steps_as": "filters", "init": "classifiers"}
 

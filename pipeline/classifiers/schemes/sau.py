@@ -64,7 +64,7 @@ class Sau(Scheme):
         normalised = self.settings["normalised_prototypes"]
         self.prototypes = torch.stack(
             [
-                prototypes(torch.cat(found), torch.cat(labels), classes, normalised, self.facts.summed)
+                prototypes(torch.cat(found), torch.cat(labels), classes, normalised, self.facts.processes.sum)
                 for found in vectors
             ]
         )
@@ -97,8 +97,11 @@ class Sau(Scheme):
         return loss
 
     def _contrast(self, views: list[torch.Tensor], batch: Batch) -> torch.Tensor:
-        settings, labels = self.settings, batch.labels
-        noise = detected_noise(views, labels, batch.synthetic, self.prototypes, settings["neighbours"])
+        """Of the whole batch, in each of the processes that share it."""
+        settings, together = self.settings, self.facts.processes.together
+        views = together(torch.stack(views, 1)).unbind(1)
+        labels, synthetic = together(torch.stack([batch.labels, batch.synthetic.long()], 1)).unbind(1)
+        noise = detected_noise(views, labels, synthetic.bool(), self.prototypes, settings["neighbours"])
         classes = torch.arange(len(self.prototypes[0]), device=labels.device)
         never = torch.zeros(2 * len(classes), dtype=torch.bool, device=labels.device)
         pictures = torch.arange(len(labels), device=labels.device)
