@@ -17,7 +17,9 @@ from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import Timed, with_growing_batches
 from pipeline.pictures import encode
 
-OWN = {  # what a scheme needs beyond the defaults
+OWN = {  # what a scheme needs beyond the defaults, and what sets in late
+    "plain": {"loss": "ldam", "class_weights": "effective_number", "class_weights_from": 0.8},
+    "cutmix": {"uncut_epochs": [4, 3]},
     "crt": {"init": "first"},
     "lws": {"init": "first"},
     "tau_norm": {"init": "first"},

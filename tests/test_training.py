@@ -261,6 +261,25 @@ def test_sau_without_generated_pictures_or_a_class_without_a_real_one_is_refused
         trained(tmp_path, given, data=without)
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"scheme": "cutmix", "uncut_epochs": [3, 1]},
+            r"uncut_epochs is \[3, 1\], which leaves none of 4 epochs to cut",
+        ),
+        (
+            {"class_weights": "effective_number", "class_weights_from": 0.9},
+            "class_weights_from is 0.9, which never comes",
+        ),
+    ],
+)
+def test_what_would_never_set_in_is_refused(keys, message, tmp_path):
+    """By the training, and not by the config: a recipe is shortened without those that extend it being run."""
+    with pytest.raises(InputError, match=message):
+        trained(tmp_path, settings(**keys))
+
+
 def test_an_epoch_has_no_batch_of_a_single_picture():
     assert [steps_of(length, 8, ALONE) for length in (2, 8, 9, 10, 16, 17)] == [1, 1, 1, 2, 2, 2]
     assert steps_of(19, 8, Processes(0, 2)) == 2

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.classifiers.losses import require_pictures
+from pipeline.errors import InputError
 
 
 class Weights(torch.nn.Module):
@@ -17,12 +18,17 @@ class Weights(torch.nn.Module):
 
     They hold from epoch round(settings["class_weights_from"] * settings["epochs"]), counted from 0, and are all 1
     before: 0 is at once, 0.8 the deferred re-weighting of LDAM-DRW (Cao et al. 2019), epoch 160 of 200.
-    Raises InputError where a class that is to be weighted has no picture.
+    Raises InputError where a class that is to be weighted has no picture, and where that epoch never comes.
     """
 
     def __init__(self, settings: Mapping[str, Any], counts: torch.Tensor):
         super().__init__()
         self._start = round(settings["class_weights_from"] * settings["epochs"])
+        if settings["class_weights"] != "none" and self._start >= settings["epochs"]:
+            raise InputError(
+                f"class_weights_from is {settings['class_weights_from']}, which never comes in {settings['epochs']} epochs; "
+                "lower it, or train longer"
+            )
         self.register_buffer("_weights", _scaled(settings, counts).float(), persistent=False)
 
     def forward(self, epoch: int) -> torch.Tensor:

@@ -52,8 +52,6 @@ class WithLoss(Classifier, ClassWeights):
     def _loss_fits(self) -> "WithLoss":
         if self.synthetic_weight != 1 and not self._has_both():
             raise ValueError("synthetic_weight weighs generated pictures beside real ones: data: [real, some filter]")
-        if self.class_weights_from and round(self.class_weights_from * self.epochs) >= self.epochs:
-            raise ValueError(f"class_weights_from is {self.class_weights_from}, which is never in {self.epochs} epochs")
         if self.loss == "weighted_cross_entropy" and not self.synthetic_weight and self.normalise_by == "weights":
             raise ValueError(
                 "synthetic_weight 0 leaves no weight in a batch of generated pictures: normalise_by: batch"
@@ -100,14 +98,6 @@ class CutMix(WithLoss):
     """What draws the pictures of which a box is taken; `power` with sampler_power 1 is CMO."""
     uncut_epochs: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (0, 0)
     """Epochs at the start and at the end without cutting; CMO's public code has 4 and 3."""
-
-    @model_validator(mode="after")
-    def _cuts(self) -> "CutMix":
-        if sum(self.uncut_epochs) >= self.epochs:
-            raise ValueError(
-                f"uncut_epochs is {list(self.uncut_epochs)}, which leaves none of {self.epochs} epochs to cut"
-            )
-        return self
 
 
 class Remix(Classifier):

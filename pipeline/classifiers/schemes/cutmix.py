@@ -9,6 +9,7 @@ import torch
 from pipeline.classifiers.mixing import area_outside, pasted, random_box
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme, first_loader, loss_of
+from pipeline.errors import InputError
 
 
 def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
@@ -17,7 +18,13 @@ def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme
     One box a batch, of 1 - share ~ Beta(alpha, alpha) of the area. `cutmix_label` says what weighs the labels: the area
     that is left after the border has clipped the box, as the paper, or the share as it was drawn. `patch_sampler` draws the
     second batch. Batches are cut with `cutmix_probability`, and not in `uncut_epochs` at the start and at the end.
+    Raises InputError where these are all.
     """
+    if sum(settings["uncut_epochs"]) >= settings["epochs"]:
+        raise InputError(
+            f"uncut_epochs is {list(settings['uncut_epochs'])}, which leaves none of {settings['epochs']} epochs to cut; "
+            "lower them, or train longer"
+        )
     return CutMix(settings, network, facts)
 
 

@@ -27,6 +27,9 @@ from pipeline.costs.measure.timing import (
 )
 from pipeline.filters.evidence import Evidence
 
+FOR_FEW_EPOCHS = {"class_weights_from": 0.0, "uncut_epochs": [0, 0], "norm_tau": 1.0}
+"""Keys without which a scheme would never set in, or ask for a validation split."""
+
 
 class Stored(NamedTuple):
     """Some of the real pictures: a table of shards, and the folder to which its paths are relative."""
@@ -80,7 +83,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
 
     def epoch(batch: int, steps: int, epochs: int = 1):
         few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}  # as fast, and never infinite
-        few |= {"norm_tau": 1.0} if settings["scheme"] == "tau_norm" else {}  # else it asks for a validation split
+        few |= {key: value for key, value in FOR_FEW_EPOCHS.items() if key in settings}
         return lambda: train(few, data, test, lambda: None, network, batch * steps, 0, device, watch)
 
     def seconds_of_steps(batch: int, steps: int) -> float:
