@@ -376,7 +376,9 @@ def shared(folder, given, count, *told):
     return None if told else json.loads(ran.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("scheme", ["plain", "cmo", "half_real", "glmc", "sau"])
+@pytest.mark.parametrize(
+    "scheme", ["plain", "sau", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cmo", "half_real", "glmc"))]
+)
 def test_two_processes_train_as_one(scheme, tmp_path):
     """With batch norm frozen, since each process has statistics of its own; the last batch is of 5, so that shares differ."""
     given = settings(**SCHEMES[scheme], init="ce", frozen_batch_norm=True, gpus=2)
