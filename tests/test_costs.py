@@ -149,9 +149,8 @@ def test_several_gpus_share_a_batch():
     (job,) = [job for job in found if job[:3] == ("classifier", "ce", "seed 0")]
     assert job.gpus == 2
     assert job.work[Figure("classifier", "ce", "seconds a picture")] == 319  # two epochs, half of each
-    assert (
-        job.work[Figure("evaluate", "ce", "seconds a picture")] == 2 * 1000
-    )  # 550 of the test split, in batches of 500
+    # two epochs, 550 of the test split each, in batches of 500
+    assert job.work[Figure("evaluate", "ce", "seconds a picture")] == 2 * 1000
 
 
 @pytest.mark.slow

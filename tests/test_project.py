@@ -76,6 +76,7 @@ def test_published_tables_name_recipes_that_exist(path, flow):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["row", "dataset", "recipe", "metric", "published", "note"]
     for row in rows:
+        assert None not in row, f"{row['row']} has a comma that is not quoted"
         assert row["published"] == "" or float(row["published"]) >= 0
         assert row["published"] or row["note"], f"{row['row']} has neither a figure nor a reason"
         if row["recipe"]:

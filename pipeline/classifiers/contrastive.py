@@ -86,9 +86,8 @@ def corrected(
         similarity = known[..., : len(labels), :] @ known.mT
     hidden = functional.pad(synthetic, (0, classes), value=False)
     nearest = similarity.masked_fill(hidden, -torch.inf).topk(k).indices
-    voted = torch.cat([labels, torch.arange(classes, device=labels.device)])[
-        nearest
-    ]  # int64 [..., B, k], nearest first
+    known_labels = torch.cat([labels, torch.arange(classes, device=labels.device)])
+    voted = known_labels[nearest]  # int64 [..., B, k], nearest first
     votes = (voted[..., :, None] == voted[..., None, :]).sum(-1)
     winner = votes.argmax(-1, keepdim=True)  # the first of those with most votes, so the nearest
     return torch.where(synthetic, voted.gather(-1, winner).squeeze(-1), labels)

@@ -83,12 +83,8 @@ class Cbdm(Part):
     references: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="after")
-    def _schedule_fits(self) -> "Cbdm":
+    def _fits(self) -> "Cbdm":
         refuse_unread(self)
-        return self
-
-    @model_validator(mode="after")
-    def _side_halves(self) -> "Cbdm":
         self._require_halves(self.side)
         return self
 
