@@ -45,14 +45,14 @@ wildcard_constraints:
     table=one_of(PUBLISHED),
 
 
-for family in FAMILIES:
+for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):
 
     rule:
         name:
             f"all_{family}"
         default_target: family == "demo"
         input:
-            family_targets(family),
+            family_targets(family) if family in FAMILIES else no_main_of(family),
         localrule: True
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipeline.classifiers.batches import TOGETHER, Source, batches
+from pipeline.classifiers.batches import TOGETHER, Labelled, batches
 from pipeline.classifiers.contrastive import detected_noise, supervised_contrastive
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE
@@ -38,7 +38,7 @@ def main() -> None:
     count = 500 * classes
     labels = torch.arange(count) % classes
     pictures = InMemory(random.integers(0, 256, (count, 32, 32, 3), np.uint8), target)
-    data = Source(pictures, labels, torch.from_numpy(random.random(count) < 0.8))
+    data = Labelled(pictures, labels, torch.from_numpy(random.random(count) < 0.8))
     network = Network("resnet32x4", given.width, classes, settings["mean"], settings["std"]).to(target)
     scheme = sau.build(settings, network, Facts(torch.bincount(labels), 1, lambda *_: ())).to(target).train()
     scheme.prototypes = torch.stack([unit(classes, target) for _ in range(2)])

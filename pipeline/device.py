@@ -7,8 +7,6 @@ import sys
 
 import torch
 
-from pipeline.seeds import mixed_seed
-
 THREADS = 2
 """Threads of every CPU job. Sums are split among threads, so their number is part of the result."""
 
@@ -23,16 +21,6 @@ def device() -> torch.device:
         torch.set_float32_matmul_precision("high")
         return torch.device("cuda")
     return torch.device("cpu")
-
-
-def layout(device: torch.device) -> torch.memory_format:
-    """The memory format in which a U-Net is fastest there: group norm makes up for the convolutions on a CPU."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
-
-
-def seed_step(seed: int, step: int) -> None:
-    """Seed all of torch's randomness for one step, so that a continued run draws what an uninterrupted one does."""
-    torch.manual_seed(mixed_seed(seed, step))
 
 
 def _end_with_launcher() -> None:

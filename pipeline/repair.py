@@ -27,6 +27,8 @@ _JOBS = {  # stage, each after those whose outputs it reads -> what a job's outp
     "quality": r"[^/]+/quality/[^/]+/",
     "grid": r"[^/]+/grid/[^/]+\.",
     "describe": r"[^/]+/describe/",
+    "throughput": r"[^/]+/cost/throughput\.",
+    "cost": r"[^/]+/cost/cost\.",
     "tables": r"tables/[^/]+\.",
     "summary": r"[^/]+/(results|summary)\.",
 }

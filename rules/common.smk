@@ -15,6 +15,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from pipeline import kinds
 from pipeline.config import costs
+from pipeline.config.duplicates import refuse_duplicates
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 from pipeline.fingerprint import fingerprint as code_fingerprint
@@ -33,6 +34,12 @@ os.environ.update(
     PYTHONUNBUFFERED="1",  # their lines reach the log as they come,
 )
 os.environ.setdefault("COUNTERWEIGHT_RUN", str(uuid.uuid4()))  # on a node, the run's that sent the job
+
+try:
+    for file in workflow.configfiles:
+        refuse_duplicates(Path(file))
+except InputError as error:
+    raise WorkflowError(str(error))
 
 try:
     FLOW = Workflow(config)
@@ -64,10 +71,9 @@ def as_json(value):
 
 
 @functools.cache  # thousands of shards have the same
-def fingerprint(stage, *kinds):
+def fingerprint(stage, *modules):
     """The code of a stage and of the modules that its kinds resolve to."""
-    modules = [f"pipeline.{module}" for module in (f"stages.{stage}", *kinds)]
-    return code_fingerprint(modules)
+    return code_fingerprint([f"pipeline.{module}" for module in (f"stages.{stage}", *modules)])
 
 
 def backbone(classifier):
@@ -95,15 +101,15 @@ def source_of(wildcards):
 
 def raw_folder(dataset):
     """Where a data set's raw pictures are looked for."""
-    part = FLOW.part("datasets", dataset)
-    return os.path.join(DATA_ROOT, part.path or kinds.load("data", part.source).LOCATION.folder)
+    entry = FLOW.part("datasets", dataset)
+    return os.path.join(DATA_ROOT, entry.path or kinds.load("data", entry.source).LOCATION.folder)
 
 
 def raw_missing(dataset):
     """One sentence about raw pictures that are not there, or None."""
-    part = FLOW.part("datasets", dataset)
-    location = kinds.load("data", part.source).LOCATION
-    if table := getattr(part, "table", None):
+    entry = FLOW.part("datasets", dataset)
+    location = kinds.load("data", entry.source).LOCATION
+    if table := getattr(entry, "table", None):
         location = location._replace(needs=(*location.needs, table))
     complaint = location.complain(Path(raw_folder(dataset)))
     return complaint and f"{dataset}: {complaint}"
@@ -214,6 +220,15 @@ def family_targets(family):
     return sorted(targets | {f"results/{dataset}/grid/{pool}.png" for dataset, pool in pools})
 
 
+def no_main_of(family):
+    """What says so when the family is asked for."""
+
+    def complain(wildcards):
+        raise WorkflowError(f"no recipe on {family} is main; give one of them main: true")
+
+    return complain
+
+
 def generator_of(wildcards):
     return FLOW.part("generators", part("samples", wildcards).generator)
 
@@ -282,21 +297,22 @@ def inception(wildcards):
 
 def main_runs(wildcards):
     """The main recipes' runs on a data set."""
-    return [run for runs in FAMILIES.values() for run in runs if run.dataset == wildcards.dataset]
+    runs = [run for runs in FAMILIES.values() for run in runs if run.dataset == wildcards.dataset]
+    return runs or no_main_of(wildcards.dataset)(wildcards)
 
 
 def kinds_of(runs):
     """The modules that the parts of some runs resolve to, for a stage that tries them all."""
     parts = FLOW.needed(runs)
     found = [
-        f"generators.{part.kind}.{does}"
-        for part in parts.get("generators", {}).values()
+        f"generators.{generator.kind}.{does}"
+        for generator in parts.get("generators", {}).values()
         for does in ("train", "sample")
     ]
-    found += [f"filters.{metric}" for part in parts.get("scores", {}).values() for metric in part.metrics]
-    for name, part in parts["classifiers"].items():
-        found += [backbone(name), f"classifiers.schemes.{part.scheme}"]
-        found += [f"classifiers.losses.{part.loss}"] if hasattr(part, "loss") else []
+    found += [f"filters.{metric}" for scores in parts.get("scores", {}).values() for metric in scores.metrics]
+    for name, classifier in parts["classifiers"].items():
+        found += [backbone(name), f"classifiers.schemes.{classifier.scheme}"]
+        found += [f"classifiers.losses.{classifier.loss}"] if hasattr(classifier, "loss") else []
     return found
 
 

@@ -5,7 +5,7 @@ rule score:
         features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
             wildcards.dataset, *scorer(wildcards)
         ),
-        shard=lambda wildcards: scored_file(wildcards, "parquet"),
+        index=lambda wildcards: scored_file(wildcards, "parquet"),
         pictures=lambda wildcards: scored_file(wildcards, "tar"),
     output:
         scores="results/{dataset}/score/{name}/shard-{shard}.parquet",
@@ -32,6 +32,6 @@ rule score:
         " --manifest {input.manifest:q}"
         " --weights {input.weights:q}"
         " --features {input.features:q}"
-        " --shard {input.shard:q}"
+        " --index {input.index:q}"
         " --output {output.scores:q}"
         " 2>&1 | tee {log:q}"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scipy import ndimage, stats
 
-from pipeline.classifiers.augment import affine, augment, policies, resized_crop_boxes, tone
+from pipeline.classifiers.augment import affine, augment, policies, tone
+from pipeline.classifiers.augment.geometry import resized_crop_boxes
 from pipeline.classifiers.draws import Draws
 from pipeline.errors import InputError
 

@@ -13,8 +13,9 @@ from pipeline.classifiers.network import Network
 from pipeline.classifiers.schedule import learning_rate
 from pipeline.config.classifiers import WIDTHS
 from pipeline.config.schemes import Plain
-from pipeline.data.views import epoch_order, random_flip
 from pipeline.errors import InputError
+from pipeline.generators.cbdm.train import random_flip
+from pipeline.seeds import epoch_order
 
 CPU = torch.device("cpu")
 
@@ -60,6 +61,15 @@ def test_networks_have_their_known_sizes(backbone):
     assert network.backbone.feature_size == features
     side = 32 if backbone.startswith("resnet32") else 64
     assert network.features(torch.zeros(2, 3, side, side, dtype=torch.uint8)).shape == (2, features)
+
+
+@pytest.mark.parametrize(("backbone", "deviation"), [("resnet32", (2 / 512) ** 0.5), ("resnet10", (3 * 512) ** -0.5)])
+def test_linear_layers_start_as_in_public_code_of_their_backbone(backbone, deviation):
+    """Kaiming-normal, or as torch does: from a uniform distribution up to 1 / sqrt(inputs)."""
+    network = Network(backbone, WIDTHS[backbone], 10, [0.5] * 3, [0.5] * 3)
+    weight = network.linear(512, 1000).weight
+    assert weight.std().item() == pytest.approx(deviation, rel=0.01)
+    assert (weight.abs().max() > 512**-0.5) == (backbone == "resnet32")
 
 
 def test_a_cosine_head_gives_scaled_cosines():

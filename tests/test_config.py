@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 import yaml
 
+from pipeline.config.duplicates import refuse_duplicates
 from pipeline.config.resolve import SCHEMA, deep_merge
 from pipeline.config.samples import Samples
 from pipeline.config.vary import slug
@@ -568,6 +569,14 @@ BAD = {
         example(datasets={"birds": {"source": "image_folder"}}),
         "datasets.birds.path: Field required",
     ),
+    "longer tail than there are pictures": (
+        example(datasets={"cifar100_lt": {"imbalance_factor": 501}}),
+        "datasets.cifar100_lt: imbalance_factor is 501; with 500 pictures in the largest class",
+    ),
+    "longer tail of own pictures than there are": (
+        example(datasets={"b": {"source": "image_folder", "path": "b", "largest_class": 9, "imbalance_factor": 10}}),
+        "datasets.b: imbalance_factor is 10; with 9 pictures in the largest class",
+    ),
     "long tail of own pictures without its factor": (
         example(datasets={"birds": {"source": "image_folder", "path": "birds", "largest_class": 10}}),
         "datasets.birds: largest_class is for a long tail; give imbalance_factor too",
@@ -651,9 +660,12 @@ BAD = {
     "not a number": (example(generators={"cbdm": {"tau": float("nan")}}), "generators.cbdm.tau", "nan"),
     "attention nowhere": (
         example(generators={"cbdm": {"unet": {"attention_levels": [4]}}}),
-        "generators.cbdm.unet: attention_levels must lie in 0..3",
+        "generators.cbdm.unet: attention_levels is [4]; 4 multipliers make levels of 0 to 3",
     ),
-    "unequal decay": (example(classifiers={"ce": {"decay_at": [0.5]}}), "classifiers.ce: decay_at and decay_to"),
+    "unequal decay": (
+        example(classifiers={"ce": {"decay_at": [0.5]}}),
+        "classifiers.ce: decay_at has 1 values and decay_to 2",
+    ),
     "control with generated data": (
         example(classifiers={"diffult": {"steps_as": ["likely"]}}),
         "classifiers.diffult: steps_as names filters",
@@ -676,6 +688,26 @@ BAD = {
     "entry that is no mapping": (example(datasets={"new": 3}), "datasets.new: must be a mapping", "is 3"),
     "section that is no mapping": ({"datasets": ["demo"]}, "datasets: must be a mapping", "['demo']"),
     "bad name": (example(filters={"my filter": {}}), "filters: 'my filter' is not a valid name", "lower-case letters"),
+    "number for a name": (example(datasets={2018: {"source": "digits"}}), "datasets: '2018' is not a valid name"),
+    "real for a classifier": (example(recipes={"diffult": {"classifier": "real"}}), "unknown classifier 'real'"),
+    "real for a data set": (example(recipes={"diffult": {"datasets": ["real"]}}), "unknown datasets 'real'"),
+    "no shots": (example(samples={"cbdm": {"shots": []}}), "samples.cbdm.shots", "at least 1"),
+    "quality of png": (
+        example(samples={"cbdm": {"store": {"quality": 50}}}),
+        "samples.cbdm.store: quality is 50, which is read only with format: jpeg or format: webp",
+    ),
+    "a pool twice": (
+        example(filters={"whole": {"samples": "cbdm"}}, classifiers={"diffult": {"data": ["real", "likely", "whole"]}}),
+        "classifiers.diffult: data names likely and whole, which choose from one pool, cbdm",
+    ),
+    "pictures twice": (
+        example(
+            samples={"more": {"generator": "cbdm", "per_class": 20}},
+            filters={"whole": {"samples": "more"}},
+            classifiers={"diffult": {"data": ["real", "likely", "whole"]}},
+        ),
+        "classifiers.diffult: data names likely and whole, but the pools cbdm and more hold the same pictures; give one",
+    ),
     "vary nowhere upstream": (
         varied({"filter.keep": ["all"]}, classifier="ce"),
         "recipes.tried: vary: 'filter.keep'",
@@ -776,6 +808,28 @@ def test_list_for_the_source_is_refused():
     assert "datasets.cifar100_lt" in refused(example(datasets={"cifar100_lt": {"source": ["cifar100"]}}))
 
 
+def test_vary_may_choose_a_scheme_and_its_keys():
+    flow = Workflow(varied({"classifier.scheme": "mixup", "classifier.mixing_alpha": [0.2, 1.0]}, classifier="ce"))
+    alphas = [flow.part("classifiers", run.classifier).mixing_alpha for run in runs(flow, "tried")]
+    assert alphas == [0.2, 1.0]
+
+
+def test_a_key_that_stands_twice_in_a_file_is_told_with_its_lines(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &same {x: 1, y: [{z: 1}, {z: 2}]}\nb: {<<: *same, x: 2}\nc: *same\n")
+    refuse_duplicates(path)
+    for text, line, first in (
+        ("a: 1\nb: 2\na: 1\n", 3, 1),
+        ("a:\n- {b: 1,\n  b: 2}\n", 3, 2),
+        ("a: {1: 2, 1: 3}\n", 1, 1),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=rf"config.yaml, line {line}: '\w' stands in line {first} already"):
+            refuse_duplicates(path)
+    path.write_text("")
+    refuse_duplicates(path)
+
+
 # the same for the name of an entry
 def test_list_for_extends_is_refused():
     assert "datasets.cifar100_lt_200" in refused(example(datasets={"cifar100_lt_200": {"extends": ["cifar100_lt"]}}))
@@ -814,6 +868,10 @@ def test_two_runs_of_one_name_are_refused():
         ({"scheme": "cutmix", "sampler_power": 2}, "read only with sampler: power or patch_sampler: power"),
         ({"schedule": "cosine", "decay_to": [0.1, 0.01]}, "decay_to is [0.1, 0.01], which is read only with schedule"),
         ({"optimizer": "adamw", "nesterov": True}, "nesterov is True, which is read only with optimizer: sgd"),
+        (
+            {"prior_from": "all"},
+            "prior_from is all, but neither loss, class_weights nor scheme asks for the classes' sizes",
+        ),
         ({"nesterov": True, "momentum": 0}, "nesterov needs a momentum above 0"),
         ({"loss": "weighted_cross_entropy", "synthetic_weight": 0.3}, "generated pictures beside real ones"),
         ({"decay_at": [0.9, 0.8]}, "the first must rise and the second fall"),
@@ -903,6 +961,15 @@ UNFIT = {
         on("cifar100", {"c": SAU | {"augment_2": [], "augment_3": [], "neighbours": 101}}),
         "classifiers.c on pictures: neighbours is 101; it must be at most the number of classes, 100",
     ),
+    "cutout of whole pictures": (
+        on("cifar100", {"c": {"data": ["real"], "augment": [{"kind": "cutout", "size": 32}]}}),
+        "classifiers.c on pictures: cutout of size 32 would black out pictures of 32 px; it must be less",
+    ),
+    "cutout of whole pictures in SAU's second view": (
+        on("cifar100", {"f0": {"data": ["real"]}, "c": SAU | {"augment_2": ["cutout"], "augment_3": []}},
+           datasets={"pictures": {"store_side": 16}}),
+        "classifiers.c on pictures: cutout of size 16 would black out pictures of 16 px",
+    ),
     "pictures of many sizes": (
         on("imagenet", {"c": {"data": ["real"]}}),
         "classifiers.c on pictures: its pictures have sizes of their own; give side, in pixels",
@@ -951,6 +1018,24 @@ def test_what_does_not_fit_a_data_set_is_told(case):
         on("own", {"c": BOTH}),
         on("own", {"f0": {"data": ["real"], "side": 64}, "c": {"data": ["real", "likely"], "side": 64}}, **AT_64),
         on("cifar100", {"c": BOTH}, generators={"g": {"side": 32}}),
+        on(
+            "cifar100",
+            {"c": {"data": ["real", "all", "more"]}},
+            filters={"more": {"samples": "t"}},
+            samples={"t": {"generator": "g", "fill_to": "max", "seed": 1}},
+        ),
+        on(
+            "cifar100",
+            {"c": {"data": ["real", "all", "more"]}},
+            filters={"more": {"samples": "t"}},
+            samples={"s": {"fill_range": [0, 0.5]}, "t": {"generator": "g", "fill_to": "max", "fill_range": [0.5, 1]}},
+        ),
+        on(
+            "cifar100",
+            {"c": {"data": ["real", "all", "more"]}},
+            filters={"more": {"samples": "t"}},
+            samples={"s": {"shots": ["few"]}, "t": {"generator": "g", "per_class": 9, "shots": ["many", "medium"]}},
+        ),
     ],
 )
 def test_what_fits_a_data_set_or_may_fit_it_is_taken(raw):

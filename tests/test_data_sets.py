@@ -295,7 +295,7 @@ def test_nico_does_not_depend_on_the_order_of_files_or_on_other_groups(tmp_path,
 
 def test_nicos_labels_that_differ_in_case_only_are_told(tmp_path):
     root = trees.nico(tmp_path, {("dim", "bear"): 80, ("rock", "Bear"): 80})
-    with pytest.raises(InputError, match="'Bear' and 'bear' differ in case only"):
+    with pytest.raises(InputError, match="'Bear' and 'bear' differ in case"):
         listed(root, "nico")
 
 
@@ -411,7 +411,7 @@ BAD_TABLES = {
     "class with a slash": ("path,class\na/0.png,a/b\n", r"line 2: class 'a/b' is not a valid file name"),
     "class that is two dots": ("path,class\na/0.png,..\n", r"line 2: class '\.\.' is not a valid file name"),
     "empty class": ("path,class\na/0.png,\n", r"line 2: class '' is not a valid file name"),
-    "case": ("path,class\na/0.png,Owl\na/1.png,owl\n", r"'Owl' and 'owl' differ in case only"),
+    "case": ("path,class\na/0.png,Owl\na/1.png,owl\n", r"'Owl' and 'owl' differ in case"),
     "split": ("path,class,split\na/0.png,a,dev\n", r"split 'dev' is unknown; allowed: train, val, test"),
     "missing file": ("path,class\na/9.png,a\n", r"1 of 1 listed files are not in .*first: a/9.png"),
     "twice": ("path,class\na/0.png,a\na/0.png,b\n", r"lists a/0.png twice"),
@@ -439,7 +439,7 @@ def test_bad_folders_are_told(tmp_path):
     birds(tmp_path / "empty", a=2)
     (tmp_path / "empty/b").mkdir()
     refused(tmp_path / "empty", r"empty/b holds no pictures \(\.jpg")
-    refused(birds(tmp_path / "case", Owl=2, owl=2), "'Owl' and 'owl' differ in case only")
+    refused(birds(tmp_path / "case", Owl=2, owl=2), "'Owl' and 'owl' differ in case")
     refused(
         birds(tmp_path / "few", a=5, b=2),
         "test_per_class is 2, but class 'b' has 2 training pictures; at most 1",
@@ -462,7 +462,21 @@ def test_bad_folders_are_told(tmp_path):
     refused(tmp_path / "lost", "1 classes have no train picture: b", test_per_class=None)
     birds(tmp_path / "cases/train", Owl=3)
     birds(tmp_path / "cases/test", owl=3)
-    refused(tmp_path / "cases", "'Owl' and 'owl' differ in case only", test_per_class=None)
+    refused(tmp_path / "cases", "'Owl' and 'owl' differ in case", test_per_class=None)
+    refused(
+        birds(tmp_path / "blank", **{"owl": 2, "owl ": 2}), "'owl' and 'owl ' differ in case, blanks or the writing of"
+    )
+    refused(
+        birds(tmp_path / "accent", **{"caf\u00e9": 2, "cafe\u0301": 2}),
+        "differ in case, blanks or the writing of accents",
+    )
+    refused(
+        birds(tmp_path / "alone", pictures=4),
+        "one class, 'pictures', and a classifier needs two; is the folder one level",
+    )
+    refused(
+        birds(tmp_path / "spelt", Train=4, Test=4), "has the folders Test, Train; if they are splits, name them train"
+    )
     given = birds(tmp_path / "given/train", a=3).parent
     birds(given / "test", a=3)
     refused(given, "test_per_class is 1, but the data come with a test split; leave it out")

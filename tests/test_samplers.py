@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifiers.samplers import STREAMS, order
-from pipeline.data.views import epoch_order
 from pipeline.errors import InputError
+from pipeline.seeds import epoch_order
 
 SETTINGS = {
     "batch_size": 8,

@@ -169,6 +169,8 @@ def test_glmc_is_its_public_codes_loss(epoch):
     expected = alpha * plain_loss + (1 - alpha) * balanced_loss + 4 * consistency
     assert found.item() == pytest.approx(expected, abs=1e-5)
     assert [loader.sampler for loader in made.loaders] == ["instance", "power"]
+    assert [made.projector.out_features, *made.predictor.weight.shape] == [128, 128, 128]
+    assert made.predictor.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.05)  # Kaiming-normal, for CIFAR
 
 
 VIEWS = {"augment_2": ["flip"], "augment_3": ["crop"]}

@@ -121,6 +121,13 @@ def test_a_class_that_loses_all_its_pictures_is_told(birds, tmp_path):
     assert ran.returncode == 1 and "no training picture of owl can be read" in ran.stdout.splitlines()[-1]
 
 
+def test_a_class_that_loses_all_its_test_pictures_is_told(birds, tmp_path):
+    for path in (birds / "test/owl").iterdir():
+        path.write_bytes(b"nothing")
+    ran = make(birds, tmp_path / "made", most_rejected=0.9)
+    assert ran.returncode == 1 and "no test picture of owl can be read" in ran.stdout.splitlines()[-1]
+
+
 def test_nothing_but_unreadable_pictures_is_told(birds, tmp_path):
     for path in birds.rglob("*.*"):
         path.write_bytes(b"nothing")

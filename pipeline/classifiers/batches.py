@@ -22,7 +22,7 @@ TOGETHER = 8
 """Batches of small pictures that are augmented at once: a GPU spends longer on starting so small operations than on them."""
 
 
-class Source(NamedTuple):
+class Labelled(NamedTuple):
     """Pictures with int64 [N] labels and bool [N], whether each was generated; both on the CPU."""
 
     pictures: Pictures
@@ -45,7 +45,7 @@ def steps_of(length: int, batch_size: int, processes: Processes) -> int:
 
 
 def batches(
-    data: Source,
+    data: Labelled,
     loader: Loader,
     place: int,
     epoch: int,
@@ -79,7 +79,7 @@ def batches(
 
 
 def once(
-    data: Source | None,
+    data: Labelled | None,
     views: Sequence[View],
     epoch: int,
     seed: int,
@@ -103,7 +103,7 @@ def once(
         yield _batch(shown, data, own, device)
 
 
-def _batch(views: list[torch.Tensor], data: Source, rows: torch.Tensor, device: torch.device) -> Batch:
+def _batch(views: list[torch.Tensor], data: Labelled, rows: torch.Tensor, device: torch.device) -> Batch:
     labels, synthetic = (facts[rows].to(device, non_blocking=True) for facts in (data.labels, data.synthetic))
     return Batch(views, labels, synthetic)
 

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
+from pipeline.classifiers.losses import at_least_float32
 from pipeline.errors import InputError
 
 
@@ -37,7 +38,7 @@ def supervised_contrastive(
     vectors: float [A, D], unit length save for prototypes left as plain means. labels: int64 [A], from 0. noise: bool
     [A]. pictures: int64 [A] from 0, the same number for both views of a picture; read where there is noise.
     """
-    vectors = _at_least_float32(vectors)
+    vectors = at_least_float32(vectors)
     with torch.autocast(vectors.device.type, enabled=False):
         similarity = vectors @ vectors.T / temperature
     everything, clean = torch.ones_like(noise), ~noise
@@ -81,7 +82,7 @@ def corrected(
     classes = prototypes.shape[-2]
     if not 1 <= k <= classes:
         raise InputError(f"neighbours, k, is {k}; it must lie in 1..{classes}, the number of classes")
-    known = functional.normalize(_at_least_float32(torch.cat([vectors, prototypes], -2)), dim=-1)
+    known = functional.normalize(at_least_float32(torch.cat([vectors, prototypes], -2)), dim=-1)
     with torch.autocast(vectors.device.type, enabled=False):
         similarity = known[..., : len(labels), :] @ known.mT
     hidden = functional.pad(synthetic, (0, classes), value=False)
@@ -115,12 +116,4 @@ def prototypes(
     # in float64, so that the order in which a GPU adds does not show
     sums = torch.zeros(classes, vectors.shape[1], dtype=torch.float64, device=vectors.device)
     means = summed(sums.index_add_(0, labels, vectors.double())) / counts[:, None]
-    return (functional.normalize(means, dim=1) if normalise else means).to(_precision(vectors))
-
-
-def _at_least_float32(vectors: torch.Tensor) -> torch.Tensor:
-    return vectors.to(_precision(vectors))
-
-
-def _precision(vectors: torch.Tensor) -> torch.dtype:
-    return torch.promote_types(vectors.dtype, torch.float32)
+    return (functional.normalize(means, dim=1) if normalise else means).to(at_least_float32(vectors).dtype)

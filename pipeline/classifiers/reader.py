@@ -23,7 +23,6 @@ from torch.nn import functional
 
 from pipeline import shards
 from pipeline.classifiers.augment.geometry import NARROWEST, WIDEST
-from pipeline.classifiers.network import to_batch
 from pipeline.errors import InputError
 from pipeline.pictures import MOST_PIXELS, decode
 
@@ -72,6 +71,18 @@ def open_pictures(
         folders = " and ".join(str(folder) for _, folder in tables)
         raise InputError(f"the pictures of {folders} have different sizes; give `side`, in pixels")
     return InMemory(np.concatenate(pictures) if len(pictures) > 1 else pictures[0], device)
+
+
+def all_at_once(tables: Sequence[tuple[pd.DataFrame, Path]], side: int | None, device: torch.device) -> torch.Tensor:
+    """All pictures of the tables, uint8 [N, 3, H, W] on the device, as `open_pictures` shows them where nothing is augmented."""
+    pictures = open_pictures(tables, side, device)
+    orders = torch.arange(len(pictures)).split(500)
+    return torch.cat([batch for (batch,) in pictures.batches(orders)])
+
+
+def to_batch(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
+    """uint8 [N, H, W, 3] NumPy pictures as a uint8 [N, 3, H, W] tensor on `device`."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().to(device)
 
 
 class InMemory:

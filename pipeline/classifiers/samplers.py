@@ -6,9 +6,8 @@ from typing import Any
 import torch
 
 from pipeline.classifiers.class_weights import effective_number
-from pipeline.data.views import epoch_order
 from pipeline.errors import InputError
-from pipeline.seeds import mixed_seed
+from pipeline.seeds import epoch_order, mixed_seed
 
 STREAMS = {"class_aware": 1001, "power": 1002, "progressive": 1003, "effective_number": 1004, "half_real": 1005}
 """A number of its own for each kind, far from those that tell the draws of a training step apart."""

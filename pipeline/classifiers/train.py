@@ -13,11 +13,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline import kinds
 from pipeline.checkpoint import Checkpoint
-from pipeline.classifiers.batches import Source, batches, once, steps_of
+from pipeline.classifiers.batches import Labelled, batches, once, steps_of
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
 from pipeline.classifiers.schedule import learning_rate
 from pipeline.classifiers.scheme import Facts, Scheme
+from pipeline.classifiers.views_norm import BATCH_NORMS
 from pipeline.errors import InputError
 from pipeline.progress import progress
 from pipeline.seeds import mixed_seed
@@ -25,9 +26,9 @@ from pipeline.seeds import mixed_seed
 
 def train(
     settings: Mapping[str, Any],
-    data: Source,
-    test: Source,
-    validation: Callable[[], Source | None],
+    data: Labelled,
+    test: Labelled,
+    validation: Callable[[], Labelled | None],
     network: Network,
     epoch_length: int,
     seed: int,
@@ -57,8 +58,8 @@ def train(
 def _epochs(
     settings: Mapping[str, Any],
     scheme: Scheme,
-    data: Source,
-    test: Source,
+    data: Labelled,
+    test: Labelled,
     epoch_length: int,
     seed: int,
     device: torch.device,
@@ -97,7 +98,7 @@ def _epochs(
         for group in optimizer.param_groups:
             group["lr"] = rate
         scheme.train()
-        processes.take_firsts_buffers(scheme)  # else each would begin, and judge the test split, with its own
+        processes.take_firsts_buffers(scheme)  # else each would begin with its own
         losses, begun = begun, []
         if not losses:
             scheme.start_epoch(epoch)
@@ -128,7 +129,9 @@ def _epochs(
                     save(losses)
         losses = torch.stack(losses)
         _require_finite(losses, epoch * steps, checkpoint)
-        top1 = _top1(average.module if average else network, test, processes)
+        judged = average.module if average else network
+        processes.take_firsts_buffers(judged)  # which are the ones that are kept
+        top1 = _top1(judged, test, processes)
         history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": losses.mean().item(), "test_top1": top1})
     if average:
         network.load_state_dict(average.module.state_dict())
@@ -137,8 +140,8 @@ def _epochs(
 
 def _scheme(
     settings: Mapping[str, Any],
-    data: Source,
-    validation: Callable[[], Source | None],
+    data: Labelled,
+    validation: Callable[[], Labelled | None],
     network: Network,
     seed: int,
     device: torch.device,
@@ -170,11 +173,11 @@ def _average(network: Network, decay: float | None) -> AveragedModel | None:
 
 def _freeze_batch_norm(scheme: Scheme) -> None:
     for module in scheme.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, BATCH_NORMS):
             module.eval()
 
 
-def _top1(network: Network, test: Source, processes: Processes) -> float:
+def _top1(network: Network, test: Labelled, processes: Processes) -> float:
     """Percent of the test split, of which each process judges a part."""
     mine = processes.share(len(test.labels))
     _, logits = network.predict(test.pictures, rows=mine)

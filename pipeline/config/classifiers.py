@@ -1,7 +1,7 @@
 """classifiers: what is trained on which pictures, and how. `scheme` chooses the type of an entry."""
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -68,7 +68,7 @@ class Classifier(Part):
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Judge by an exponential moving average of the weights."""
     frozen_batch_norm: bool = False
-    """Normalise by running statistics in training too, and leave them as they are."""
+    """Normalise by running statistics in training too, and leave them as they are; also those of SAU's projection, which are fresh."""
     augment: Augment = (Crop(kind="crop"), Flip(kind="flip"))
     mean: tuple[Level, Level, Level] = (0.4914, 0.4822, 0.4465)
     std: tuple[Spread, Spread, Spread] = (0.2023, 0.1994, 0.2010)
@@ -94,7 +94,9 @@ class Classifier(Part):
         if len(set(self.data)) < len(self.data):
             raise ValueError(f"data is {list(self.data)}; each must be named once")
         if len(self.decay_at) != len(self.decay_to):
-            raise ValueError("decay_at and decay_to must have the same length")
+            raise ValueError(
+                f"decay_at has {len(self.decay_at)} values and decay_to {len(self.decay_to)}; they must have as many"
+            )
         if not all(a < b for a, b in pairwise(self.decay_at)) or not all(a > b for a, b in pairwise(self.decay_to)):
             raise ValueError(
                 f"decay_at is {list(self.decay_at)} and decay_to {list(self.decay_to)}; the first must rise and the second "
@@ -110,19 +112,40 @@ class Classifier(Part):
             raise ValueError(
                 f"batch_size is {self.batch_size}; with {self.gpus} GPUs it must be at least {2 * self.gpus}"
             )
-        if (reader := self._reads_sizes()) and self.prior_from == "real" and REAL not in self.data:
+        reader = self._reads_sizes()
+        if reader and self.prior_from == "real" and REAL not in self.data:
             raise ValueError(
                 f"{reader} needs the classes' sizes, and data has no real pictures to count: prior_from: all"
+            )
+        if not reader and self.prior_from == "all":
+            raise ValueError(
+                "prior_from is all, but neither loss, class_weights nor scheme asks for the classes' sizes"
             )
         refuse_unread(self)
         if REAL in self.steps_as or (self.steps_as and self.data != (REAL,)):
             raise ValueError("steps_as names filters, for a control that trains on real pictures alone: data: [real]")
         return self
 
+    @property
+    def filters(self) -> list[str]:
+        """Of the generated pictures that it trains on."""
+        return [name for name in self.data if name != REAL]
+
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "real": REAL in self.data, "width": self._width()}
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        for one, other in combinations(self.filters, 2):
+            pools = [parts["filters"][name].pool(parts) for name in (one, other)]
+            if pools[0] == pools[1]:
+                raise ValueError(
+                    f"data names {one} and {other}, which choose from one pool, {pools[0]}; say it in one filter"
+                )
+            if parts["samples"][pools[0]].overlaps(parts["samples"][pools[1]]):
+                raise ValueError(
+                    f"data names {one} and {other}, but the pools {pools[0]} and {pools[1]} hold the same pictures; give "
+                    "one of them another seed"
+                )
         if self.init is None:
             return
         first: Classifier = parts["classifiers"][self.init]
@@ -138,11 +161,15 @@ class Classifier(Part):
             raise ValueError(f"init names {self.init}, which has a {first._head()} head and not a {self._head()} one")
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        side = self.side or dataset.side
+        for step in self._steps():
+            if side and step.kind == "cutout" and step.size >= side:
+                raise ValueError(f"cutout of size {step.size} would black out pictures of {side} px; it must be less")
         if self.side is not None:
             return
         if dataset.varied_sides:
             raise ValueError("its pictures have sizes of their own; give side, in pixels")
-        for pool in {parts["filters"][name].pool(parts): None for name in self.data if name != REAL}:
+        for pool in [parts["filters"][name].pool(parts) for name in self.filters]:
             self.require_side("it", pool, dataset, parts)
 
     def require_side(self, name: str, samples: str, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
@@ -169,6 +196,10 @@ class Classifier(Part):
 
     def _head(self) -> str:
         return "linear"
+
+    def _steps(self) -> Augment:
+        """Of all its views."""
+        return self.augment
 
     def _has_both(self) -> bool:
         """Whether there are real and generated pictures."""

@@ -1,12 +1,10 @@
 """datasets: which raw data, and how long its tail is. One entry is one subset."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
 from pipeline.config.parts import Part
-
-TRAIN_PER_CLASS = {"digits": 120, "cifar10": 5000, "cifar100": 500, "fashion_mnist": 6000}
 
 
 class Known(NamedTuple):
@@ -16,13 +14,15 @@ class Known(NamedTuple):
     side: int | None
     """Pixels of the square pictures; None where they have sizes of their own."""
     has_validation: bool
+    train_per_class: int | None = None
+    """Training pictures of each class, where all have as many."""
 
 
 KNOWN = {
-    "digits": Known(10, 8, False),
-    "cifar10": Known(10, 32, False),
-    "cifar100": Known(100, 32, False),
-    "fashion_mnist": Known(10, 28, False),
+    "digits": Known(10, 8, False, 120),
+    "cifar10": Known(10, 32, False, 5000),
+    "cifar100": Known(100, 32, False, 500),
+    "fashion_mnist": Known(10, 28, False, 6000),
     "imagenet": Known(1000, None, True),
     "imagenet_pareto": Known(1000, None, False),
     "imagenet100": Known(100, None, False),
@@ -96,11 +96,12 @@ class LongTailed(Dataset):
 
     @model_validator(mode="after")
     def _class_can_give(self) -> "LongTailed":
-        available = TRAIN_PER_CLASS[self.source]
+        available = KNOWN[self.source].train_per_class
         if self.largest_class is not None and self.largest_class > available:
             raise ValueError(
                 f"largest_class is {self.largest_class}, but a class of {self.source} has {available} training pictures"
             )
+        _require_tail(self.imbalance_factor, self.largest_class or available)
         return self
 
 
@@ -138,14 +139,22 @@ class ImageFolder(Dataset):
     def _tail(self) -> "ImageFolder":
         if self.largest_class is not None and self.imbalance_factor is None:
             raise ValueError("largest_class is for a long tail; give imbalance_factor too")
+        if self.largest_class is not None:
+            _require_tail(self.imbalance_factor, self.largest_class)
         return self
 
 
+def _require_tail(imbalance_factor: float, largest: int) -> None:
+    if imbalance_factor > largest:
+        raise ValueError(
+            f"imbalance_factor is {imbalance_factor:g}; with {largest} pictures in the largest class, more than {largest} "
+            "leaves none for the smallest"
+        )
+
+
 SOURCES: dict[str, type[Dataset]] = {
-    **dict.fromkeys(TRAIN_PER_CLASS, LongTailed),
-    **dict.fromkeys(("imagenet", "imagenet_pareto", "imagenet100", "places"), LargeTail),
-    "inaturalist2018": AsItIs,
-    "nico": AsItIs,
-    "image_folder": ImageFolder,
+    source: kind
+    for kind in (LongTailed, LargeTail, AsItIs, ImageFolder)
+    for source in get_args(kind.model_fields["source"].annotation)
 }
 """Source -> the type of its entries; the source's module is `pipeline.data.<source>`."""

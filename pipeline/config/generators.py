@@ -1,7 +1,7 @@
 """generators: models that learn to draw pictures of the subset's classes."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -36,7 +36,10 @@ class UNet(Part):
         if self.channels > 128 and self.channels % 32:
             raise ValueError(f"channels is {self.channels}; above 128 it must be a multiple of 32")
         if any(level not in range(len(self.multipliers)) for level in self.attention_levels):
-            raise ValueError(f"attention_levels must lie in 0..{len(self.multipliers) - 1}, one for each multiplier")
+            raise ValueError(
+                f"attention_levels is {list(self.attention_levels)}; {len(self.multipliers)} multipliers make levels of "
+                f"0 to {len(self.multipliers) - 1}"
+            )
         attends = {*self.attention_levels, len(self.multipliers) - 1}  # the middle is as wide as the last level
         widths = sorted({self.channels * self.multipliers[level] for level in attends})
         if self.head_channels is not None and any(width % self.head_channels for width in widths):
@@ -79,8 +82,6 @@ class Cbdm(Part):
     """Learn and draw squares of so many pixels; of what is stored, unless said."""
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
-
-    references: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="after")
     def _fits(self) -> "Cbdm":

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-REAL = "real"  # in a list of data: the subset's own training pictures, which are no part of the config
+REAL = "real"  # in a classifier's data: the subset's own training pictures, which are no part of the config
 
 
 class Part(BaseModel):
@@ -21,7 +21,7 @@ class Part(BaseModel):
         for field, section in self.references.items():
             value = getattr(self, field)
             names = [value] if isinstance(value, str) else value or []
-            yield from ((field, section, name) for name in names if name != REAL)
+            yield from ((field, section, name) for name in names if (field, name) != ("data", REAL))
 
     def settings(self) -> dict[str, Any]:
         """What the stage reads: every key but the references, which reach it as files."""

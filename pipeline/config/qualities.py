@@ -10,7 +10,7 @@ from pipeline.config.parts import REAL, Part
 
 
 class Quality(Part):
-    """Fréchet distance to the balanced training split, and the inception-score formula."""
+    """Fréchet distance to the training pictures and, where `rest` keeps it, what the long tail left out; the inception-score formula."""
 
     samples: str
     by: str | None = None

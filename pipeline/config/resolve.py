@@ -55,9 +55,10 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
         entries = raw.get(section) or {}
         _must_map(entries, section)
         for name in entries:
-            if not _NAME.fullmatch(str(name)) or name == REAL:
+            if not isinstance(name, str) or not _NAME.fullmatch(name) or name == REAL:
                 raise InputError(
-                    f"{section}: '{name}' is not a valid name; use lower-case letters, digits and _, and not '{REAL}'"
+                    f"{section}: '{name}' is not a valid name; use lower-case letters, digits and _, not digits alone, "
+                    f"and not '{REAL}'"
                 )
             chain = _extends(entries, section, name)
             merged: dict[str, Any] = {}

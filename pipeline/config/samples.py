@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import Part
+from pipeline.config.unread import refuse_unread
 
 
 class Store(Part):
@@ -17,6 +18,11 @@ class Store(Part):
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: int = Field(default=95, ge=1, le=100)
     """For jpeg and webp; png is lossless."""
+
+    @model_validator(mode="after")
+    def _reads_all(self) -> "Store":
+        refuse_unread(self)
+        return self
 
 
 class Samples(Part):
@@ -29,7 +35,7 @@ class Samples(Part):
     """Or: this many pictures of every class, whatever it has."""
     fill_range: tuple[float, float] = (0.0, 1.0)
     """The part of the asked pictures that this pool holds: pools over adjoining ranges add up."""
-    shots: tuple[Literal["many", "medium", "few"], ...] = ("many", "medium", "few")
+    shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
     """Classes to make pictures of, by their training pictures: many > 100, medium 20..100, few < 20."""
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     steps: int = Field(default=1000, ge=1)
@@ -69,6 +75,15 @@ class Samples(Part):
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Pixels of the pool's pictures; None where they are of the stored ones' size, which is not known yet."""
         return self.store.side or parts["generators"][self.generator].side or dataset.side
+
+    def overlaps(self, other: "Samples") -> bool:
+        """Whether some pictures of both come from the same noise by the same steps, and so are the same."""
+        alike = ("generator", "sampler", "steps", "guidance", "clip_denoised", "seed")
+        if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
+            return False
+        (low, high), (from_, to) = self.fill_range, other.fill_range
+        adjoining = (self.fill_to, self.per_class) == (other.fill_to, other.per_class) and (high <= from_ or to <= low)
+        return not adjoining
 
     def plan_settings(self) -> dict[str, Any]:
         """What the plan depends on: what to draw, and not how."""

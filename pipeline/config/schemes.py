@@ -10,6 +10,8 @@ from pipeline.config.classifiers import Classifier, Positive
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import Part
 
+Sampler = Literal["instance", "class_aware", "power", "progressive", "effective_number", "half_real"]
+
 
 class ClassWeights(Part):
     """How classes are weighed by their sizes."""
@@ -42,7 +44,7 @@ class WithLoss(Classifier, ClassWeights):
     """Scale of LDAM's cosine logits."""
     adjustment_tau: float = Field(default=1.0, ge=0)
     """tau of logit adjustment (Menon et al. 2021)."""
-    sampler: Literal["instance", "class_aware", "power", "progressive", "effective_number", "half_real"] = "instance"
+    sampler: Sampler = "instance"
     sampler_power: float = Field(default=1.0, ge=0)
     """q of the sampler `power`: pictures are drawn with probability n^-q."""
     per_class_draws: int = Field(default=4, ge=1)
@@ -115,6 +117,7 @@ class SecondStage(WithLoss):
     """Starts from a first stage's weights and trains a part of them."""
 
     _keeps_features: ClassVar[bool] = True
+    sampler: Sampler = "class_aware"
 
     @model_validator(mode="after")
     def _has_a_first_stage(self) -> "SecondStage":
@@ -128,12 +131,10 @@ class SecondStage(WithLoss):
 class Crt(SecondStage):
     scheme: Literal["crt"]
     _fresh_head: ClassVar[bool] = True
-    sampler: Literal["instance", "class_aware", "power", "progressive", "effective_number", "half_real"] = "class_aware"
 
 
-class Lws(Crt):
+class Lws(SecondStage):
     scheme: Literal["lws"]
-    _fresh_head: ClassVar[bool] = False
 
 
 class TauNorm(Classifier):
@@ -166,6 +167,8 @@ class Glmc(Classifier):
     class_weights_power: float = Field(default=1.2, ge=0)
     """k: the second head's labels weigh n^-k."""
     consistency_weight: float = Field(default=4.0, ge=0)
+    projection_size: int = Field(default=128, ge=1)
+    """Numbers of the vectors that are to agree; the public code has 256 for ImageNet-LT."""
 
     def _reads_sizes(self) -> str:
         return "scheme: glmc"
@@ -191,6 +194,9 @@ class Sau(Classifier):
     noise_strategy: Literal["L1", "L2", "L3"] = "L2"
     normalised_prototypes: bool = True
     """As Eq. 10; the public code leaves their mean as it is."""
+
+    def _steps(self) -> Augment:
+        return self.augment + self.augment_2 + self.augment_3
 
     @model_validator(mode="after")
     def _fits_sau(self) -> "Sau":

@@ -1,4 +1,5 @@
-"""Keys at the top of the config that are about a place and not about a result: jobs do not run again when they change."""
+"""Keys at the top of the config that are about a place and not about a result: no setting of any job, though pools are made anew
+where `sample_storage` changes, and estimates where `throughput` does."""
 
 from pydantic import Field
 

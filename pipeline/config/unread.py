@@ -22,8 +22,10 @@ READ_WITH = {
     "decay_to": {"schedule": ["step"]},
     "beta_start": {"schedule": ["linear"]},
     "beta_end": {"schedule": ["linear"]},
+    "quality": {"format": ["jpeg", "webp"]},
 }
-"""Key -> the choices with which it is read, one of them being enough. A part without any of the choosing keys always reads it."""
+"""Key -> the choices with which it is read, one of them being enough. A part without any of the choosing keys always reads it.
+A weight of 0 leaves keys unread, too, but belongs to a sweep, and is not refused."""
 
 
 def refuse_unread(part: Part) -> None:

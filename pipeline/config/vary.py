@@ -81,7 +81,9 @@ def derive(parts: Parts, schema: Schema, recipe: str, changes: Mapping[str, Any]
             )
             value = getattr(part, field)
             names = [value] if isinstance(value, str) else value or ()
-            found = [(name, {}) if name == REAL else visit(section, name, passed, path) for name in names]
+            found = [
+                (name, {}) if (field, name) == ("data", REAL) else visit(section, name, passed, path) for name in names
+            ]
             for _, labels in found:
                 inherited |= labels
             if found:
@@ -140,7 +142,7 @@ def _changed(
     own = {}
     for address, value in changes.items():
         path = singular(address).split(".")[1:]
-        if _value(part, path) != _value(base, path):  # else the same part, and so the same artifacts
+        if _value(part, path) != _value(base, path, None):  # else the same part, and so the same artifacts
             own[address] = (section, f"{'.'.join(path)}={slug(value)}")
     return part, own
 
@@ -157,9 +159,10 @@ def _unused(parts: Parts, recipe: str, address: str) -> str:
     return f"{where}: write section.key ({', '.join(SINGULAR)}) or sections.name.key"
 
 
-def _value(part: Part, path: list[str]) -> Any:
+def _value(part: Part, path: list[str], *default: Any) -> Any:
+    """What lies at a path of keys; `default` where a part of another kind has them not."""
     for key in path:
-        part = getattr(part, key)
+        part = getattr(part, key, *default)
     return part
 
 

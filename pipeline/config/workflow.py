@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.parts import REAL, Part
+from pipeline.config.parts import Part
 from pipeline.config.recipes import Recipe
 from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read, typed
 from pipeline.config.site import Site
@@ -77,8 +77,7 @@ class Workflow:
 
     def pools(self, classifier: str) -> list[tuple[str, str]]:
         """(filter, samples) for the generated data of a classifier, in the order of its `data`."""
-        filters = [name for name in self.part("classifiers", classifier).data if name != REAL]
-        return [(name, self.samples_of(name)) for name in filters]
+        return [(name, self.samples_of(name)) for name in self.part("classifiers", classifier).filters]
 
     def samples_of(self, name: str) -> str:
         """The pool that a filter decides about."""

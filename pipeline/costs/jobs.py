@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
@@ -19,7 +18,6 @@ from pipeline.costs.figures import (
     START_OF_GENERATORS,
     Figure,
 )
-from pipeline.data.subset import SPLITS
 from pipeline.plan import Plan
 from pipeline.shards import rows_of
 
@@ -39,20 +37,12 @@ class Job(NamedTuple):
     """Places in the list of jobs of those whose outputs it reads, all before its own."""
 
 
-def counts_of(pictures: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Pictures of each class, int64 [C], in each split of a subset's table."""
-    classes = int(pictures["class"].max()) + 1
-    return {
-        split: np.bincount(pictures.loc[pictures["split"] == split, "class"], minlength=classes) for split in SPLITS
-    }
-
-
 def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray]) -> list[Job]:
     """All jobs, each after those that it needs; what several recipes share is there once.
 
     config: dataset (its name), shards (of its real pictures), runs (classifier, quality, seeds), and all parts that these
-    need, with all their keys, by section and name. counts: as `counts_of` gives them. Filters are taken to keep whatever
-    they may.
+    need, with all their keys, by section and name. counts: of each class, int64 [C], in each split. Filters are taken to
+    keep whatever they may.
     """
     graph = _Graph(config, counts)
     ends = []
@@ -103,7 +93,7 @@ class _Graph:
         dataset, shards = self.config["dataset"], self.config["shards"]
         subset, stored = self.add("subset", dataset), []
         for shard in range(shards):
-            rows = len(rows_of(sum(map(self._pictures, SPLITS)), shard, shards))
+            rows = len(rows_of(sum(map(self._pictures, self.counts)), shard, shards))
             work = {Figure("store", dataset, quantity): rows for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)}
             stored.append(self.add("store", dataset, f"shard {shard}", work=work, needs=[subset]))
         return self.add("manifest", dataset, needs=stored)
@@ -172,7 +162,7 @@ class _Graph:
         gpus = part["gpus"]  # which share the pictures that are looked at, too
         looks = _filled_up(math.ceil(self._pictures("test") / gpus), AT_ONCE)
         if part["scheme"] == "tau_norm":  # trains nothing
-            looks += 0 if part["norm_tau"] else _filled_up(self._pictures("val"), AT_ONCE)
+            looks += 0 if part["norm_tau"] is not None else _filled_up(self._pictures("val"), AT_ONCE)
             trained = 0
         else:
             # SAU's prototypes are made of two views of the real pictures before each epoch

@@ -1,1 +1,1 @@
-"""Raw data sets, long-tail profiles and views of pictures."""
+"""Raw data sets, and which of their pictures are used as what."""

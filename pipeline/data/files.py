@@ -1,6 +1,7 @@
 """Files in folders and in lists: found in an order of their own, and missed before hours of work."""
 
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -81,12 +82,15 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def require_distinct(names: list[str], where: str) -> None:
-    """InputError where two names differ in case only, which not every file system tells apart."""
+    """InputError where two names look the same but for case, which not every file system tells apart, or outer blanks."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(name.casefold(), name)
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold().strip(), name)
         if other != name:
-            raise InputError(f"{where}: classes '{other}' and '{name}' differ in case only; rename or merge one")
+            raise InputError(
+                f"{where}: classes '{other}' and '{name}' differ in case, blanks or the writing of accents only; rename or "
+                "merge one"
+            )
 
 
 def pictures_below(folder: Path) -> list[str]:

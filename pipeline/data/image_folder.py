@@ -12,6 +12,8 @@ LOCATION = Location(
     how_to_get="set the data set's `path` to the folder of its pictures, below the data root, and `table`, if given, to a file in it",
 )
 SPLITS = ("train", "val", "test")
+LIKE_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+"""Names of folders that are splits in another spelling, and no classes."""
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
@@ -33,6 +35,10 @@ def _folders(folder: Path):
     LOCATION.require(folder)
     names = class_folders(folder)
     splits = [(split, f"{split}/") for split in SPLITS if split in names]
+    if not splits and {name.casefold() for name in names} <= LIKE_SPLITS:
+        raise InputError(
+            f"{folder} has the folders {', '.join(names)}; if they are splits, name them train, val and test"
+        )
     if splits and not set(names) <= set(SPLITS):
         other = sorted(set(names) - set(SPLITS))[0]
         raise InputError(

@@ -10,8 +10,8 @@ from pipeline.errors import InputError
 def gather(indices: Sequence[pd.DataFrame], rejected: pd.DataFrame, most_rejected: float, folder: str) -> pd.DataFrame:
     """The manifest: all shards' rows, in order, with shards as paths relative to the manifest's folder, `folder`.
 
-    Raises InputError where more than the share `most_rejected` of the pictures could not be read, and where a class is
-    left without a training picture by that.
+    Raises InputError where more than the share `most_rejected` of the pictures could not be read, and where that leaves a
+    class without a training or test picture.
     """
     total = sum(map(len, indices)) + len(rejected)
     remedy = f"mend or remove them and remove {folder}/pictures.parquet to begin anew; all are listed in {folder}/real/*.rejected.parquet"
@@ -22,11 +22,12 @@ def gather(indices: Sequence[pd.DataFrame], rejected: pd.DataFrame, most_rejecte
             f"(first: {shown}); {remedy}"
         )
     manifest = pd.concat([index for index in indices if len(index)], ignore_index=True)
-    trained = set(manifest.loc[manifest["split"] == "train", "class"])
-    lost = rejected[(rejected["split"] == "train") & ~rejected["class"].isin(trained)]
-    if len(lost):
-        names = ", ".join(lost["class_name"].drop_duplicates().head(5))
-        raise InputError(f"no training picture of {names} can be read; {remedy}")
+    for split, what in (("train", "training"), ("test", "test")):
+        left = set(manifest.loc[manifest["split"] == split, "class"])
+        lost = rejected[(rejected["split"] == split) & ~rejected["class"].isin(left)]
+        if len(lost):
+            names = ", ".join(lost["class_name"].drop_duplicates().head(5))
+            raise InputError(f"no {what} picture of {names} can be read; {remedy}")
     return manifest.assign(shard="real/" + manifest["shard"])
 
 

@@ -17,8 +17,8 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
 
     `test_per_class` training pictures of each class are held out where the source has no test split; an exponential
     long tail of `imbalance_factor` moves what it leaves out to `rest`, which is dropped unless `rest` is set. Classes are
-    numbered as they come, without gaps. Raises InputError where a class cannot give what is asked, and where one has
-    nothing to train on or to test with.
+    numbered as they come, without gaps. Raises InputError where a class cannot give what is asked, where one has nothing
+    to train on or to test with, and where there is but one.
     """
     pictures = pictures.reset_index(drop=True)
     pictures["key"] = [
@@ -35,6 +35,10 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
         without = pictures.loc[~pictures["class"].isin(there), "class_name"].unique()
         if len(without):
             raise InputError(f"{len(without)} classes have no {split} picture: {', '.join(without[:5])}")
+    if pictures["class"].max() == 0:
+        raise InputError(
+            f"the data have one class, '{_name(pictures, 0)}', and a classifier needs two; is the folder one level too high?"
+        )
     if settings.get("imbalance_factor"):
         pictures = _long_tail(pictures, settings)
     if not settings["rest"]:

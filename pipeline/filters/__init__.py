@@ -1,1 +1,1 @@
-"""Scores of generated pictures, one module a metric; the module's name is the metric's."""
+"""Scores of generated pictures: d1, d2 and d3, modules of their metrics' names, and what they share."""

@@ -20,7 +20,7 @@ def main(args) -> None:
     from pipeline.checkpoint import Checkpoint
     from pipeline.classifiers import network as networks
     from pipeline.classifiers.backbones.pretrained import load_pretrained
-    from pipeline.classifiers.batches import Source, steps_of
+    from pipeline.classifiers.batches import Labelled, steps_of
     from pipeline.classifiers.processes import joined
     from pipeline.classifiers.reader import open_pictures
     from pipeline.classifiers.train import train
@@ -32,26 +32,17 @@ def main(args) -> None:
     target = device()
 
     torch.manual_seed(args.seed)
-    network = networks.Network(
-        config["backbone"],
-        config["width"],
-        int(manifest["class"].max()) + 1,
-        config["mean"],
-        config["std"],
-        config["side"],
-        config.get("head", "linear"),
-        config.get("head_scale", 30.0),
-    )
+    network = networks.build(config, int(manifest["class"].max()) + 1)
     if config["pretrained"]:
         load_pretrained(network.backbone, Path(config["pretrained"]))
     if args.init:
         networks.start_from(network, args.init)
 
-    def source(tables) -> Source:
+    def labelled(tables) -> Labelled:
         tables = [(table, folder, synthetic) for table, folder, synthetic in tables if len(table)]
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
         labels = torch.cat([torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables])
-        return Source(pictures, labels, torch.cat([torch.full((len(table),), made) for table, _, made in tables]))
+        return Labelled(pictures, labels, torch.cat([torch.full((len(table),), made) for table, _, made in tables]))
 
     def real(split: str):
         return manifest[manifest["split"] == split], args.manifest.parent, False
@@ -60,7 +51,7 @@ def main(args) -> None:
     training = ([real("train")] if config["real"] else []) + selected
     if not any(len(table) for table, _, _ in training):
         raise InputError(f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep")
-    data = source(training)
+    data = labelled(training)
     epoch_length = len(data.labels) + sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
     start = [path for path in (args.init, config["pretrained"]) if path]
     inputs = [args.manifest, *args.selected, *args.steps_as, *map(Path, start)]
@@ -71,8 +62,8 @@ def main(args) -> None:
         history = train(
             config,
             data,
-            source([real("test")]),
-            lambda: source([real("val")]) if (manifest["split"] == "val").any() else None,
+            labelled([real("test")]),
+            lambda: labelled([real("val")]) if (manifest["split"] == "val").any() else None,
             network,
             epoch_length,
             args.seed,
@@ -84,7 +75,6 @@ def main(args) -> None:
             return
         best = history["test_top1"].idxmax()
         facts = {
-            "scheme": config["scheme"],
             "steps": int(history["epoch"].iloc[-1]) * steps_of(epoch_length, config["batch_size"], processes),
             "real_pictures": int((~data.synthetic).sum()),
             "synthetic_pictures": int(data.synthetic.sum()),

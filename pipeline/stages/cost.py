@@ -16,7 +16,8 @@ def main(args) -> None:
     from pipeline import shards
     from pipeline.atomic import replacing
     from pipeline.costs import estimate, figures, report
-    from pipeline.costs.jobs import counts_of, jobs
+    from pipeline.costs.jobs import jobs
+    from pipeline.data.classes import counts_of
 
     throughput = figures.read(args.throughput, figures.wanted(args.config))
     values, origins = (

@@ -21,6 +21,7 @@ def main(args) -> None:
     from pipeline.atomic import replacing
     from pipeline.classifiers import network
     from pipeline.classifiers.reader import open_pictures
+    from pipeline.data.classes import class_names, counts_of
     from pipeline.device import device
     from pipeline.evaluation.accuracy import accuracy, per_class_accuracy
 
@@ -33,8 +34,7 @@ def main(args) -> None:
 
     labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()[np.arange(len(labels)), labels]
-    names = manifest.drop_duplicates("class").sort_values("class")["class_name"].to_numpy()
-    counts = np.bincount(manifest.loc[manifest["split"] == "train", "class"], minlength=len(names))
+    names, counts = class_names(manifest), counts_of(manifest)["train"]
     by_class = pd.DataFrame({"class": np.arange(len(names)), "class_name": names, "train_pictures": counts})
     by_class["accuracy"] = per_class_accuracy(labels, predicted, len(names))
     per_class = args.output / "per_class.csv"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import command, shards
+from pipeline.data.classes import class_names, counts_of
 from pipeline.plan import Plan
 
 BLOCK = 2**16
@@ -20,9 +21,8 @@ BLOCK = 2**16
 
 def main(args) -> None:
     manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
-    names = manifest.drop_duplicates("class").sort_values("class")["class_name"].to_numpy()
-    counts = np.bincount(manifest.loc[manifest["split"] == "train", "class"], minlength=len(names))
-    plan = Plan(args.config, counts)
+    names = class_names(manifest)
+    plan = Plan(args.config, counts_of(manifest)["train"])
 
     def blocks():
         for start in range(0, max(1, len(plan)), BLOCK):

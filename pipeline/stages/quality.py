@@ -1,11 +1,12 @@
-"""Measure the quality of a pool against the balanced training split, under a named feature extractor.
+"""Measure the quality of a pool against real training pictures, under a named feature extractor.
 
     python -m pipeline.stages.quality --config '{"splits": 10, "inception_weights": null}' \\
         --manifest results/demo/subset/manifest.parquet --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/quality/demo/quality.json
 
 writes fd_f0 and is_f0 (with is_f0_std) under a classifier f0, or fid and is under Inception v3 weights from a local file, and
-how many pictures each side had. The reference is all training pictures, those that the long tail left out included.
+how many pictures each side had. The reference is all training pictures, and what the long tail
+left out where the subset keeps it.
 """
 
 import json
@@ -21,7 +22,6 @@ def main(args) -> None:
 
     from pipeline import digests, shards
     from pipeline.atomic import replacing
-    from pipeline.classifiers.network import to_batch
     from pipeline.device import device
     from pipeline.errors import InputError
     from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
@@ -32,14 +32,12 @@ def main(args) -> None:
     pool = [(shards.read_table(path, shards.PICTURE), path.parent) for path in args.indices]
     target = device()
     inception = args.config["inception_weights"]
-    extract, side = _inception(inception, target) if inception else _classifier(args.weights, target)
-    if inception and any(len(table) for table, _ in pool):
-        side = next(shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table))
+    extract = _inception(inception, pool, target) if inception else _classifier(args.weights, target)
 
     def results(tables, label):
         blocks = [(table.iloc[i : i + BLOCK], folder) for table, folder in tables for i in range(0, len(table), BLOCK)]
         for table, folder in progress(blocks, label, len(blocks), unit="block"):
-            features, logits = extract(to_batch(shards.read_pictures(table, folder, side), target))
+            features, logits = extract(table, folder)
             yield features.numpy(), logits.numpy()
 
     real = made = score = None
@@ -66,29 +64,36 @@ def main(args) -> None:
 
 
 def _classifier(weights, target):
+    """(features, logits) of pictures, a table and its folder, under f0."""
     from pipeline.classifiers import network
+    from pipeline.classifiers.reader import open_pictures
 
     classifier = network.load(weights, target)
-    return classifier.predict, classifier.side
+    return lambda table, folder: classifier.predict(open_pictures([(table, folder)], classifier.side, target))
 
 
-def _inception(weights, target):
-    """torch-fidelity's Inception v3, the network of the published FID figures; pictures uint8 [N, 3, H, W]."""
+def _inception(weights, pool, target):
+    """The same under torch-fidelity's Inception v3, the network of the published FID figures; real pictures as large as the pool's."""
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+    from pipeline import shards
+    from pipeline.classifiers.reader import to_batch
     from pipeline.errors import InputError
 
     if not Path(weights).is_file():
         raise InputError(f"inception_weights: {weights} is missing; give torch-fidelity's pt_inception-2015-12-05 file")
     network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], weights).to(target).eval()
 
+    side = next((shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table)), None)
+
     @torch.inference_mode()
-    def extract(pictures):
+    def extract(table, folder):
+        pictures = to_batch(shards.read_pictures(table, folder, side), target)
         found = [network(batch) for batch in pictures.split(50)]
         return tuple(torch.cat(parts).cpu() for parts in zip(*found, strict=True))
 
-    return extract, None
+    return extract
 
 
 def arguments():

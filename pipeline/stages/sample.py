@@ -1,7 +1,7 @@
 """Make one shard of a pool: execute its rows of the plan.
 
-    python -m pipeline.stages.sample --config '{"sampler": "ddim", "steps": 50, "guidance": 1.6, "batch_size": 64,
-        "store": {"side": null, "format": "png", "quality": 95}}' --kind cbdm --shard "0 of 2" \\
+    python -m pipeline.stages.sample --config '{"sampler": "ddim", "steps": 50, "guidance": 1.6, "clip_denoised": false,
+        "batch_size": 64, "store": {"side": null, "format": "png", "quality": 95}}' --kind cbdm --shard "0 of 2" \\
         --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo \\
         --output results/demo/sample/demo/shard-00000.tar
 

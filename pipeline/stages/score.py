@@ -3,7 +3,7 @@
     python -m pipeline.stages.score --config '{"metrics": ["d1", "d2", "d3"]}' \\
         --manifest results/demo/subset/manifest.parquet --features results/demo/features/demo_ce/seed-0/features.safetensors \\
         --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
-        --shard results/demo/sample/demo/shard-00000.parquet --output results/demo/score/demo/shard-00000.parquet
+        --index results/demo/sample/demo/shard-00000.parquet --output results/demo/score/demo/shard-00000.parquet
 
 writes key, class, class_name and a column for each metric, in the shard's order. Finished pieces lie under checkpoints/ meanwhile.
 """
@@ -22,9 +22,9 @@ def main(args) -> None:
     from pipeline import shards
     from pipeline.checkpoint import Pieces
 
-    index, metrics = shards.read_table(args.shard), args.config["metrics"]
+    index, metrics = shards.read_table(args.index), args.config["metrics"]
     scores = index[["key", "class", "class_name"]].copy()
-    inputs = [args.shard, args.manifest, args.weights, args.features]
+    inputs = [args.index, args.manifest, args.weights, args.features]
     pieces = Pieces(args.output.parent / "checkpoints", args.config, args.code, inputs)
     judged = list(pieces.continued(lambda done: _judged(args, index, done)))
     scores[metrics] = np.concatenate(judged) if judged else np.zeros((0, len(metrics)))
@@ -41,6 +41,7 @@ def _judged(args, index, done):
 
     from pipeline import kinds, shards
     from pipeline.classifiers import network
+    from pipeline.classifiers.reader import all_at_once
     from pipeline.device import device
     from pipeline.errors import InputError
     from pipeline.filters.evidence import Evidence
@@ -51,13 +52,13 @@ def _judged(args, index, done):
     target, manifest = device(), shards.read_table(args.manifest)
     classifier = network.load(args.weights, target)
     rest = index[done:]
-    made = network.to_batch(shards.read_pictures(rest, args.shard.parent, classifier.side), target)
+    made = all_at_once([(rest, args.index.parent)], classifier.side, target)
     train = manifest[manifest["split"] == "train"]
     peers = train["class"].isin(index["class"]).to_numpy()  # a shard holds few of many classes
-    real = network.to_batch(shards.read_pictures(train[peers], args.manifest.parent, classifier.side), target)
+    real = all_at_once([(train[peers], args.manifest.parent)], classifier.side, target)
     if made.shape[1:] != real.shape[1:]:
         raise InputError(
-            f"{args.shard} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}; "
+            f"{args.index} has pictures of {made.shape[-1]} px, but the real ones have {real.shape[-1]}; "
             "give the classifier's `side`, in pixels"
         )
     try:
@@ -80,7 +81,7 @@ def arguments():
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--weights", type=Path, required=True, help="f0's weights.safetensors")
     parser.add_argument("--features", type=Path, required=True, help="the real pictures' features under f0")
-    parser.add_argument("--shard", type=Path, required=True, help="the shard's index, .parquet")
+    parser.add_argument("--index", type=Path, required=True, help="the shard's index, .parquet")
     parser.add_argument("--output", type=Path, required=True, help="the scores to write, .parquet")
     return parser
 

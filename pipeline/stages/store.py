@@ -6,13 +6,12 @@
 writes the tar and beside it the index (.parquet). A picture that cannot be decoded is left out, and named in .rejected.parquet.
 """
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline import command, kinds, shards
-from pipeline.pictures import Unreadable, prepared
+from pipeline.data.stored import each_row, records
 from pipeline.progress import progress
 
 
@@ -20,23 +19,11 @@ def main(args) -> None:
     shard, count = args.shard
     rows = shards.read_part(args.pictures, shard, count)
     source = kinds.load("data", args.config["source"]).open_source(args.raw, args.config)
-    columns = [name for name in rows.columns if name != "key"]
-    rejected = []
-
-    def records():
-        values = zip(rows["key"].tolist(), *(rows[name].tolist() for name in columns), strict=True)
-        for key, *row in progress(values, f"storing shard {shard}", len(rows), unit="picture"):
-            about = dict(zip(columns, row, strict=True))
-            try:
-                data = source.read(about["source"])
-                about["digest"] = hashlib.blake2b(data, digest_size=16).hexdigest()
-                yield key, *prepared(data, args.config["store_side"]), about
-            except Unreadable as error:
-                rejected.append({"key": key, **about, "reason": str(error)})
-
-    index = shards.write(args.output, records())
+    rejected: list[dict] = []
+    shown = progress(each_row(rows), f"storing shard {shard}", len(rows), unit="picture")
+    index = shards.write(args.output, records(shown, source, args.config["store_side"], rejected))
     left_out = args.output.with_suffix(".rejected.parquet")
-    shards.write_table(pd.DataFrame(rejected, columns=["key", *columns, "reason"]), left_out)
+    shards.write_table(pd.DataFrame(rejected, columns=["key", *rows.columns.drop("key"), "reason"]), left_out)
     shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, left_out])
     print(f"{len(index)} pictures stored, {len(rejected)} rejected")
 

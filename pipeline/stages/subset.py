@@ -1,6 +1,7 @@
 """Decide which raw pictures are used, and as what: training, validation, test, or the rest.
 
-    python -m pipeline.stages.subset --config '{"source": "digits", "imbalance_factor": 40, "selection_seed": 0}' \\
+    python -m pipeline.stages.subset --config '{"source": "digits", "imbalance_factor": 40, "largest_class": null,
+        "selection_seed": 0, "rest": true}' \\
         --raw data --output results/demo/subset/pictures.parquet
 
 writes one row a picture, in the order in which they are to be stored: key, class, class_name, split, source (where the raw data have
@@ -11,11 +12,16 @@ from pathlib import Path
 
 from pipeline import command, kinds, shards
 from pipeline.data.subset import subset
+from pipeline.errors import InputError
 
 
 def main(args) -> None:
     source = kinds.load("data", args.config["source"]).open_source(args.raw, args.config)
-    pictures = subset(source.pictures(), args.config)
+    found = source.pictures()
+    try:
+        pictures = subset(found, args.config)
+    except InputError as error:
+        raise InputError(f"{args.raw}: {error}") from None
     shards.write_table(pictures, args.output)
     counts = pictures.loc[pictures["split"] == "train", "class"].value_counts()
     splits = pictures["split"].value_counts()

@@ -6,12 +6,10 @@ from typing import Any
 import torch
 
 from pipeline.classifiers.augment.colour import blur, color_jitter, grayscale
-from pipeline.classifiers.augment.geometry import crop, cutout, flip, resized_crop, resized_crop_boxes
+from pipeline.classifiers.augment.geometry import crop, cutout, flip, resized_crop
 from pipeline.classifiers.augment.policies import auto_augment, rand_augment
 from pipeline.classifiers.draws import Draws
 from pipeline.errors import InputError
-
-__all__ = ["augment", "resized_crop_boxes"]
 
 KINDS = {
     kind.__name__: kind

@@ -35,7 +35,8 @@ AUTO_AUGMENT = {
     "translate_x": Range(0, 150 / 331, True),
     "translate_y": Range(0, 150 / 331, True),
 }
-"""The ranges of Cubuk et al. 2019, of what the policy below needs; the largest magnitude is 9."""
+"""The ranges of Cubuk et al. 2019, of what the policy below needs; the largest magnitude is 9. SAU's and GLMC's code never negates
+a rotation, and shears between pixels."""
 
 CIFAR10 = (
     (("invert", 0.1, 7), ("contrast", 0.2, 6)),

@@ -1,1 +1,4 @@
-"""Networks, one module each: build(width) gives a module with `feature_size`, from pictures to features."""
+"""Networks, one module each: build(width) gives a module from pictures to features.
+
+It has `feature_size`, and `kaiming_linear`, which says whether linear layers behind it start Kaiming-normal.
+"""

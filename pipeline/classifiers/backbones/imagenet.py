@@ -6,6 +6,6 @@ from torchvision.models.resnet import ResNet
 
 def backbone(network: ResNet) -> nn.Module:
     """The network without its last layer; features are float [N, 512] for basic blocks, [N, 2048] for bottlenecks."""
-    network.feature_size = network.fc.in_features
+    network.feature_size, network.kaiming_linear = network.fc.in_features, False
     network.fc = nn.Identity()
     return network

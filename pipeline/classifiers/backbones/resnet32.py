@@ -17,7 +17,7 @@ def build(width: int) -> nn.Module:
 class ResNet32(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.feature_size = 4 * width
+        self.feature_size, self.kaiming_linear = 4 * width, True
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         blocks, channels = [], width
         for stage in range(3):

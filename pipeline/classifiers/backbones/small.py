@@ -13,7 +13,7 @@ def build(width: int) -> nn.Module:
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )
-    layers.feature_size = 2 * width
+    layers.feature_size, layers.kaiming_linear = 2 * width, True
     return layers
 
 

@@ -19,9 +19,9 @@ class Loss(torch.nn.Module):
         raise NotImplementedError
 
 
-def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
     """The same numbers; half precision, as autocast leaves it, becomes float32."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def require_pictures(counts: torch.Tensor, user: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.classifiers.network import Network, linear_head
+from pipeline.classifiers.network import Network
 from pipeline.classifiers.scheme import Facts, Scheme
 from pipeline.classifiers.schemes.plain import Plain
 
@@ -15,5 +15,5 @@ def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme
     code leaves out.
     """
     network.backbone.requires_grad_(False)
-    network.head = linear_head(network.backbone.feature_size, network.description["classes"])
+    network.head = network.linear(network.backbone.feature_size, network.description["classes"])
     return Plain(settings, network, facts)

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from pipeline.classifiers.class_weights import Weights
 from pipeline.classifiers.mixing import mixed_up, pasted, random_box
-from pipeline.classifiers.network import Network, linear_head
+from pipeline.classifiers.network import Network
 from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
 from pipeline.classifiers.views_norm import in_one_pass
 
@@ -35,9 +34,9 @@ class Glmc(Scheme):
             Loader("instance", views, settings),
             Loader("power", views, settings),
         ]
-        size = network.backbone.feature_size
-        self.plain_head = linear_head(size, network.description["classes"])
-        self.projector, self.predictor = nn.Linear(size, 128), nn.Linear(128, 128)
+        size, projected = network.backbone.feature_size, settings["projection_size"]
+        self.plain_head = network.linear(size, network.description["classes"])
+        self.projector, self.predictor = network.linear(size, projected), network.linear(projected, projected)
         self.class_weights = Weights(
             settings | {"class_weights": "inverse_power", "class_weights_from": 0}, facts.counts
         )
@@ -56,8 +55,11 @@ class Glmc(Scheme):
         weights = self.class_weights(epoch)
         one, other = (functional.one_hot(batch.labels, len(weights)) for batch in batches)
         targets = share * one + (1 - share) * other
-        plain = sum(_cross_entropy(self.plain_head(found), targets) for found in features)
-        balanced = sum(_cross_entropy(self.network.head(found), targets * weights) for found in features)
+        # of probabilities, torch divides by the batch size whatever they sum to: so weighted labels weigh
+        plain = sum(functional.cross_entropy(self.plain_head(found).float(), targets) for found in features)
+        balanced = sum(
+            functional.cross_entropy(self.network.head(found).float(), targets * weights) for found in features
+        )
         projected = [self.projector(found) for found in features]
         predicted = [self.predictor(found) for found in projected]
         consistency = -sum(
@@ -66,8 +68,3 @@ class Glmc(Scheme):
         )
         alpha = 1 - (epoch / settings["epochs"]) ** 2
         return alpha * plain + (1 - alpha) * balanced + settings["consistency_weight"] * consistency
-
-
-def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Divided by the batch size, whatever the targets sum to."""
-    return -(targets * logits.float().log_softmax(1)).sum(1).mean()

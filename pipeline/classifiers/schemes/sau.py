@@ -45,7 +45,7 @@ class Sau(Scheme):
             Loader("instance", [settings["augment"]], settings),
         ]
         if self.contrasts:
-            self.projection = _projection(network.backbone.feature_size)
+            self.projection = _projection(network)
             # a buffer, for a run that continues within an epoch needs those of the epoch's start
             self.register_buffer("prototypes", torch.zeros(2, network.description["classes"], PROJECTED))
 
@@ -128,14 +128,10 @@ def sau_box(random: np.random.Generator, share: float, height: int, width: int) 
     return tuple(found)
 
 
-def _projection(features: int) -> nn.Module:
+def _projection(network: Network) -> nn.Module:
     """Two hidden layers of 2,048 with batch norm and ReLU, and an output of 128 numbers (SAU Sec. 4.1)."""
-    layers = nn.Sequential(
-        nn.Linear(features, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
-        nn.Linear(2048, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
-        nn.Linear(2048, PROJECTED),
+    return nn.Sequential(
+        network.linear(network.backbone.feature_size, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
+        network.linear(2048, 2048), nn.BatchNorm1d(2048), nn.ReLU(),
+        network.linear(2048, PROJECTED),
     )  # fmt: skip
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-    return layers

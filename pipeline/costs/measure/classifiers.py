@@ -12,7 +12,7 @@ import torch
 
 from pipeline import kinds
 from pipeline.classifiers import network as networks
-from pipeline.classifiers.batches import TOGETHER, Source
+from pipeline.classifiers.batches import TOGETHER, Labelled
 from pipeline.classifiers.reader import open_pictures
 from pipeline.classifiers.train import train
 from pipeline.costs.jobs import AT_ONCE
@@ -21,6 +21,7 @@ from pipeline.costs.measure.timing import (
     REPEATS,
     Stopwatch,
     Timed,
+    Trained,
     median_seconds,
     seconds_of,
     with_growing_batches,
@@ -28,7 +29,7 @@ from pipeline.costs.measure.timing import (
 from pipeline.filters.evidence import Evidence
 
 FOR_FEW_EPOCHS = {"class_weights_from": 0.0, "uncut_epochs": [0, 0], "norm_tau": 1.0}
-"""Keys without which a scheme would never set in, or ask for a validation split."""
+"""Values with which a scheme sets in at once, and asks for no validation split."""
 
 
 class Stored(NamedTuple):
@@ -42,28 +43,6 @@ class Stored(NamedTuple):
         return Stored(self.table.iloc[np.arange(count) % len(self.table)].reset_index(drop=True), self.folder)
 
 
-class Trained(NamedTuple):
-    """A step's time, and the bytes of the weights and of a checkpoint."""
-
-    timed: Timed
-    weights: int
-    checkpoint: int
-
-
-def build(settings: Mapping[str, Any], classes: int) -> networks.Network:
-    """A fresh network, as the stage builds it."""
-    return networks.Network(
-        settings["backbone"],
-        settings["width"],
-        classes,
-        settings["mean"],
-        settings["std"],
-        settings["side"],
-        settings.get("head", "linear"),
-        settings.get("head_scale", 30.0),
-    )
-
-
 def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Trained:
     """Train by the classifiers' own loop, with the very scheme, on one real picture of each class and where
     settings["generated"] says so on one generated picture of each too. With several GPUs, it is one GPU's share.
@@ -72,14 +51,14 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
         synthetic for synthetic, there in ((False, settings["real"]), (True, settings["generated"])) if there
     ]
     pictures = open_pictures([stored.rows(classes * len(kinds_of_data))], settings["side"], device)
-    data = Source(
+    data = Labelled(
         pictures,
         torch.arange(len(pictures)) % classes,
         torch.cat([torch.full((classes,), synthetic) for synthetic in kinds_of_data]),
     )
     nothing = torch.zeros(0, dtype=torch.int64)
-    test = Source(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool())
-    network, watch = build(settings, classes), Stopwatch(device)
+    test = Labelled(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool())
+    network, watch = networks.build(settings, classes), Stopwatch(device)
 
     def epoch(batch: int, steps: int, epochs: int = 1):
         few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}  # as fast, and never infinite
@@ -108,7 +87,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
 
 def looking(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Timed:
     """Features and logits of pictures, large ones read from their shards meanwhile."""
-    network = build(settings, classes).to(device)
+    network = networks.build(settings, classes).to(device)
 
     def step_seconds(batch: int) -> float:
         pictures = open_pictures([stored.rows(2 * batch)], settings["side"], device)
@@ -122,7 +101,7 @@ def scoring(
     metrics: Sequence[str], settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device
 ) -> Timed:
     """Metrics of generated pictures beside as many real ones of their class; a step is all pairs of them."""
-    network = build(settings, classes).to(device)
+    network = networks.build(settings, classes).to(device)
 
     def step_seconds(count: int) -> float:
         few = open_pictures([stored.rows(count)], settings["side"], device)

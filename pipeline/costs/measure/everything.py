@@ -1,6 +1,5 @@
 """All figures of a data set's parts, on the hardware at hand."""
 
-import contextlib
 import datetime
 import json
 import os
@@ -18,19 +17,21 @@ import torch
 
 from pipeline import pictures as encodings
 from pipeline import shards
+from pipeline.classifiers import network
 from pipeline.costs import figures
 from pipeline.costs.figures import COLUMNS, START, START_OF_GENERATORS, Figure
 from pipeline.costs.measure import classifiers, generators
 from pipeline.costs.measure.classifiers import Stored
-from pipeline.costs.measure.timing import seconds_of
+from pipeline.costs.measure.timing import Trained, seconds_of
+from pipeline.data.raw import Source
+from pipeline.data.stored import each_row, records
 from pipeline.device import THREADS
-from pipeline.pictures import prepared
 
 PICTURES = 64
 """Real pictures that everything is tried on."""
 
 
-def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Any, device: torch.device) -> pd.DataFrame:
+def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Source, device: torch.device) -> pd.DataFrame:
     """A row for each of `figures.wanted(config)`.
 
     config: dataset, store_side, and by name the settings of generators, samples (with `generator`),
@@ -62,7 +63,7 @@ def hardware(device: torch.device) -> str:
 
 
 def _figures(
-    config: Mapping[str, Any], subset: pd.DataFrame, source: Any, device: torch.device, folder: Path
+    config: Mapping[str, Any], subset: pd.DataFrame, source: Source, device: torch.device, folder: Path
 ) -> Iterator[tuple[Figure, float, int | None]]:
     """(figure, value, batch where there is one), each once."""
     classes = int(subset["class"].max()) + 1
@@ -87,11 +88,11 @@ def _figures(
         if alike not in seen:
             seen[alike] = classifiers.training(settings, stored, classes, device)
         yield from _trained("classifier", name, seen[alike])
-        network = json.dumps([settings[key] for key in ("backbone", "width", "side")])
-        if network not in seen:
-            seen[network] = classifiers.looking(settings, stored, classes, device)
-        yield Figure("evaluate", name, figures.SECONDS_A_PICTURE), seen[network].a_picture, seen[network].batch
-        size = classifiers.build(settings, classes).backbone.feature_size
+        looks = json.dumps([settings[key] for key in ("backbone", "width", "side")])
+        if looks not in seen:
+            seen[looks] = classifiers.looking(settings, stored, classes, device)
+        yield Figure("evaluate", name, figures.SECONDS_A_PICTURE), seen[looks].a_picture, seen[looks].batch
+        size = network.build(settings, classes).backbone.feature_size
         yield Figure("features", name, figures.BYTES_A_PICTURE), 4 * size, None  # of float32
     for name, settings in config["scores"].items():
         by = config["classifiers"][settings["by"]]
@@ -122,7 +123,7 @@ def _generator(
         yield Figure("sample", pool, figures.BYTES_A_PICTURE), _shard_bytes(made, folder / "pool.tar") / len(made), None
 
 
-def _trained(stage: str, name: str, trained: Any) -> Iterator[tuple[Figure, float, int | None]]:
+def _trained(stage: str, name: str, trained: Trained) -> Iterator[tuple[Figure, float, int | None]]:
     yield Figure(stage, name, figures.SECONDS_A_PICTURE), trained.timed.a_picture, trained.timed.batch
     yield Figure(stage, name, figures.BYTES_OF_WEIGHTS), trained.weights, None
     yield Figure(stage, name, figures.BYTES_OF_CHECKPOINT), trained.checkpoint, None
@@ -134,19 +135,9 @@ def _start(modules: list[str]) -> float:
     return seconds_of(lambda: subprocess.run([sys.executable, "-c", code], check=True), torch.device("cpu"))
 
 
-def _store(few: pd.DataFrame, source: Any, side: int | None, path: Path) -> None:
-    """Store pictures as the stage does."""
-
-    def records():
-        for row in few.to_dict("records"):
-            with contextlib.suppress(encodings.Unreadable):  # left out, as they will be
-                yield (
-                    row["key"],
-                    *prepared(source.read(row["source"]), side),
-                    {name: row[name] for name in row if name != "key"},
-                )
-
-    shards.write_table(shards.write(path, records()), path.with_suffix(".parquet"))
+def _store(few: pd.DataFrame, source: Source, side: int | None, path: Path) -> None:
+    index = shards.write(path, records(each_row(few), source, side, []))
+    shards.write_table(index, path.with_suffix(".parquet"))
 
 
 def _shard_bytes(made: list[bytes], path: Path) -> int:

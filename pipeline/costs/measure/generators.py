@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline import kinds
-from pipeline.costs.measure.timing import LONG, Stopwatch, Timed, median_seconds, seconds_of, with_growing_batches
+from pipeline.costs.measure.timing import (
+    LONG,
+    Stopwatch,
+    Timed,
+    Trained,
+    median_seconds,
+    seconds_of,
+    with_growing_batches,
+)
 
 TRAINED_STEPS = 5
 DRAWN_STEPS = 51
 """At most: noise is drawn for 50 steps at once."""
-
-
-class Trained(NamedTuple):
-    """A step's time, and the bytes of what training leaves in its folder and in a checkpoint."""
-
-    timed: Timed
-    weights: int
-    checkpoint: int
 
 
 def training(

@@ -23,6 +23,14 @@ class Timed(NamedTuple):
         return self.seconds / self.batch
 
 
+class Trained(NamedTuple):
+    """A step's time, and the bytes of the weights and of a checkpoint."""
+
+    timed: Timed
+    weights: int
+    checkpoint: int
+
+
 def seconds_of(run: Callable[[], object], device: torch.device) -> float:
     """Seconds that `run` takes, all that it has set going on the device included."""
     began = _now(device)

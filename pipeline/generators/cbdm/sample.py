@@ -9,9 +9,8 @@ import torch
 from diffusers import DDIMParallelScheduler, DDPMParallelScheduler, UNet2DModel
 from safetensors import SafetensorError
 
-from pipeline.device import layout
 from pipeline.errors import InputError
-from pipeline.generators.cbdm.unet import no_label
+from pipeline.generators.cbdm.unet import layout, no_label
 
 NOISE_STEPS = 50
 """Steps whose noise is drawn at once for a picture: part of what a seed means."""

@@ -13,12 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pipeline.atomic import replacing_files
 from pipeline.checkpoint import Checkpoint
 from pipeline.data.long_tail import shots
-from pipeline.data.views import epoch_order, random_flip
-from pipeline.device import layout, seed_step
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.loss import cbdm_loss
-from pipeline.generators.cbdm.unet import build, no_label
+from pipeline.generators.cbdm.unet import build, layout, no_label
 from pipeline.progress import progress
+from pipeline.seeds import epoch_order, mixed_seed
 
 LOG_STEPS = 100
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
@@ -90,7 +89,8 @@ def train(
         epoch, position = divmod(step, per_epoch)
         if position == 0 or step == start:
             order = epoch_order(len(labels), settings["seed"], epoch).to(device)
-        seed_step(settings["seed"], step)
+        # of each step, so that a continued run draws what an uninterrupted one does
+        torch.manual_seed(mixed_seed(settings["seed"], step))
         rows = order[position * batch_size : (position + 1) * batch_size]
         with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
             loss = _batch_loss(unet, scheduler, pictures[rows], labels, rows, settings)
@@ -152,8 +152,14 @@ def _batch_loss(unet, scheduler, pictures, labels, rows, settings):
     return cbdm_loss(predict, noisy, times, batch_labels, other_labels, noise, weights, settings["gamma"])
 
 
+def random_flip(pictures: torch.Tensor) -> torch.Tensor:
+    """Mirror each picture left to right with probability 1/2; any dtype, [N, C, H, W]."""
+    flip = torch.rand(len(pictures), device=pictures.device) < 0.5
+    return torch.where(flip[:, None, None, None], pictures.flip(-1), pictures)
+
+
 def _seen(labels: np.ndarray, classes: int, many_shot_share: float, seed: int) -> np.ndarray:
-    """Positions of the pictures that the generator sees: all, but for a share of each many-shot class."""
+    """Positions of the pictures that the generator sees: all, but of each many-shot class this share only."""
     random = np.random.RandomState(seed)
     counts = np.bincount(labels, minlength=classes)
     many = shots(counts) == "many"

@@ -55,3 +55,8 @@ def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 
 def no_label(unet: UNet2DModel) -> int:
     """The label that stands for "no label"."""
     return unet.config.num_class_embeds - 1
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """The memory format in which a U-Net is fastest there: group norm makes up for the convolutions on a CPU."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
