@@ -306,6 +306,30 @@ def test_a_bad_config_is_told_before_any_job(tmp_path, path, wrong, words):
     assert not (root / "results").exists()
 
 
+def test_a_family_without_a_main_recipe_is_told(copy):
+    file = copy / "workflow_config.yaml"
+    whole = yaml.safe_load(file.read_text())
+    for recipe in whole["recipes"].values():
+        recipe["main"] = False
+    file.write_text(yaml.safe_dump(whole))
+    for target in ("all_demo", "results/demo/summary.md"):
+        told = snakemake(copy, "-n", target)
+        assert told.returncode != 0 and "no recipe on demo is main; give one of them main: true" in told.stdout, (
+            told.stdout
+        )
+
+
+@pytest.mark.parametrize(("balanced", "shown"), [(61.02, False), (50.0, True)])
+def test_the_summary_shows_the_mean_of_classes_where_the_test_split_is_uneven(balanced, shown, tmp_path):
+    metrics = {"top1": 61.0, "balanced": balanced, "real_pictures": 9, "synthetic_pictures": 0}
+    about = {"seed": 0, "backbone": "small", "width": 4, "metrics": metrics}
+    (tmp_path / "metrics.json").write_text(json.dumps(about))
+    run = {"recipe": "r", "dataset": "d", "metrics": [str(tmp_path / "metrics.json")], "quality": None}
+    ran = stage(REPOSITORY, "summary", "--config", json.dumps({"runs": [run]}), "--output", tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    assert ("mean of classes" in (tmp_path / "summary.md").read_text()) == shown
+
+
 def test_a_published_table_that_names_no_recipe_of_ours_is_told(copy):
     file = copy / "resources/published/diffult_9.csv"
     file.write_text(file.read_text().replace("DiffuLT,demo,diffult,", "DiffuLT,demo,difult,"))

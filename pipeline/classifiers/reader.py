@@ -76,7 +76,7 @@ def open_pictures(
 def all_at_once(tables: Sequence[tuple[pd.DataFrame, Path]], side: int | None, device: torch.device) -> torch.Tensor:
     """All pictures of the tables, uint8 [N, 3, H, W] on the device, as `open_pictures` shows them where nothing is augmented."""
     pictures = open_pictures(tables, side, device)
-    orders = torch.arange(len(pictures)).split(500)
+    orders = torch.arange(len(pictures)).split(500)  # large ones pass through memory that is pinned for a GPU
     return torch.cat([batch for (batch,) in pictures.batches(orders)])
 
 

@@ -5,8 +5,7 @@
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/quality/demo/quality.json
 
 writes fd_f0 and is_f0 (with is_f0_std) under a classifier f0, or fid and is under Inception v3 weights from a local file, and
-how many pictures each side had. The reference is all training pictures, and what the long tail
-left out where the subset keeps it.
+how many pictures each side had. The reference is all training pictures and, where the subset keeps it, what the long tail left out.
 """
 
 import json
