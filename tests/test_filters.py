@@ -102,30 +102,40 @@ def test_d3_resolves_probabilities_far_below_the_papers_thresholds(evidence):
     assert score.item() == pytest.approx(np.exp(-40), rel=1e-9)
 
 
-@pytest.mark.parametrize("side", [16, 96])
-def test_copies_of_real_pictures_are_at_no_distance(side, tmp_path):
-    """Also where the classifier looks at the middle of a picture, as it does at more than 64 px."""
+@pytest.mark.parametrize(("side", "frame"), [(16, 0), (96, 5)])
+def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
+    """Also where the classifier looks at the middle of a picture, as it does at more than 64 px: a frame is not seen."""
     random = np.random.default_rng(0)
     pictures = [np.kron(random.integers(0, 256, (6, 7, 3)), np.ones((20, 20, 1))).astype(np.uint8) for _ in range(6)]
-    records = [
-        (f"{i:08d}", encode(picture, "png"), "png", {"class": i % 2, "class_name": f"c{i % 2}"})
-        for i, picture in enumerate(pictures)
-    ]
-    for name in ("real", "pool"):
-        index = shards.write(tmp_path / f"{name}.tar", records)
+    for name, width in (("real", 0), ("pool", frame)):
+        around = ((width, width), (width, width), (0, 0))
+        shown = [np.pad(picture[width : 120 - width, width : 140 - width], around) for picture in pictures]
+        index = shards.write(
+            tmp_path / f"{name}.tar",
+            [
+                (f"{i:08d}", encode(picture, "png"), "png", {"class": i % 2, "class_name": f"c{i % 2}"})
+                for i, picture in enumerate(shown)
+            ],
+        )
         shards.write_table(index.assign(split="train") if name == "real" else index, tmp_path / f"{name}.parquet")
     network = networks.Network("small", 4, 2, [0.5] * 3, [0.5] * 3, side)
     networks.save(network, tmp_path / "w.safetensors", {})
     options = ("--manifest", tmp_path / "real.parquet", "--weights", tmp_path / "w.safetensors")
-    ran = stage(REPOSITORY, "features", *options, "--output", tmp_path / "f.safetensors")
-    assert ran.returncode == 0, ran.stdout
-    ran = stage(
-        REPOSITORY, "score", "--config", '{"metrics": ["d1", "d2"]}', *options, "--features", tmp_path / "f.safetensors",
-        "--index", tmp_path / "pool.parquet", "--output", tmp_path / "scores.parquet",
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout
+
+    def run(name, *more):
+        ran = stage(REPOSITORY, name, *options, *more)
+        assert ran.returncode == 0, ran.stdout
+
+    run("features", "--output", tmp_path / "f.safetensors")
+    pool = ("--index", tmp_path / "pool.parquet", "--features", tmp_path / "f.safetensors")
+    run("score", "--config", '{"metrics": ["d1", "d2"]}', *pool, "--output", tmp_path / "scores.parquet")
     scores = shards.read_table(tmp_path / "scores.parquet")
     assert (scores["d1"] == 0).all() and scores["d2"].max() < 1e-6
+
+    settings = '{"splits": 1, "inception_weights": null}'
+    run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
+    metrics = json.loads((tmp_path / "quality.json").read_text())["metrics"]
+    assert metrics["fd_f0"] < 1e-5 and metrics["quality_generated_pictures"] == metrics["quality_real_pictures"] == 6
 
 
 def test_classes_of_one_name_are_counted_apart(tmp_path):
