@@ -46,6 +46,14 @@ def test_class_without_test_pictures_has_no_accuracy():
     np.testing.assert_array_equal(found, [50, np.nan, 100])
 
 
+def test_percents_of_round_numbers_are_as_short_as_they_look():
+    """per_class.csv had 67.10000000000001 for 671 of 1,000."""
+    predicted = np.where(np.arange(1000) < 671, 0, 1)
+    labels = np.zeros(1000, int)
+    assert per_class_accuracy(labels, predicted, 1).tolist() == [67.1]
+    assert set(accuracy(labels, predicted, np.array([5000])).values()) == {67.1}
+
+
 def moments(features, blocks):
     running = Moments(features.shape[1])
     for block in np.array_split(features, blocks):

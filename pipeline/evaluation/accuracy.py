@@ -24,7 +24,7 @@ def accuracy(labels: np.ndarray, predicted: np.ndarray, train_counts: np.ndarray
         "medium_le20": groups_le20 == "medium",
         "few_le20": groups_le20 == "few",
     }
-    found = {name: 100 * float(correct[chosen].mean()) for name, chosen in rows.items() if chosen.any()}
+    found = {name: float(100 * correct[chosen].sum() / chosen.sum()) for name, chosen in rows.items() if chosen.any()}
     return found | {"balanced": float(np.nanmean(per_class_accuracy(labels, predicted, len(train_counts))))}
 
 
@@ -32,4 +32,4 @@ def per_class_accuracy(labels: np.ndarray, predicted: np.ndarray, classes: int) 
     """Percent of correct test pictures of each class, float64 [classes]; NaN for a class without any."""
     total = np.bincount(labels, minlength=classes).astype(float)
     right = np.bincount(labels[labels == predicted], minlength=classes)
-    return 100 * np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
+    return np.divide(100 * right, total, out=np.full(classes, np.nan), where=total > 0)
