@@ -25,7 +25,7 @@ import json, os, sys, time
 from pathlib import Path
 
 words = sys.orig_argv
-is_stage = "pipeline.stages.generator" in words and "pipeline.lease" not in words
+is_stage = "pipeline.stages.generator" in words and "pipeline.jobs.lease" not in words
 with open(Path(__file__).with_name("started"), "a") as file:
     file.write(json.dumps([time.time(), is_stage, "SLURM_JOB_ID" in os.environ]) + "\\n")
 if is_stage:

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipeline.classifiers.batches import TOGETHER, Labelled, batches
 from pipeline.classifiers.contrastive import detected_noise, supervised_contrastive
+from pipeline.classifiers.input.batches import TOGETHER, Labelled, batches
+from pipeline.classifiers.input.reader import InMemory
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE
-from pipeline.classifiers.reader import InMemory
 from pipeline.classifiers.scheme import Facts
 from pipeline.classifiers.schemes import sau
 from pipeline.config.workflow import Workflow
-from pipeline.device import device
+from pipeline.jobs.device import device
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def full_settings() -> dict:
 
 def contrast(views, batch, scheme, target) -> None:
     """Correction, loss and gradient for vectors as the projection gives them."""
-    noise = detected_noise(views, batch.labels, batch.synthetic, scheme.prototypes)
+    noise = detected_noise(views, batch.labels, batch.generated, scheme.prototypes)
     classes = torch.arange(len(scheme.prototypes[0]), device=target)
     pictures = torch.arange(len(batch.labels), device=target)
     supervised_contrastive(

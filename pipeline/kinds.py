@@ -1,4 +1,4 @@
-"""Finds what a config's `kind` names: `load("filters", "d1")` is the module pipeline/filters/d1.py."""
+"""Finds what a config's `kind` names: `load("scores", "d1")` is the module pipeline/scores/d1.py."""
 
 import importlib
 from types import ModuleType

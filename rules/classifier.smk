@@ -33,7 +33,7 @@ rule classifier:
     message:
         "train the classifier {wildcards.name} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- {params.launcher} -m pipeline.stages.classifier"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- {params.launcher} -m pipeline.stages.classifier"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"

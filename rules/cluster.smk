@@ -2,7 +2,7 @@
 
 import subprocess
 
-from pipeline import cluster
+from pipeline.jobs import cluster
 
 
 def on_slurm():

@@ -18,7 +18,7 @@ from pipeline.config import costs
 from pipeline.config.duplicates import refuse_duplicates
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
-from pipeline.fingerprint import fingerprint as code_fingerprint
+from pipeline.jobs.fingerprint import fingerprint as code_fingerprint
 
 shell.executable("bash")
 shell.prefix(
@@ -309,7 +309,7 @@ def kinds_of(runs):
         for generator in parts.get("generators", {}).values()
         for does in ("train", "sample")
     ]
-    found += [f"filters.{metric}" for scores in parts.get("scores", {}).values() for metric in scores.metrics]
+    found += [f"scores.{metric}" for scores in parts.get("scores", {}).values() for metric in scores.metrics]
     for name, classifier in parts["classifiers"].items():
         found += [backbone(name), f"classifiers.schemes.{classifier.scheme}"]
         found += [f"classifiers.losses.{classifier.loss}"] if hasattr(classifier, "loss") else []

@@ -20,7 +20,7 @@ rule evaluate:
     message:
         "evaluate {wildcards.name} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.evaluate"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.evaluate"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
         " --weights {input.weights:q}"

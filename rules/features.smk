@@ -17,7 +17,7 @@ rule features:
     message:
         "features of the real pictures of {wildcards.dataset} under {wildcards.name}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.features"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.features"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
         " --weights {input.weights:q}"

@@ -22,7 +22,7 @@ rule generator:
     message:
         "train the generator {wildcards.name} on {wildcards.dataset}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.generator"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.generator"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"

@@ -24,7 +24,7 @@ rule quality:
     message:
         "measure the quality {wildcards.name} of generated pictures for {wildcards.dataset}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.quality"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.quality"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"

@@ -22,7 +22,7 @@ rule sample:
     message:
         "make shard {wildcards.shard} of the pool {wildcards.name} for {wildcards.dataset}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.sample"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.sample"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --kind {params.kind:q}"

@@ -21,12 +21,12 @@ rule score:
         code=lambda wildcards: fingerprint(
             "score",
             backbone(scorer(wildcards)[0]),
-            *(f"filters.{metric}" for metric in part("scores", wildcards).metrics),
+            *(f"scores.{metric}" for metric in part("scores", wildcards).metrics),
         ),
     message:
         "score shard {wildcards.shard} by {wildcards.name} for {wildcards.dataset}"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.score"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.score"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"

@@ -17,7 +17,7 @@ rule throughput:
     message:
         "measure how fast the stages of {wildcards.dataset} are on this hardware"
     shell:
-        "python -m pipeline.lease --gpus {resources.gpu} -- python -m pipeline.stages.throughput"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.throughput"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --raw {params.raw:q}"

@@ -59,7 +59,7 @@ def cpu():
     """The CPU as stages use it: equal bits are promised for a fixed number of threads."""
     import torch
 
-    from pipeline.device import THREADS
+    from pipeline.jobs.device import THREADS
 
     torch.set_num_threads(THREADS)
     return torch.device("cpu")

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline import fingerprint
+from pipeline.jobs import fingerprint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EVERYTHING = ("all_demo", "table_diffult_9", "describe_demo")

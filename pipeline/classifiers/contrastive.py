@@ -57,7 +57,7 @@ def supervised_contrastive(
 def detected_noise(
     views: Sequence[torch.Tensor],
     labels: torch.Tensor,
-    synthetic: torch.Tensor,
+    generated: torch.Tensor,
     prototypes: Sequence[torch.Tensor],
     k: int = 1,
 ) -> torch.Tensor:
@@ -65,19 +65,19 @@ def detected_noise(
 
     views: float [B, D] each, and prototypes: float [C, D], those of the same view. The rest is as for `corrected`.
     """
-    found = corrected(torch.stack(list(views)), labels, synthetic, torch.stack(list(prototypes)), k)
+    found = corrected(torch.stack(list(views)), labels, generated, torch.stack(list(prototypes)), k)
     return (found != labels).any(0)
 
 
 @torch.no_grad()
 def corrected(
-    vectors: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, prototypes: torch.Tensor, k: int = 1
+    vectors: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, prototypes: torch.Tensor, k: int = 1
 ) -> torch.Tensor:
     """Labels, int64 [..., B], of each view; a generated picture gets the one that most of its k nearest neighbours have.
 
     Neighbours are looked for among the batch's real pictures and all prototypes, by cosine (SAU Sec. 3.4; public code with
     k = 1). Among labels with as many votes, the nearest neighbour's wins. vectors: float [..., B, D]. labels: int64 [B].
-    synthetic: bool [B]. prototypes: float [..., C, D], those of labels 0..C-1. Raises InputError unless k is in 1..C.
+    generated: bool [B]. prototypes: float [..., C, D], those of labels 0..C-1. Raises InputError unless k is in 1..C.
     """
     classes = prototypes.shape[-2]
     if not 1 <= k <= classes:
@@ -85,13 +85,13 @@ def corrected(
     known = functional.normalize(at_least_float32(torch.cat([vectors, prototypes], -2)), dim=-1)
     with torch.autocast(vectors.device.type, enabled=False):
         similarity = known[..., : len(labels), :] @ known.mT
-    hidden = functional.pad(synthetic, (0, classes), value=False)
+    hidden = functional.pad(generated, (0, classes), value=False)
     nearest = similarity.masked_fill(hidden, -torch.inf).topk(k).indices
     known_labels = torch.cat([labels, torch.arange(classes, device=labels.device)])
     voted = known_labels[nearest]  # int64 [..., B, k], nearest first
     votes = (voted[..., :, None] == voted[..., None, :]).sum(-1)
     winner = votes.argmax(-1, keepdim=True)  # the first of those with most votes, so the nearest
-    return torch.where(synthetic, voted.gather(-1, winner).squeeze(-1), labels)
+    return torch.where(generated, voted.gather(-1, winner).squeeze(-1), labels)
 
 
 def prototypes(

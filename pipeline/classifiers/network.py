@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline import kinds
-from pipeline.atomic import replacing
-from pipeline.classifiers.reader import Pictures
+from pipeline.artifacts.atomic import replacing
+from pipeline.classifiers.input.reader import Pictures
 from pipeline.errors import InputError
-from pipeline.progress import progress
+from pipeline.jobs.progress import progress
 
 
 def build(settings: Mapping[str, Any], classes: int) -> "Network":

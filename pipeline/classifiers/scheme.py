@@ -13,11 +13,11 @@ from pipeline.classifiers.processes import ALONE, Processes
 
 
 class Batch(NamedTuple):
-    """Augmented pictures: each view is uint8 [B, 3, H, W]; labels are int64 [B], synthetic is bool [B]."""
+    """Augmented pictures: each view is uint8 [B, 3, H, W]; labels are int64 [B], generated is bool [B]."""
 
     views: list[torch.Tensor]
     labels: torch.Tensor
-    synthetic: torch.Tensor
+    generated: torch.Tensor
 
 
 class Loader(NamedTuple):
@@ -33,7 +33,7 @@ class Facts(NamedTuple):
 
     counts: torch.Tensor
     """Training pictures of each class from which priors come, int64 [C]."""
-    synthetic_pictures: int
+    generated_pictures: int
     once: Callable[[str, int, list[Sequence[Mapping[str, Any]]]], Iterable[Batch]]
     """(split, epoch, augmentations of each view) -> batches that go once through the subset's own pictures of `train` or
     `val`, none of them generated; where there are several processes, through this one's part of them."""

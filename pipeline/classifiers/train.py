@@ -12,15 +12,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline import kinds
-from pipeline.checkpoint import Checkpoint
-from pipeline.classifiers.batches import Labelled, batches, once, steps_of
+from pipeline.classifiers.input.batches import Labelled, batches, once, steps_of
+from pipeline.classifiers.learning_rate import learning_rate
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
-from pipeline.classifiers.schedule import learning_rate
 from pipeline.classifiers.scheme import Facts, Scheme
 from pipeline.classifiers.views_norm import BATCH_NORMS
 from pipeline.errors import InputError
-from pipeline.progress import progress
+from pipeline.jobs.checkpoint import Checkpoint
+from pipeline.jobs.progress import progress
 from pipeline.seeds import mixed_seed
 
 
@@ -148,10 +148,10 @@ def _scheme(
     processes: Processes,
 ) -> Scheme:
     classes = network.description["classes"]
-    of_prior = data.labels if settings["prior_from"] == "all" else data.labels[~data.synthetic]
+    of_prior = data.labels if settings["prior_from"] == "all" else data.labels[~data.generated]
     facts = Facts(
         counts=torch.bincount(of_prior, minlength=classes),
-        synthetic_pictures=int(data.synthetic.sum()),
+        generated_pictures=int(data.generated.sum()),
         once=lambda split, epoch, views: once(
             data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device, processes
         ),

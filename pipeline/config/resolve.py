@@ -12,9 +12,9 @@ from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
 from pipeline.config.generators import Cbdm
 from pipeline.config.parts import REAL, Part
+from pipeline.config.pools import Samples
 from pipeline.config.qualities import Quality
 from pipeline.config.recipes import Recipe
-from pipeline.config.samples import Samples
 from pipeline.config.schemes import SCHEMES
 from pipeline.config.scores import Scores
 from pipeline.errors import InputError

@@ -31,7 +31,7 @@ class WithLoss(Classifier, ClassWeights):
     loss: Literal[
         "cross_entropy", "weighted_cross_entropy", "focal", "ldam", "balanced_softmax", "logit_adjustment"
     ] = "cross_entropy"
-    synthetic_weight: float = Field(default=1.0, ge=0, le=1)
+    generated_weight: float = Field(default=1.0, ge=0, le=1)
     """omega of weighted cross-entropy (DiffuLT, Eq. 4)."""
     normalise_by: Literal["batch", "weights"] = "batch"
     """Divide the weighted sum by the batch size, or by the sum of weights."""
@@ -52,11 +52,11 @@ class WithLoss(Classifier, ClassWeights):
 
     @model_validator(mode="after")
     def _loss_fits(self) -> "WithLoss":
-        if self.synthetic_weight != 1 and not self._has_both():
-            raise ValueError("synthetic_weight weighs generated pictures beside real ones: data: [real, some filter]")
-        if self.loss == "weighted_cross_entropy" and not self.synthetic_weight and self.normalise_by == "weights":
+        if self.generated_weight != 1 and not self._has_both():
+            raise ValueError("generated_weight weighs generated pictures beside real ones: data: [real, some filter]")
+        if self.loss == "weighted_cross_entropy" and not self.generated_weight and self.normalise_by == "weights":
             raise ValueError(
-                "synthetic_weight 0 leaves no weight in a batch of generated pictures: normalise_by: batch"
+                "generated_weight 0 leaves no weight in a batch of generated pictures: normalise_by: batch"
             )
         if self.sampler == "half_real" and not self._has_both():
             raise ValueError("the sampler half_real needs real and generated pictures: data: [real, some filter]")

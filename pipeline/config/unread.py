@@ -8,7 +8,7 @@ READ_WITH = {
     "max_margin": {"loss": ["ldam"]},
     "head_scale": {"loss": ["ldam"]},
     "adjustment_tau": {"loss": ["logit_adjustment"]},
-    "synthetic_weight": {"loss": ["weighted_cross_entropy"]},
+    "generated_weight": {"loss": ["weighted_cross_entropy"]},
     "normalise_by": {"loss": ["weighted_cross_entropy"]},
     "class_weights": {"loss": ["cross_entropy", "focal", "ldam"]},
     "class_weights_from": {"class_weights": ["effective_number", "inverse_power"]},

@@ -13,7 +13,7 @@ from pipeline.costs.figures import (
     Figure,
 )
 from pipeline.costs.jobs import Job
-from pipeline.costs.schedule import critical_seconds, wall_seconds
+from pipeline.costs.wall_time import critical_seconds, wall_seconds
 
 COLUMNS = (
     "stage",

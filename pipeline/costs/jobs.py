@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.artifacts.shards import rows_of
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
     BYTES_OF_CHECKPOINT,
@@ -18,8 +19,7 @@ from pipeline.costs.figures import (
     START_OF_GENERATORS,
     Figure,
 )
-from pipeline.plan import Plan
-from pipeline.shards import rows_of
+from pipeline.generators.plan import Plan
 
 AT_ONCE = 500
 """Pictures that a classifier looks at together; the last batch is filled up, and takes as long as the others."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.costs.estimate import Advice
 from pipeline.costs.figures import SECONDS_A_PICTURE, SECONDS_A_STEP
-from pipeline.reporting.figures import markdown
+from pipeline.reporting.results import markdown
 
 
 def page(

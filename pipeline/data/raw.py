@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from pipeline.artifacts.pictures import encode
 from pipeline.errors import InputError
-from pipeline.pictures import encode
 
 
 class Source(Protocol):

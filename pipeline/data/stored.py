@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.artifacts.pictures import Unreadable, prepared
 from pipeline.data.raw import Source
-from pipeline.pictures import Unreadable, prepared
 
 
 def each_row(pictures: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.data.long_tail import shots
 from pipeline.data.subset import SPLITS
-from pipeline.reporting.figures import markdown
+from pipeline.reporting.results import markdown
 
 COLOURS = {"many": "#1b6ca8", "medium": "#e0a030", "few": "#c0392b"}
 

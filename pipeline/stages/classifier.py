@@ -10,22 +10,22 @@ For several GPUs of one node: `python -m torch.distributed.run --standalone --np
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
     import torch
 
-    from pipeline import shards
-    from pipeline.checkpoint import Checkpoint
+    from pipeline.artifacts import shards
     from pipeline.classifiers import network as networks
     from pipeline.classifiers.backbones.pretrained import load_pretrained
-    from pipeline.classifiers.batches import Labelled, steps_of
+    from pipeline.classifiers.input.batches import Labelled, steps_of
+    from pipeline.classifiers.input.reader import open_pictures
     from pipeline.classifiers.processes import joined
-    from pipeline.classifiers.reader import open_pictures
     from pipeline.classifiers.train import train
-    from pipeline.device import device
     from pipeline.errors import InputError
+    from pipeline.jobs.checkpoint import Checkpoint
+    from pipeline.jobs.device import device
 
     config = args.config
     manifest = shards.read_table(args.manifest)
@@ -39,7 +39,7 @@ def main(args) -> None:
         networks.start_from(network, args.init)
 
     def labelled(tables) -> Labelled:
-        tables = [(table, folder, synthetic) for table, folder, synthetic in tables if len(table)]
+        tables = [(table, folder, generated) for table, folder, generated in tables if len(table)]
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
         labels = torch.cat([torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables])
         return Labelled(pictures, labels, torch.cat([torch.full((len(table),), made) for table, _, made in tables]))
@@ -76,8 +76,8 @@ def main(args) -> None:
         best = history["test_top1"].idxmax()
         facts = {
             "steps": int(history["epoch"].iloc[-1]) * steps_of(epoch_length, config["batch_size"], processes),
-            "real_pictures": int((~data.synthetic).sum()),
-            "synthetic_pictures": int(data.synthetic.sum()),
+            "real_pictures": int((~data.generated).sum()),
+            "generated_pictures": int(data.generated.sum()),
             "best_test_epoch": int(history["epoch"][best]),
             "best_test_top1": float(history["test_top1"][best]),
         }

@@ -9,12 +9,12 @@ OUTPUT/cost.md, the same for reading, with wall times. --throughput may be a tab
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
-    from pipeline import shards
-    from pipeline.atomic import replacing
+    from pipeline.artifacts import shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.costs import estimate, figures, report
     from pipeline.costs.jobs import jobs
     from pipeline.data.classes import counts_of

@@ -9,7 +9,7 @@ where there are none), OUTPUT/long_tail.png and OUTPUT/pictures.png.
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 COLUMNS, MOST_CLASSES, SIDE = 12, 40, 64
 
@@ -17,8 +17,8 @@ COLUMNS, MOST_CLASSES, SIDE = 12, 40, 64
 def main(args) -> None:
     import numpy as np
 
-    from pipeline import shards
-    from pipeline.atomic import replacing
+    from pipeline.artifacts import shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.reporting.describe import describe, long_tail_plot
     from pipeline.reporting.grid import Row, picture_grid
 

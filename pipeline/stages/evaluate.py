@@ -10,20 +10,20 @@ OUTPUT/metrics.json. The best test epoch is in the metrics too, under names that
 import json
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
     import numpy as np
     import pandas as pd
 
-    from pipeline import shards
-    from pipeline.atomic import replacing
+    from pipeline.artifacts import shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.classifiers import network
-    from pipeline.classifiers.reader import open_pictures
+    from pipeline.classifiers.input.reader import open_pictures
     from pipeline.data.classes import class_names, counts_of
-    from pipeline.device import device
     from pipeline.evaluation.accuracy import accuracy, per_class_accuracy
+    from pipeline.jobs.device import device
 
     manifest = shards.read_table(args.manifest)
     test = manifest[manifest["split"] == "test"]
@@ -42,7 +42,7 @@ def main(args) -> None:
         by_class.to_csv(part, index=False)
 
     facts = network.facts(args.weights)
-    kept = ("steps", "real_pictures", "synthetic_pictures", "best_test_epoch", "best_test_top1")
+    kept = ("steps", "real_pictures", "generated_pictures", "best_test_epoch", "best_test_top1")
     metrics = accuracy(labels, predicted, counts) | {name: facts[name] for name in kept}
     about = {"seed": args.seed, "backbone": facts["backbone"], "width": facts["width"], "metrics": metrics}
     figures = args.output / "metrics.json"

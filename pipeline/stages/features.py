@@ -9,18 +9,18 @@ writes `features` (float32 [N, F]) and `labels` (int64 [N]), in the manifest's o
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from pipeline import digests, shards
-    from pipeline.atomic import replacing
+    from pipeline.artifacts import digests, shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.classifiers import network
-    from pipeline.classifiers.reader import open_pictures
-    from pipeline.device import device
+    from pipeline.classifiers.input.reader import open_pictures
+    from pipeline.jobs.device import device
 
     manifest = shards.read_table(args.manifest)
     real = manifest[manifest["split"] == "train"]

@@ -9,15 +9,16 @@ OUTPUT/checkpoints meanwhile; a run with the same settings, code and pictures co
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
     import numpy as np
 
-    from pipeline import kinds, shards
-    from pipeline.checkpoint import Checkpoint
-    from pipeline.device import device
+    from pipeline import kinds
+    from pipeline.artifacts import shards
+    from pipeline.jobs.checkpoint import Checkpoint
+    from pipeline.jobs.device import device
 
     manifest = shards.read_table(args.manifest)
     real = manifest[manifest["split"] == "train"]

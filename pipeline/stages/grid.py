@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import command, shards
-from pipeline.atomic import replacing
+from pipeline.artifacts import shards
+from pipeline.artifacts.atomic import replacing
+from pipeline.jobs import command
 from pipeline.reporting.grid import Row, picture_grid
 
 COLUMNS = 8

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import command, shards
+from pipeline.artifacts import shards
 from pipeline.data.manifest import duplicates, gather
+from pipeline.jobs import command
 
 
 def main(args) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import command, shards
+from pipeline.artifacts import shards
 from pipeline.data.classes import class_names, counts_of
-from pipeline.plan import Plan
+from pipeline.generators.plan import Plan
+from pipeline.jobs import command
 
 BLOCK = 2**16
 """Rows of a row group: more than a shard has in most pools, so that its job reads one or two."""

@@ -11,7 +11,7 @@ how many pictures each side had. The reference is all training pictures and, whe
 import json
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 BLOCK = 2000
 
@@ -19,12 +19,12 @@ BLOCK = 2000
 def main(args) -> None:
     import numpy as np
 
-    from pipeline import digests, shards
-    from pipeline.atomic import replacing
-    from pipeline.device import device
+    from pipeline.artifacts import digests, shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.errors import InputError
     from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
-    from pipeline.progress import progress
+    from pipeline.jobs.device import device
+    from pipeline.jobs.progress import progress
 
     manifest = shards.read_table(args.manifest)
     reference = manifest[manifest["split"].isin(["train", "rest"])]
@@ -65,7 +65,7 @@ def main(args) -> None:
 def _classifier(weights, target):
     """(features, logits) of pictures, a table and its folder, under f0."""
     from pipeline.classifiers import network
-    from pipeline.classifiers.reader import open_pictures
+    from pipeline.classifiers.input.reader import open_pictures
 
     classifier = network.load(weights, target)
     return lambda table, folder: classifier.predict(open_pictures([(table, folder)], classifier.side, target))
@@ -76,8 +76,8 @@ def _inception(weights, pool, target):
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    from pipeline import shards
-    from pipeline.classifiers.reader import to_batch
+    from pipeline.artifacts import shards
+    from pipeline.classifiers.input.reader import to_batch
     from pipeline.errors import InputError
 
     if not Path(weights).is_file():

@@ -12,15 +12,16 @@ with the same settings, code and generator continues after them.
 import json
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
-    from pipeline import kinds, pictures, shards
-    from pipeline.atomic import replacing
-    from pipeline.checkpoint import Pieces
-    from pipeline.device import device
-    from pipeline.progress import progress
+    from pipeline import kinds
+    from pipeline.artifacts import pictures, shards
+    from pipeline.artifacts.atomic import replacing
+    from pipeline.jobs.checkpoint import Pieces
+    from pipeline.jobs.device import device
+    from pipeline.jobs.progress import progress
 
     shard, count = args.shard
     rows = shards.read_part(args.plan, shard, count)

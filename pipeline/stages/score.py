@@ -10,7 +10,7 @@ writes key, class, class_name and a column for each metric, in the shard's order
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 PIECE = 500
 """Pictures that are judged at once, and kept in case the job is killed."""
@@ -19,8 +19,8 @@ PIECE = 500
 def main(args) -> None:
     import numpy as np
 
-    from pipeline import shards
-    from pipeline.checkpoint import Pieces
+    from pipeline.artifacts import shards
+    from pipeline.jobs.checkpoint import Pieces
 
     index, metrics = shards.read_table(args.index), args.config["metrics"]
     scores = index[["key", "class", "class_name"]].copy()
@@ -39,13 +39,14 @@ def _judged(args, index, done):
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from pipeline import kinds, shards
+    from pipeline import kinds
+    from pipeline.artifacts import shards
     from pipeline.classifiers import network
-    from pipeline.classifiers.reader import all_at_once
-    from pipeline.device import device
+    from pipeline.classifiers.input.reader import all_at_once
     from pipeline.errors import InputError
-    from pipeline.filters.evidence import Evidence
-    from pipeline.progress import progress
+    from pipeline.jobs.device import device
+    from pipeline.jobs.progress import progress
+    from pipeline.scores.evidence import Evidence
 
     if done == len(index):
         return
@@ -68,7 +69,7 @@ def _judged(args, index, done):
     mask = torch.from_numpy(peers).to(target)
     of_real = (known["labels"][mask], real.flatten(1), known["features"][mask])
     labels = torch.tensor(rest["class"].tolist()).to(target)
-    metrics = [kinds.load("filters", metric) for metric in args.config["metrics"]]
+    metrics = [kinds.load("scores", metric) for metric in args.config["metrics"]]
     for start in progress(range(0, len(rest), PIECE), "scoring", -(-len(rest) // PIECE), unit="batch"):
         rows = slice(start, start + PIECE)
         features, logits = classifier.predict(made[rows])

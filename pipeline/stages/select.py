@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import command, shards
-from pipeline.atomic import replacing
+from pipeline.artifacts import shards
+from pipeline.artifacts.atomic import replacing
 from pipeline.errors import InputError
+from pipeline.jobs import command
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 

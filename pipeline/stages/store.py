@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import command, kinds, shards
+from pipeline import kinds
+from pipeline.artifacts import shards
 from pipeline.data.stored import each_row, records
-from pipeline.progress import progress
+from pipeline.jobs import command
+from pipeline.jobs.progress import progress
 
 
 def main(args) -> None:

@@ -10,9 +10,11 @@ it) and group, where there are groups. The test split is never touched; `rest` i
 
 from pathlib import Path
 
-from pipeline import command, kinds, shards
+from pipeline import kinds
+from pipeline.artifacts import shards
 from pipeline.data.subset import subset
 from pipeline.errors import InputError
+from pipeline.jobs import command
 
 
 def main(args) -> None:

@@ -8,9 +8,9 @@ writes OUTPUT/results.csv (dataset, recipe, network, seed, metric, value) and OU
 
 from pathlib import Path
 
-from pipeline import command
-from pipeline.atomic import replacing
-from pipeline.reporting.figures import markdown, over_seeds, read_runs, show
+from pipeline.artifacts.atomic import replacing
+from pipeline.jobs import command
+from pipeline.reporting.results import markdown, over_seeds, read_runs, show
 
 COLUMNS = {
     "top1": "top-1 %",
@@ -36,7 +36,7 @@ def main(args) -> None:
         del shown["balanced"]
     lines = []
     for (recipe, network), group in rows.groupby(["recipe", "network"], sort=False):
-        pictures = [figures.loc[(recipe, f"{kind}_pictures"), "mean"] for kind in ("real", "synthetic")]
+        pictures = [figures.loc[(recipe, f"{kind}_pictures"), "mean"] for kind in ("real", "generated")]
         values = [figures.loc[(recipe, metric)] if (recipe, metric) in figures.index else None for metric in shown]
         lines.append(
             [recipe, network, str(group["seed"].nunique()), *(f"{number:.0f}" for number in pictures)]

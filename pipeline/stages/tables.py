@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import command
-from pipeline.atomic import replacing
-from pipeline.reporting.figures import markdown, over_seeds, read_runs, show
+from pipeline.artifacts.atomic import replacing
+from pipeline.jobs import command
+from pipeline.reporting.results import markdown, over_seeds, read_runs, show
 
 
 def main(args) -> None:

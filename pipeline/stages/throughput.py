@@ -8,14 +8,15 @@ writes a row a figure: stage, part, quantity, value, batch (with which it was me
 
 from pathlib import Path
 
-from pipeline import command
+from pipeline.jobs import command
 
 
 def main(args) -> None:
-    from pipeline import kinds, shards
-    from pipeline.atomic import replacing
+    from pipeline import kinds
+    from pipeline.artifacts import shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.costs.measure.everything import measured
-    from pipeline.device import device
+    from pipeline.jobs.device import device
 
     source = kinds.load("data", args.config["source"]).open_source(args.raw, args.config)
     table = measured(args.config, shards.read_table(args.pictures), source, device())

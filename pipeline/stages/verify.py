@@ -16,16 +16,17 @@ import signal
 import sys
 from pathlib import Path
 
-from pipeline.damage import examine
+from pipeline.artifacts.damage import examine
+from pipeline.artifacts.repair import repair
 from pipeline.errors import InputError
-from pipeline.repair import repair
+from pipeline.jobs.progress import progress
 
 
 def main(args: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a rule's shell ignores them, which this must not take over
         signal.signal(number, signal.SIG_DFL)
     results = Path(os.path.normpath(args.results))
-    found = examine(results)
+    found = examine(results, progress)
     for path, reason in found.damage.items():
         print(f"damaged: {path}: {reason}")
     print(

@@ -11,7 +11,7 @@ NAMED = 10
 class Loss(torch.nn.Module):
     """What a batch costs. Priors and weights are buffers that are not saved, so that `.to(device)` takes them along."""
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
         """A scalar, in float32 or wider, of float [B, C] logits, int64 [B] labels and bool [B]: whether generated.
 
         `epoch` counts from 0; only class weights that set in late look at it.

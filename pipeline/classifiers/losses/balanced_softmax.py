@@ -26,5 +26,5 @@ class ShiftedCrossEntropy(Loss):
         super().__init__()
         self.register_buffer("shifts", shifts.float(), persistent=False)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
         return functional.cross_entropy(at_least_float32(logits) + self.shifts, labels)

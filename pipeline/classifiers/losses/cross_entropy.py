@@ -23,6 +23,6 @@ class CrossEntropy(Loss):
         super().__init__()
         self.weights = weights
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
         logits = at_least_float32(logits)
         return functional.cross_entropy(logits, labels, weight=self.weights(epoch).to(logits.dtype))

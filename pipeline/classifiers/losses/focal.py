@@ -28,7 +28,7 @@ class Focal(Loss):
         super().__init__()
         self.weights, self.gamma, self.form = weights, gamma, form
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
         losses = functional.cross_entropy(at_least_float32(logits), labels, reduction="none")
         weighted = self.weights(epoch)[labels] * losses
         doubt = -torch.expm1(-(weighted if self.form == "inside" else losses))

@@ -28,7 +28,7 @@ class Ldam(Loss):
         self.weights = weights
         self.register_buffer("shifts", shifts, persistent=False)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
         logits = at_least_float32(logits)
         shifted = logits - functional.one_hot(labels, len(self.shifts)) * self.shifts
         return functional.cross_entropy(shifted, labels, weight=self.weights(epoch).to(logits.dtype))

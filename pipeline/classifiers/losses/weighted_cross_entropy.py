@@ -12,19 +12,19 @@ from pipeline.classifiers.losses import Loss, at_least_float32
 def build(settings: Mapping[str, Any], counts: torch.Tensor) -> Loss:
     """DiffuLT Eq. 4: sum of w * cross-entropy with w = omega for generated and 1 for real pictures.
 
-    omega = settings["synthetic_weight"]. The paper prints a sum; here it is divided by B, or by the sum of w where
+    omega = settings["generated_weight"]. The paper prints a sum; here it is divided by B, or by the sum of w where
     settings["normalise_by"] is "weights". int64 [C] counts are not used.
     """
-    return WeightedCrossEntropy(settings["synthetic_weight"], settings["normalise_by"])
+    return WeightedCrossEntropy(settings["generated_weight"], settings["normalise_by"])
 
 
 class WeightedCrossEntropy(Loss):
-    def __init__(self, synthetic_weight: float, normalise_by: str):
+    def __init__(self, generated_weight: float, normalise_by: str):
         super().__init__()
-        self.synthetic_weight, self.normalise_by = synthetic_weight, normalise_by
+        self.generated_weight, self.normalise_by = generated_weight, normalise_by
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor, epoch: int) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
         losses = functional.cross_entropy(at_least_float32(logits), labels, reduction="none")
-        weights = torch.where(synthetic, self.synthetic_weight, 1.0)
+        weights = torch.where(generated, self.generated_weight, 1.0)
         whole = weights.sum() if self.normalise_by == "weights" else len(labels)
         return (weights * losses).sum() / whole

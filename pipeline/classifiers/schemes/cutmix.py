@@ -39,12 +39,12 @@ class CutMix(Scheme):
         first, second = batches
         settings, (at_start, at_end) = self.settings, self.settings["uncut_epochs"]
         if not at_start <= epoch < settings["epochs"] - at_end or random.random() >= settings["cutmix_probability"]:
-            return self.loss(self.network(first.views[0]), first.labels, first.synthetic, epoch)
+            return self.loss(self.network(first.views[0]), first.labels, first.generated, epoch)
         height, width = first.views[0].shape[2:]
         share = random.beta(settings["mixing_alpha"], settings["mixing_alpha"])
         box = random_box(random, share, height, width)
         if settings["cutmix_label"] == "area":
             share = area_outside(box, height, width)
         logits = self.network(pasted(first.views[0], second.views[0], box))
-        losses = (self.loss(logits, batch.labels, batch.synthetic, epoch) for batch in batches)
+        losses = (self.loss(logits, batch.labels, batch.generated, epoch) for batch in batches)
         return share * next(losses) + (1 - share) * next(losses)

@@ -27,5 +27,5 @@ class Mixup(Scheme):
         first, second = batches
         share = random.beta(self.alpha, self.alpha)
         logits = self.network(mixed_up(first.views[0], second.views[0], share))
-        losses = (self.loss(logits, batch.labels, batch.synthetic, epoch) for batch in batches)
+        losses = (self.loss(logits, batch.labels, batch.generated, epoch) for batch in batches)
         return share * next(losses) + (1 - share) * next(losses)

@@ -23,4 +23,4 @@ class Plain(Scheme):
 
     def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:
         (batch,) = batches
-        return self.loss(self.network(batch.views[0]), batch.labels, batch.synthetic, epoch)
+        return self.loss(self.network(batch.views[0]), batch.labels, batch.generated, epoch)

@@ -27,7 +27,7 @@ def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme
     before each epoch from the same views of the subset's real training pictures, in evaluation mode. A part of weight 0 is
     not computed, nor are views that nothing else needs. Raises InputError without generated pictures.
     """
-    if not facts.synthetic_pictures:
+    if not facts.generated_pictures:
         raise InputError(
             "scheme sau trains on real and generated pictures, but none of these was selected; loosen the filter's keep"
         )
@@ -100,8 +100,8 @@ class Sau(Scheme):
         """Of the whole batch, in each of the processes that share it."""
         settings, together = self.settings, self.facts.processes.together
         views = together(torch.stack(views, 1)).unbind(1)
-        labels, synthetic = together(torch.stack([batch.labels, batch.synthetic.long()], 1)).unbind(1)
-        noise = detected_noise(views, labels, synthetic.bool(), self.prototypes, settings["neighbours"])
+        labels, generated = together(torch.stack([batch.labels, batch.generated.long()], 1)).unbind(1)
+        noise = detected_noise(views, labels, generated.bool(), self.prototypes, settings["neighbours"])
         classes = torch.arange(len(self.prototypes[0]), device=labels.device)
         never = torch.zeros(2 * len(classes), dtype=torch.bool, device=labels.device)
         pictures = torch.arange(len(labels), device=labels.device)

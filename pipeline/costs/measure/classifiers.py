@@ -12,8 +12,8 @@ import torch
 
 from pipeline import kinds
 from pipeline.classifiers import network as networks
-from pipeline.classifiers.batches import TOGETHER, Labelled
-from pipeline.classifiers.reader import open_pictures
+from pipeline.classifiers.input.batches import TOGETHER, Labelled
+from pipeline.classifiers.input.reader import open_pictures
 from pipeline.classifiers.train import train
 from pipeline.costs.jobs import AT_ONCE
 from pipeline.costs.measure.timing import (
@@ -26,7 +26,7 @@ from pipeline.costs.measure.timing import (
     seconds_of,
     with_growing_batches,
 )
-from pipeline.filters.evidence import Evidence
+from pipeline.scores.evidence import Evidence
 
 FOR_FEW_EPOCHS = {"class_weights_from": 0.0, "uncut_epochs": [0, 0], "norm_tau": 1.0}
 """Values with which a scheme sets in at once, and asks for no validation split."""
@@ -48,13 +48,13 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
     settings["generated"] says so on one generated picture of each too. With several GPUs, it is one GPU's share.
     """
     kinds_of_data = [
-        synthetic for synthetic, there in ((False, settings["real"]), (True, settings["generated"])) if there
+        generated for generated, there in ((False, settings["real"]), (True, settings["generated"])) if there
     ]
     pictures = open_pictures([stored.rows(classes * len(kinds_of_data))], settings["side"], device)
     data = Labelled(
         pictures,
         torch.arange(len(pictures)) % classes,
-        torch.cat([torch.full((classes,), synthetic) for synthetic in kinds_of_data]),
+        torch.cat([torch.full((classes,), generated) for generated in kinds_of_data]),
     )
     nothing = torch.zeros(0, dtype=torch.int64)
     test = Labelled(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool())
@@ -110,6 +110,6 @@ def scoring(
         labels, pixels = torch.zeros(count, dtype=torch.int64, device=device), pictures.flatten(1)
         many = features.expand(count, -1).contiguous()
         evidence = Evidence(labels, pixels, many, logits.expand(count, -1), labels, pixels, many)
-        return median_seconds(lambda: [kinds.load("filters", name).score(evidence) for name in metrics], device)
+        return median_seconds(lambda: [kinds.load("scores", name).score(evidence) for name in metrics], device)
 
     return with_growing_batches(step_seconds, 16, AT_ONCE)

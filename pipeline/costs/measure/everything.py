@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline import pictures as encodings
-from pipeline import shards
+from pipeline.artifacts import pictures as encodings
+from pipeline.artifacts import shards
 from pipeline.classifiers import network
 from pipeline.costs import figures
 from pipeline.costs.figures import COLUMNS, START, START_OF_GENERATORS, Figure
@@ -25,7 +25,7 @@ from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import Trained, seconds_of
 from pipeline.data.raw import Source
 from pipeline.data.stored import each_row, records
-from pipeline.device import THREADS
+from pipeline.jobs.device import THREADS
 
 PICTURES = 64
 """Real pictures that everything is tried on."""
@@ -131,7 +131,9 @@ def _trained(stage: str, name: str, trained: Trained) -> Iterator[tuple[Figure, 
 
 def _start(modules: list[str]) -> float:
     """Seconds until a process has loaded these, and has the device; this one has loaded the same files before."""
-    code = f"import torch, {', '.join(modules)}; from pipeline.device import device; torch.zeros(1, device=device())"
+    code = (
+        f"import torch, {', '.join(modules)}; from pipeline.jobs.device import device; torch.zeros(1, device=device())"
+    )
     return seconds_of(lambda: subprocess.run([sys.executable, "-c", code], check=True), torch.device("cpu"))
 
 

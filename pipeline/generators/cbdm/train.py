@@ -10,13 +10,13 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pipeline.atomic import replacing_files
-from pipeline.checkpoint import Checkpoint
+from pipeline.artifacts.atomic import replacing_files
 from pipeline.data.long_tail import shots
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.loss import cbdm_loss
 from pipeline.generators.cbdm.unet import build, layout, no_label
-from pipeline.progress import progress
+from pipeline.jobs.checkpoint import Checkpoint
+from pipeline.jobs.progress import progress
 from pipeline.seeds import epoch_order, mixed_seed
 
 LOG_STEPS = 100

@@ -1,0 +1,1 @@
+"""Files on disk: shards, pictures, atomic writing, digests and seals, damage, repair."""

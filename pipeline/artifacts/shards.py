@@ -1,0 +1,204 @@
+"""The one format of pictures, real and generated: WebDataset tar shards with a Parquet index.
+
+A record is `<key>.<png|jpg|webp>` beside `<key>.json`, which says how it came to be. The index has a row for each record,
+with its place in the tar, so that readers take any pictures in any order. A table of pictures is an index, or any table with the columns
+shard, offset, size and crc32; `shard` is a path relative to the table's own folder.
+"""
+
+import json
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.artifacts.atomic import replacing
+from pipeline.artifacts.digests import BLANK, digest, seal
+from pipeline.artifacts.pictures import Unreadable, decode
+from pipeline.errors import InputError
+
+_HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)  # of an empty name and size: fixed times and owners
+_ZEROS = bytes(tarfile.BLOCKSIZE)
+_HEADER_SUM = sum(_HEADER[100:124]) + sum(_HEADER[136:148]) + 8 * ord(" ") + sum(_HEADER[156:])
+_encode = json.JSONEncoder(sort_keys=True).encode
+_PLACE = ("shard", "offset", "size", "crc32")
+_ABOUT = "counterweight"  # the metadata's key
+PICTURE = ("key", "class", *_PLACE)
+"""The columns of an index that are enough to read and label its pictures; the rest is provenance."""
+
+
+def write(path: Path, records: Iterable[tuple[str, bytes, str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """Write (key, picture's bytes, its suffix, provenance) as one tar; return the index, a row for each record.
+
+    All records say the same things about themselves, in the same order. The same records give the same bytes: times and
+    owners are fixed. Index columns: key, the provenance's own, shard (the tar's name), offset and size (bytes), crc32 (of
+    the picture's bytes).
+    """
+    rows, end, provenance = [], 0, dict.fromkeys(("class", "class_name"))
+    with replacing(path) as part, open(part, "wb", 2**20) as file:
+        for key, picture, suffix, provenance in records:
+            place = (path.name, end + tarfile.BLOCKSIZE, len(picture), zlib.crc32(picture))
+            rows.append((key, *provenance.values(), *place))
+            about = _encode(provenance).encode()
+            end += file.write(_member(f"{key}.{suffix}", picture) + _member(f"{key}.json", about))
+        padding = -(end + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE
+        file.write(bytes(2 * tarfile.BLOCKSIZE + padding))  # the end of an archive
+    return pd.DataFrame(rows, columns=["key", *provenance, *_PLACE])
+
+
+def rows_of(total: int, shard: int, count: int) -> range:
+    """The rows of a table that go into a shard: contiguous, and equal in number up to one."""
+    return range(total * shard // count, total * (shard + 1) // count)
+
+
+def write_table(table: pd.DataFrame, path: Path, beside: Iterable[Path] = ()) -> None:
+    """Write a Parquet file, whole or not at all, that says what it and the files `beside` or below it must be.
+
+    It is sealed, and its metadata have its own name and the digests of `beside`, which `said` reads.
+    """
+    write_blocks([table], path, beside)
+
+
+def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Path] = ()) -> None:
+    """`write_table` of tables of the same columns, at least one, with a row group for each, in the memory of one.
+
+    Tables without rows are left out, for the types of their columns need not be those of the others. `beside` may be
+    written by whatever makes the last block.
+    """
+    blocks = iter(blocks)
+    for first in blocks:
+        if len(first):
+            break
+    schema = pa.Schema.from_pandas(first, preserve_index=False)
+    with replacing(path) as part:
+        with pq.ParquetWriter(part, schema) as writer:
+            for block in chain([first], (block for block in blocks if len(block))):
+                writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
+            digests = {os.path.relpath(file, path.parent): digest(file) for file in beside}
+            about = json.dumps({"name": path.name, "seal": BLANK, "beside": digests})
+            writer.add_key_value_metadata({_ABOUT: about})
+        seal(part)
+
+
+def said(path: Path) -> dict[str, Any]:
+    """What a table that is whole says besides its rows: its `name`, and `beside`: paths from its folder -> digests."""
+    return json.loads(pq.read_metadata(path).metadata[_ABOUT.encode()])
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, or some columns of it; InputError where it is missing or damaged."""
+    with _reading(path):
+        return pd.read_parquet(path, columns=columns)
+
+
+def read_part(path: Path, shard: int, count: int) -> pd.DataFrame:
+    """The rows of a Parquet file that go into a shard, of which no more is read than the row groups they lie in.
+
+    Raises InputError where the file is missing or damaged.
+    """
+    with _reading(path), pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        rows = rows_of(file.metadata.num_rows, shard, count)
+        groups = [group for group, end in enumerate(ends) if end - sizes[group] < rows.stop and end > rows.start]
+        if not groups:
+            return file.schema_arrow.empty_table().to_pandas()
+        before = ends[groups[0]] - sizes[groups[0]]
+        return file.read_row_groups(groups).slice(rows.start - before, len(rows)).to_pandas()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a Parquet file, as an InputError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None):
+            raise  # the disk's fault, and not the file's
+        raise InputError(f"{path} is damaged: {error}; remove it and run snakemake again") from None
+
+
+def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) -> np.ndarray:
+    """The pictures of a table's rows, in their order: uint8 [N, H, W, 3], RGB, squares of `side` pixels if given.
+
+    `folder` is the table's own. Raises InputError where a shard is missing, a picture is damaged, or sizes differ.
+    """
+    if not len(table):
+        return np.zeros((0, 0, 0, 3), np.uint8)
+    table = table.reset_index(drop=True)
+    ((_, first),) = _decoded(table["shard"][0], table[:1], folder, side)
+    pictures = np.empty((len(table), *first.shape), np.uint8)
+
+    def read(group: tuple[str, pd.DataFrame]) -> None:
+        for position, picture in _decoded(*group, folder, side):
+            if picture.shape != first.shape:
+                sizes = sorted((first.shape, picture.shape))
+                raise InputError(f"the pictures under {folder} have different sizes: {sizes}; give `side`, in pixels")
+            pictures[position] = picture
+
+    # a thread reads one shard's rows in one pass over its file
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        list(threads.map(read, table.groupby("shard", sort=False)))
+    return pictures
+
+
+def opened(path: Path) -> BinaryIO:
+    """A shard for `read_record`. Raises InputError where it is missing."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing, but its index is there; run snakemake again to remake it") from None
+
+
+def read_record(file: BinaryIO, row: Any, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """What `decode` makes of one picture's bytes; `row` has its key, offset, size and crc32.
+
+    Raises InputError where the bytes are not those that were written, or `decode` finds them Unreadable.
+    """
+    file.seek(row.offset)
+    data = file.read(row.size)
+    if zlib.crc32(data) != row.crc32:
+        raise InputError(f"{file.name} is damaged at record {row.key}; remove it and run snakemake again to remake it")
+    try:
+        return decode(data)
+    except Unreadable as error:
+        raise InputError(f"{file.name}, record {row.key} cannot be decoded: {error}") from None
+
+
+def _decoded(shard: str, rows: pd.DataFrame, folder: Path, side: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    """(position in the table, picture) of one shard's rows."""
+    with opened(folder / shard) as file:
+        for row in rows.sort_values("offset").itertuples():
+            yield row.Index, read_record(file, row, partial(decode, side=side))
+
+
+def _member(name: str, data: bytes) -> bytes:
+    """A file of an archive as tarfile writes it, at a tenth of its cost: only name, size and checksum differ."""
+    encoded, size = name.encode(), b"%011o\0" % len(data)
+    if len(encoded) >= 100:
+        raise InputError(f"the key of '{name}' is too long for an archive; at most 90 bytes are allowed")
+    checksum = b"%06o\0 " % (_HEADER_SUM + sum(encoded) + sum(size))
+    padding = _ZEROS[: -len(data) % tarfile.BLOCKSIZE]
+    parts = (
+        encoded.ljust(100, b"\0"),
+        _HEADER[100:124],
+        size,
+        _HEADER[136:148],
+        checksum,
+        _HEADER[156:],
+        data,
+        padding,
+    )
+    return b"".join(parts)

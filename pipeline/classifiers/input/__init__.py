@@ -1,0 +1,1 @@
+"""The input side of training: reading pictures, choosing their order, augmented batches."""

@@ -1,0 +1,141 @@
+"""From pictures and a scheme's loaders to augmented batches."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from pipeline.classifiers.augment import augment
+from pipeline.classifiers.augment.geometry import TRIES
+from pipeline.classifiers.input.data_samplers import order
+from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.reader import OnDisk, Pictures
+from pipeline.classifiers.processes import Processes
+from pipeline.classifiers.scheme import Batch, Loader
+from pipeline.errors import InputError
+from pipeline.seeds import mixed_seed
+
+View = Sequence[Mapping[str, Any]]
+
+TOGETHER = 8
+"""Batches of small pictures that are augmented at once: a GPU spends longer on starting so small operations than on them."""
+
+
+class Labelled(NamedTuple):
+    """Pictures with int64 [N] labels and bool [N], whether each was generated; both on the CPU."""
+
+    pictures: Pictures
+    labels: torch.Tensor
+    generated: torch.Tensor
+
+
+def steps_of(length: int, batch_size: int, processes: Processes) -> int:
+    """Batches of an epoch of `length` pictures: the last may be smaller, but batch norm needs two pictures a process.
+
+    Raises InputError where that leaves none.
+    """
+    whole, rest = divmod(length, batch_size)
+    steps = whole + (rest >= 2 * processes.count)
+    if not steps:
+        raise InputError(
+            f"an epoch of {length} pictures is too short to train on; at least {2 * processes.count} are needed"
+        )
+    return steps
+
+
+def batches(
+    data: Labelled,
+    loader: Loader,
+    place: int,
+    epoch: int,
+    length: int,
+    seed: int,
+    device: torch.device,
+    processes: Processes,
+    first: int = 0,
+) -> Iterator[tuple[Batch, float]]:
+    """An epoch's batches of a scheme's loader number `place` from the `first` on, and the weight of this process's part of each.
+
+    The weight is 1 where all processes have as many pictures. What is drawn depends on seed, epoch and place alone.
+    """
+    batch_size = loader.settings["batch_size"]
+    steps = steps_of(length, batch_size, processes)
+    own_seed = mixed_seed(seed, place) if place else seed
+    positions = order(loader.sampler, data.labels, data.generated, length, own_seed, epoch, loader.settings)
+    whole = positions.split(batch_size)[:steps]
+    shares = [processes.share(len(rows)) for rows in whole]
+    whole, shares = whole[first:], shares[first:]
+    mine = [rows[share] for rows, share in zip(whole, shares, strict=True)]
+
+    def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
+        stream = 1 + 2 * (8 * place + view) + purpose
+        return Draws(seed, epoch * steps + first + step, stream, len(whole[step]), shares[step], device)
+
+    for step, views in enumerate(_views(data.pictures, mine, loader.views, draws, device)):
+        rows = mine[step]
+        batch = _batch(views, data, rows, device)
+        yield batch, len(rows) * processes.count / len(whole[step])
+
+
+def once(
+    data: Labelled | None,
+    views: Sequence[View],
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+    processes: Processes,
+) -> Iterator[Batch]:
+    """Every picture that was not generated, once and in order, augmented anew each epoch; each process has some of the batches."""
+    if data is None:
+        return
+    real = torch.nonzero(~data.generated)[:, 0].split(batch_size)
+    mine = range(len(real))[processes.share(len(real))]
+
+    def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
+        stream = 2**20 + 2 * view + purpose
+        number = mine[step]
+        return Draws(seed, epoch * len(real) + number, stream, len(real[number]), slice(None), device)
+
+    rows = [real[number] for number in mine]
+    for own, shown in zip(rows, _views(data.pictures, rows, views, draws, device), strict=True):
+        yield _batch(shown, data, own, device)
+
+
+def _batch(views: list[torch.Tensor], data: Labelled, rows: torch.Tensor, device: torch.device) -> Batch:
+    labels, generated = (facts[rows].to(device, non_blocking=True) for facts in (data.labels, data.generated))
+    return Batch(views, labels, generated)
+
+
+def _views(
+    pictures: Pictures,
+    rows: Sequence[torch.Tensor],
+    views: Sequence[View],
+    draws: Callable[[int, int, int, torch.device], Draws],
+    device: torch.device,
+) -> Iterator[list[torch.Tensor]]:
+    """Each batch's augmented views. A large picture's first crop is made while it is read."""
+    cropped = [_crop(pictures, view) for view in views]
+    together = 1 if isinstance(pictures, OnDisk) else TOGETHER
+    groups = [range(len(rows))[start : start + together] for start in range(0, len(rows), together)]
+    orders = (torch.cat([rows[step] for step in group]) for group in groups)
+
+    def uniforms(step: int) -> torch.Tensor:
+        cpu = torch.device("cpu")
+        return torch.stack([draws(step, view, 0, cpu).uniform(TRIES + 1, 2) for view in range(len(views))], 1)
+
+    with contextlib.closing(pictures.batches(orders, cropped, uniforms)) as read:
+        for group, raw in zip(groups, read, strict=True):
+            sizes = [len(rows[step]) for step in group]
+            augmented = []
+            for number, (picture, view, crop) in enumerate(zip(raw, views, cropped, strict=True)):
+                drawn = Draws.joined([draws(step, number, 1, device) for step in group])
+                augmented.append(augment(picture, view[1:] if crop else view, drawn).split(sizes))
+            yield from map(list, zip(*augmented, strict=True))
+
+
+def _crop(pictures: Pictures, view: View) -> float | None:
+    """The least share of a large picture's area that the view begins with; None for its middle, or a small picture."""
+    begins = isinstance(pictures, OnDisk) and len(view) > 0 and view[0]["kind"] == "resized_crop"
+    return view[0]["smallest"] if begins else None

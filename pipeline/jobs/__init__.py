@@ -1,0 +1,1 @@
+"""What every job needs: command line, claim, lease, checkpoint, stopping, fingerprint, progress, device, cluster."""

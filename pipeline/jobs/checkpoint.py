@@ -1,0 +1,119 @@
+"""What a job has done so far, kept outside the declared outputs, which Snakemake deletes.
+
+A folder's name holds a hash of everything the run depends on, so a changed run never continues a stale one.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.artifacts.atomic import replacing
+from pipeline.jobs import stopping
+
+LARGE = 2**26
+"""Bytes from which a file counts by size and time instead of content: hashing gigabytes would delay each job's start."""
+
+
+class Checkpoint:
+    """The last good state of a training run, as `folder/<hash>/last.pt`; due on a timer, and before the process ends by SIGTERM."""
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path], minutes: float
+    ):
+        self.path = _run_folder(folder, settings, code, inputs) / "last.pt"
+        self._seconds = 60 * minutes
+        self._saved = time.monotonic()
+        stopping.defer()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state last saved, or None; None also where the file is damaged, which is told.
+
+        On the CPU, from where networks and optimizers take it to their device: but for an optimizer's counts of steps,
+        which it reads at every step and must not have to fetch from a GPU.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as file:  # torch writes checksums, and does not look at them
+                if damaged := file.testzip():
+                    raise ValueError(f"{damaged} is not what was written")
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # no fault of the file, which is days of work
+        except Exception as error:  # zip files and pickles have many ways of being damaged
+            print(f"{self.path} is damaged ({error}); beginning anew", flush=True)
+            return None
+
+    def due(self) -> bool:
+        """Whether it is time to save again."""
+        return stopping.wished() or time.monotonic() - self._saved >= self._seconds
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the last state; then end the process, if that is wished."""
+        with replacing(self.path) as part:
+            torch.save(dict(state), part)
+        self._saved = time.monotonic()
+        if stopping.wished():
+            with suppress(OSError):  # whoever read our lines may be gone already
+                print(f"stopped as asked; the next run continues from {self.path}", flush=True)
+            stopping.end()
+
+    def remove(self) -> None:
+        """Drop what the finished run no longer needs."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def describe(self) -> str:
+        """For messages: where the last good state is."""
+        return str(self.path) if self.path.exists() else "none was saved yet"
+
+
+class Pieces:
+    """The finished pieces of a shard, arrays of some rows each, as `folder/<hash>/00000.npy` and so on."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path]):
+        self._folder = _run_folder(folder, settings, code, inputs)
+
+    def continued(self, make: Callable[[int], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+        """The pieces that are there, and then those of `make(rows that are there)`, each kept before it is given."""
+        rows = count = 0
+        while (piece := _loaded(self._path(count))) is not None:
+            yield piece
+            rows, count = rows + len(piece), count + 1
+        if count:
+            print(f"continuing after {rows} rows from {self._folder}", flush=True)
+        for number, piece in enumerate(make(rows), count):
+            with replacing(self._path(number)) as part:
+                np.save(part, piece)
+            yield piece
+
+    def remove(self) -> None:
+        """Drop what the finished shard no longer needs."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:05d}.npy"
+
+
+def _loaded(path: Path) -> np.ndarray | None:
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):  # absent, or damaged: made again
+        return None
+
+
+def _run_folder(folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path]) -> Path:
+    digest = hashlib.sha256(json.dumps([settings, code], sort_keys=True).encode())
+    for path in inputs:
+        about = path.stat()
+        large = f"{path} {about.st_size} {about.st_mtime_ns}".encode() if about.st_size > LARGE else None
+        digest.update(large or path.read_bytes())
+    return folder / digest.hexdigest()[:16]

@@ -1,0 +1,206 @@
+"""Samplers: what is exact is checked exactly, the rest by its distribution."""
+
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.classifiers.input.data_samplers import STREAMS, order
+from pipeline.errors import InputError
+from pipeline.seeds import epoch_order
+
+SETTINGS = {
+    "batch_size": 8,
+    "per_class_draws": 4,
+    "sampler_power": 1.0,
+    "class_weights_beta": 0.99,
+    "epochs": 11,
+}
+KINDS = ("instance", *STREAMS)
+COUNTS = {0: 200, 2: 50, 3: 7, 6: 1}  # no picture has label 1, 4 or 5
+DRAWS = 40_000
+
+
+def union(counts=COUNTS, seed=0):
+    """Shuffled labels with so many pictures each, and every third one generated."""
+    labels = np.repeat(list(counts), list(counts.values()))
+    np.random.default_rng(seed).shuffle(labels)
+    return torch.from_numpy(labels), torch.arange(len(labels)) % 3 == 0
+
+
+def drawn(kind, length=DRAWS, seed=0, epoch=0, data=None, **changed):
+    labels, generated = data or union()
+    return order(kind, labels, generated, length, seed, epoch, SETTINGS | changed)
+
+
+def rounds_of_permutations(positions, pool):
+    """Whether `positions` run through all of `pool` again and again, the last time perhaps in part."""
+    pool = sorted(pool)
+    whole, rest = divmod(len(positions), len(pool))
+    rounds = [sorted(positions[start : start + len(pool)]) for start in range(0, whole * len(pool), len(pool))]
+    last = positions[len(positions) - rest :]
+    return all(found == pool for found in rounds) and len(set(last)) == rest and set(last) <= set(pool)
+
+
+# All kinds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", [1, 7, 258, 259, 1000])
+def test_an_order_has_the_length_asked_for(kind, length):
+    positions = drawn(kind, length)
+    assert positions.dtype == torch.int64
+    assert positions.shape == (length,)
+    assert set(positions.tolist()) <= set(range(258))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_order_depends_on_seed_and_epoch_alone(kind):
+    torch.manual_seed(1)
+    one = drawn(kind, 300, seed=3, epoch=4)
+    torch.manual_seed(2)
+    assert torch.equal(one, drawn(kind, 300, seed=3, epoch=4))
+    assert not torch.equal(one, drawn(kind, 300, seed=3, epoch=5))
+    assert not torch.equal(one, drawn(kind, 300, seed=4, epoch=4))
+
+
+def test_kinds_do_not_share_their_randomness():
+    uniform = {"sampler_power": 0.0, "class_weights_beta": 0.0}
+    assert not torch.equal(drawn("power", 300, **uniform), drawn("effective_number", 300, **uniform))
+    assert len({*STREAMS.values()}) == len(STREAMS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_unions_take_seconds(kind):
+    labels = (torch.rand(2_500_000, generator=torch.Generator().manual_seed(0)) ** 4 * 1000).long()
+    generated = torch.arange(2_500_000) % 20 != 0
+    start = time.perf_counter()
+    positions = order(kind, labels, generated, len(labels), 0, 3, SETTINGS | {"batch_size": 512})
+    assert time.perf_counter() - start < 10
+    assert len(positions) == 2_500_000
+
+
+# Permutations
+
+
+@pytest.mark.parametrize("length", [100, 258, 259, 700])
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_instance_is_epoch_orders_one_after_the_other(length, epoch):
+    rounds = (length + 257) // 258
+    expected = []
+    for number in range(epoch * rounds, (epoch + 1) * rounds):
+        expected += epoch_order(258, 5, number).tolist()
+    assert drawn("instance", length, seed=5, epoch=epoch).tolist() == expected[:length]
+
+
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    draws=st.integers(1, 5),
+    length=st.integers(1, 300),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_class_aware_goes_in_cycles_through_classes_and_their_pictures(counts, draws, length, seed):
+    labels, generated = union({3 * label: count for label, count in enumerate(counts)}, seed)
+    positions = order("class_aware", labels, generated, length, seed, 0, {"per_class_draws": draws}).tolist()
+    found = labels[positions].tolist()
+    turns = [found[start] for start in range(0, length, draws)]
+    assert found == [label for label in turns for _ in range(draws)][:length]
+    assert rounds_of_permutations(turns, set(labels.tolist()))
+    for label in set(found):
+        members = (labels == label).nonzero().flatten().tolist()
+        assert rounds_of_permutations([position for position in positions if labels[position] == label], members)
+
+
+def test_class_aware_gives_each_class_the_same_number_in_whole_cycles():
+    labels, _ = union()
+    assert set(Counter(labels[drawn("class_aware", 4 * 4 * 25)].tolist()).values()) == {100}
+
+
+def test_class_aware_shuffles_every_cycle():
+    labels, _ = union()
+    turns = labels[drawn("class_aware", 4 * 4 * 200)][::4].view(200, 4)
+    assert len({tuple(cycle) for cycle in turns.tolist()}) == 24
+    for place in range(4):
+        assert all(25 < number < 80 for number in Counter(turns[:, place].tolist()).values())
+
+
+@pytest.mark.parametrize("batch_size", [2, 7, 8, 64])
+@pytest.mark.parametrize("length", [1, 100, 258, 1001])
+def test_half_real_halves_every_batch_and_odd_ones_have_one_more_real_picture(batch_size, length):
+    _, generated = union()
+    positions = drawn("half_real", length, batch_size=batch_size)
+    for rows in positions.split(batch_size):
+        assert generated[rows].sum() == len(rows) // 2
+        assert generated[rows].tolist() == [place % 2 == 1 for place in range(len(rows))]
+    for pool in (generated, ~generated):
+        inside = pool[positions]
+        assert rounds_of_permutations(positions[inside].tolist(), pool.nonzero().flatten().tolist())
+
+
+@pytest.mark.parametrize(("made", "text"), [(False, "258 real and 0 generated"), (True, "0 real and 258 generated")])
+def test_half_real_needs_both(made, text):
+    labels, _ = union()
+    with pytest.raises(InputError, match=text):
+        drawn("half_real", data=(labels, torch.full((258,), made)))
+
+
+# With replacement
+
+
+def assert_shares(positions, labels, shares):
+    """Classes are drawn with these shares, and pictures of a class alike: within five standard deviations."""
+    assert sum(shares.values()) == pytest.approx(1)
+    times = np.bincount(positions.numpy(), minlength=len(labels))
+    for label, share in shares.items():
+        inside = times[(labels == label).numpy()]
+        for number, expected in [(inside.sum(), share), *((one, share / len(inside)) for one in inside)]:
+            bound = 5 * np.sqrt(DRAWS * expected * (1 - expected))
+            assert abs(number - DRAWS * expected) <= bound + 1e-9, label
+
+
+def normalised(weights):
+    return {label: weight / sum(weights.values()) for label, weight in weights.items()}
+
+
+@pytest.mark.parametrize("power", [0.0, 0.2, 0.5, 1.0, 2.0])
+def test_power_weighs_a_picture_by_a_power_of_its_classs_count(power):
+    labels, _ = union()
+    shares = normalised({label: sum(n**-power for _ in range(n)) for label, n in COUNTS.items()})
+    assert_shares(drawn("power", sampler_power=power), labels, shares)
+
+
+def test_power_one_draws_classes_alike_and_a_half_by_their_square_root():
+    labels, _ = union()
+    assert_shares(drawn("power", sampler_power=1.0), labels, dict.fromkeys(COUNTS, 0.25))
+    roots = {label: np.sqrt(n) for label, n in COUNTS.items()}
+    assert_shares(drawn("power", sampler_power=0.5), labels, normalised(roots))
+
+
+@pytest.mark.parametrize("epoch", [0, 3, 10])
+def test_progressive_moves_from_all_pictures_alike_to_all_classes_alike(epoch):
+    labels, _ = union()
+    shares = {label: (1 - epoch / 10) * n / 258 + epoch / 10 / 4 for label, n in COUNTS.items()}
+    assert_shares(drawn("progressive", epoch=epoch), labels, shares)
+
+
+def test_a_single_epoch_of_progressive_draws_all_pictures_alike():
+    labels, _ = union()
+    assert_shares(drawn("progressive", epochs=1), labels, normalised(COUNTS))
+
+
+def test_effective_number_weighs_a_picture_by_the_geometric_series_of_its_class():
+    labels, _ = union()
+    shares = normalised({label: n / sum(0.99**term for term in range(n)) for label, n in COUNTS.items()})
+    assert_shares(drawn("effective_number"), labels, shares)
+
+
+@pytest.mark.parametrize("kind", ["class_aware", "power", "progressive", "effective_number"])
+def test_generated_pictures_count_like_real_ones(kind):
+    labels, generated = union()
+    one = drawn(kind, 500, epoch=2)
+    assert torch.equal(one, drawn(kind, 500, epoch=2, data=(labels, ~generated)))

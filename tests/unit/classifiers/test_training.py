@@ -1,0 +1,443 @@
+"""The training loop: repeats itself, continues, shares a batch among processes; and every scheme on it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from workflow_helpers import REPOSITORY
+
+from pipeline.classifiers.input import batches as batching
+from pipeline.classifiers.input.batches import Labelled, steps_of
+from pipeline.classifiers.input.reader import InMemory
+from pipeline.classifiers.network import Network
+from pipeline.classifiers.processes import ALONE, Processes
+from pipeline.classifiers.scheme import Loader
+from pipeline.classifiers.schemes import plain
+from pipeline.classifiers.train import train
+from pipeline.config.resolve import SCHEMA, build
+from pipeline.errors import InputError
+from pipeline.jobs.checkpoint import Checkpoint
+
+CPU = torch.device("cpu")
+SMALL = {
+    "backbone": "small",
+    "width": 4,
+    "epochs": 4,
+    "batch_size": 8,
+    "learning_rate": 0.05,
+    "warmup_epochs": 1,
+    "augment": ["crop", "flip"],
+}
+SCHEMES = {
+    "plain": {},
+    "ldam": {"loss": "ldam", "class_weights": "effective_number", "class_weights_from": 0.5},
+    "focal": {"loss": "focal", "class_weights": "effective_number"},
+    "balanced_softmax": {"loss": "balanced_softmax", "sampler": "class_aware", "per_class_draws": 1},
+    "logit_adjustment": {"loss": "logit_adjustment", "sampler": "power", "sampler_power": 0.5},
+    "half_real": {"sampler": "half_real", "loss": "weighted_cross_entropy", "generated_weight": 0.5},
+    "progressive": {"sampler": "progressive"},
+    "mixup": {"scheme": "mixup", "mixing_alpha": 0.2},
+    "cutmix": {"scheme": "cutmix", "mixing_alpha": 0.2},
+    "cmo": {"scheme": "cutmix", "patch_sampler": "power", "uncut_epochs": [1, 1]},
+    "remix": {"scheme": "remix", "mixing_alpha": 0.2},
+    "crt": {"scheme": "crt", "init": "ce"},
+    "lws": {"scheme": "lws", "init": "ce"},
+    "glmc": {"scheme": "glmc", "mixing_alpha": 0.2},
+    "sau": {"scheme": "sau", "augment_2": ["crop", "flip"], "augment_3": ["flip", "grayscale"]},
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.005},
+    "average": {"ema_decay": 0.9},
+}
+
+
+def settings(**keys):
+    return build(SCHEMA, "classifiers", "some", {"data": ["real", "generated"], **SMALL, **keys}).settings()
+
+
+def source(count=24, seed=0, generated=True, device=CPU) -> Labelled:
+    """Three classes of brightness, every second picture generated."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    shades = random.integers(0, 60, (count, 8, 8, 3)) + 90 * labels[:, None, None, None]
+    made = torch.arange(count) // 3 % 2 == 1 if generated else torch.zeros(count, dtype=torch.bool)
+    return Labelled(InMemory(shades.astype(np.uint8), device), torch.from_numpy(labels), made)
+
+
+class Memory(Checkpoint):
+    """Checkpoints after every step, in a temporary folder; ends the run after the second step of the third epoch if told."""
+
+    def __init__(self, folder, told=()):
+        super().__init__(folder, {}, None, [], minutes=0)
+        self._ends = "end" in told
+
+    def save(self, state):
+        super().save(state)
+        if self._ends and (len(state["history"]), len(state["losses"])) == (2, 2):
+            sys.exit("ended")
+
+
+def trained(folder, given, seed=0, data=None, validation=None, init=None, checkpoint=None, device=CPU):
+    torch.manual_seed(seed)
+    network = Network("small", 4, 3, [0.5] * 3, [0.5] * 3, head=given.get("head", "linear"))
+    if init is not None:
+        network.load_state_dict(init.state_dict())
+    data = data or source(device=device)
+    history = train(
+        given,
+        data,
+        source(9, 1, device=device),
+        lambda: validation,
+        network,
+        len(data.labels),
+        seed,
+        device,
+        checkpoint or Memory(folder),
+    )
+    return network, history
+
+
+def same(one, other):
+    return all(torch.equal(one.state_dict()[name], value) for name, value in other.state_dict().items())
+
+
+def test_training_learns_and_repeats_itself(tmp_path):
+    given = settings(epochs=20)
+    network, history = trained(tmp_path / "a", given)
+    assert history["test_top1"].iloc[-1] > 90
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert list(history["epoch"]) == list(range(1, 21))
+    assert same(network, trained(tmp_path / "b", given)[0])
+    assert not same(network, trained(tmp_path / "c", given, seed=1)[0])
+
+
+@pytest.mark.parametrize("step", [2, 3])  # of three
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_continued_training_equals_uninterrupted(scheme, step, tmp_path, monkeypatch):
+    given = settings(**SCHEMES[scheme])
+    network, history = trained(tmp_path / "a", given)
+    assert np.isfinite(history["loss"]).all()
+    stopping = Memory(tmp_path / "b")
+    save = stopping.save
+
+    def save_and_stop(state):
+        save(state)
+        if (len(state["history"]), len(state["losses"])) == (2, step):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stopping, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "b", given, checkpoint=stopping)
+    continued, continued_history = trained(tmp_path / "b", given)
+    assert same(continued, network)
+    assert continued_history.equals(history)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_dozen_pictures_are_learned_by_heart(scheme, tmp_path):
+    """Twelve, so that SAU and the rest have two real and two generated ones of each class."""
+    more = {} if "learning_rate" in SCHEMES[scheme] else {"learning_rate": 0.03}
+    given = settings(**SCHEMES[scheme] | more, epochs=80, augment=[], weight_decay=0, warmup_epochs=0)
+    data = source(12, 5)
+    first = None
+    if scheme in ("crt", "lws"):
+        plain = settings(epochs=80, augment=[], weight_decay=0, learning_rate=0.03, warmup_epochs=0)
+        first, _ = trained(tmp_path / "first", plain, data=data)
+    network, _ = trained(tmp_path, given, data=data, init=first)
+    _, logits = network.predict(data.pictures)
+    assert (logits.argmax(1) == data.labels).all()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ({"schedule": "cosine"}, [0.04, 0.08, 0.08, 0.08 * (1 + np.cos(np.pi / 3)) / 2]),
+        ({"decay_at": [0.6, 0.8], "decay_to": [0.5, 0.1]}, [0.04, 0.08, 0.08, 0.04]),
+    ],
+)
+def test_steps_are_those_of_sgd_at_the_schedules_rates(schedule, rates, nesterov, tmp_path):
+    """By hand, a batch of all pictures an epoch: velocity m v + g + decay w; Nesterov steps along g + decay w + m v."""
+    given = settings(
+        **schedule, epochs=5, warmup_epochs=2, batch_size=24, augment=[], learning_rate=0.08, momentum=0.7,
+        weight_decay=0.03, nesterov=nesterov,
+    )  # fmt: skip
+    found, history = trained(tmp_path, given | {"epochs": 5})
+    torch.manual_seed(0)
+    network = Network("small", 4, 3, [0.5] * 3, [0.5] * 3)
+    data = source()
+    pictures = next(data.pictures.batches([torch.arange(24)]))[0]
+    velocity = [torch.zeros_like(weight) for weight in network.parameters()]
+    for epoch, rate in enumerate([*rates, history["learning_rate"].iloc[4]]):
+        assert history["learning_rate"].iloc[epoch] == pytest.approx(rate)
+        loss = torch.nn.functional.cross_entropy(network.train()(pictures), data.labels)
+        for moved, weight, slope in zip(
+            velocity, network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True
+        ):
+            with torch.no_grad():
+                slope = slope + 0.03 * weight
+                moved.mul_(0.7).add_(slope)
+                weight.sub_(rate * (slope + 0.7 * moved if nesterov else moved))
+        assert history["loss"].iloc[epoch] == pytest.approx(loss.item(), abs=1e-5)
+    for one, other in zip(found.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prior_from", ["real", "all"])
+def test_priors_are_counted_on_the_pictures_that_are_asked_for(prior_from, tmp_path, monkeypatch):
+    facts = []
+    build_plain = plain.build
+    monkeypatch.setattr(plain, "build", lambda *given: facts.append(given[-1]) or build_plain(*given))
+    data = source(generated=False)
+    data = data._replace(generated=torch.arange(24) >= 20)  # 8 of each class, of which 1, 1 and 2 are generated
+    trained(tmp_path, settings(loss="balanced_softmax", prior_from=prior_from, epochs=2), data=data)
+    assert facts[0].counts.tolist() == {"real": [7, 7, 6], "all": [8, 8, 8]}[prior_from]
+    assert facts[0].generated_pictures == 4
+
+
+@pytest.mark.parametrize("scheme", ["plain", "ldam", "glmc", "sau"])
+def test_bfloat16_learns_with_weights_of_float32(scheme, tmp_path):
+    given = settings(**SCHEMES[scheme] | {"precision": "bfloat16"}, epochs=10)
+    network, history = trained(tmp_path, given)
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    assert not same(network, trained(tmp_path / "b", given | {"precision": "float32"})[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.parametrize("scheme", ["plain", "sau"])
+def test_a_compiled_backbone_trains_the_same(scheme, tmp_path):
+    given = settings(**SCHEMES[scheme], epochs=2)
+    _, eager = trained(tmp_path / "eager", given)
+    compiled_network, compiled = trained(tmp_path / "compiled", given | {"compile": True})
+    np.testing.assert_allclose(compiled["loss"], eager["loss"], atol=1e-4)
+    assert compiled_network.state_dict().keys() == Network("small", 4, 3, [0.5] * 3, [0.5] * 3).state_dict().keys()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_gpu_trains_as_the_cpu_does(scheme, precision, tmp_path):
+    """The first epoch's loss; then rounding has its way."""
+    given = settings(**SCHEMES[scheme] | {"precision": precision}, epochs=3)
+    losses = [
+        trained(tmp_path / str(device), given, device=torch.device(device))[1]["loss"] for device in ("cpu", "cuda")
+    ]
+    assert losses[0].iloc[0] == pytest.approx(losses[1].iloc[0], rel=0.05)
+    assert np.isfinite(losses[1]).all()
+
+
+def test_a_checkpoint_of_other_settings_or_pictures_is_not_continued(tmp_path):
+    manifest = tmp_path / "manifest"
+    manifest.write_text("a")
+    path = Checkpoint(tmp_path, {"x": 1}, "code", [manifest], 1).path
+    assert Checkpoint(tmp_path, {"x": 1}, "code", [manifest], 5).path == path
+    assert Checkpoint(tmp_path, {"x": 2}, "code", [manifest], 1).path != path
+    assert Checkpoint(tmp_path, {"x": 1}, "edited", [manifest], 1).path != path
+    manifest.write_text("b")
+    assert Checkpoint(tmp_path, {"x": 1}, "code", [manifest], 1).path != path
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+    seldom = Checkpoint(tmp_path, {}, None, [], minutes=1e9)
+    with pytest.raises(InputError, match=r"not a finite number at step \d+; lower learning_rate .*none was saved yet"):
+        trained(tmp_path, settings(learning_rate=1e38, warmup_epochs=0), checkpoint=seldom)
+    with pytest.raises(InputError, match=r"step 2; .*last\.pt"):
+        trained(tmp_path, settings(learning_rate=1e38, warmup_epochs=0))
+
+
+def test_sau_without_generated_pictures_or_a_class_without_a_real_one_is_refused(tmp_path):
+    given = settings(**SCHEMES["sau"])
+    with pytest.raises(InputError, match="trains on real and generated pictures, but none of these was selected"):
+        trained(tmp_path, given, data=source(generated=False))
+    data = source()
+    without = data._replace(generated=data.generated | (data.labels == 1))
+    with pytest.raises(InputError, match="a prototype needs at least one real picture of its class, but 1 of 3"):
+        trained(tmp_path, given, data=without)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"scheme": "cutmix", "uncut_epochs": [3, 1]},
+            r"uncut_epochs is \[3, 1\], which leaves none of 4 epochs to cut",
+        ),
+        (
+            {"class_weights": "effective_number", "class_weights_from": 0.9},
+            "class_weights_from is 0.9, which never comes",
+        ),
+    ],
+)
+def test_what_would_never_set_in_is_refused(keys, message, tmp_path):
+    """By the training, and not by the config: a recipe is shortened without those that extend it being run."""
+    with pytest.raises(InputError, match=message):
+        trained(tmp_path, settings(**keys))
+
+
+def test_an_epoch_has_no_batch_of_a_single_picture():
+    assert [steps_of(length, 8, ALONE) for length in (2, 8, 9, 10, 16, 17)] == [1, 1, 1, 2, 2, 2]
+    assert steps_of(19, 8, Processes(0, 2)) == 2
+    with pytest.raises(InputError, match="an epoch of 1 pictures is too short to train on; at least 2 are needed"):
+        steps_of(1, 8, ALONE)
+
+
+# Second stages
+
+
+def test_crt_learns_a_head_and_leaves_the_backbone(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    second, _ = trained(tmp_path / "second", settings(**SCHEMES["crt"]), init=first)
+    weights = [(name, value) for name, value in second.backbone.named_parameters()]
+    assert all(torch.equal(value, dict(first.backbone.named_parameters())[name]) for name, value in weights)
+    assert not torch.equal(second.head.weight, first.head.weight)
+    running = [name for name, _ in first.backbone.named_buffers() if "running_mean" in name]
+    assert any(not torch.equal(second.backbone.get_buffer(name), first.backbone.get_buffer(name)) for name in running)
+
+
+def test_lws_scales_rows_of_the_first_stages_head(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    second, _ = trained(tmp_path / "second", settings(**SCHEMES["lws"], weight_decay=0), init=first)
+    scale = second.head.weight / first.head.weight
+    torch.testing.assert_close(scale, scale[:, :1].expand_as(scale))
+    torch.testing.assert_close(second.head.bias, first.head.bias * scale[:, 0])
+    assert not torch.allclose(scale, torch.ones_like(scale))
+
+
+def test_tau_normalisation_evens_the_lengths_of_weights(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    for tau in (0.0, 0.7, 1.0):
+        given = settings(scheme="tau_norm", init="ce", norm_tau=tau)
+        second, history = trained(tmp_path / f"{tau}", given, init=first)
+        expected = torch.stack([row / np.linalg.norm(row.detach().numpy()) ** tau for row in first.head.weight])
+        torch.testing.assert_close(second.head.weight, expected)
+        assert (second.head.bias == 0).all() and history["epoch"].tolist() == [0]
+
+
+def test_tau_is_chosen_on_the_validation_split(tmp_path):
+    first, _ = trained(tmp_path / "first", settings())
+    with torch.no_grad():
+        first.head.weight[0] *= 50  # without normalisation, all is class 0 or not at all
+    given = settings(scheme="tau_norm", init="ce")
+    validation = source(30, 7, generated=False)
+    chosen, _ = trained(tmp_path / "chosen", given, init=first, validation=validation)
+
+    def right(network):
+        return (network.predict(validation.pictures)[1].argmax(1) == validation.labels).sum().item()
+
+    tried = [
+        right(trained(tmp_path / f"{step}", settings(scheme="tau_norm", init="ce", norm_tau=step / 10), init=first)[0])
+        for step in range(21)
+    ]
+    assert right(chosen) == max(tried) > min(tried)
+    with pytest.raises(InputError, match="chooses tau on the validation split, and there is none; give norm_tau"):
+        trained(tmp_path / "none", given, init=first)
+
+
+# Several processes
+
+SHARED = """
+import json, sys
+import torch
+sys.path.insert(0, "tests")
+import test_training
+from pipeline.classifiers.processes import joined
+
+torch.set_num_threads(1)
+given, data = json.loads(sys.argv[1]), test_training.source(21)
+with joined(torch.device("cpu")) as processes:
+    torch.manual_seed(0)
+    network = test_training.Network("small", 4, 3, [0.5] * 3, [0.5] * 3)
+    history = test_training.train(
+        given, data, test_training.source(9, 1), lambda: None, network, 21, 0, torch.device("cpu"),
+        test_training.Memory(test_training.Path(sys.argv[2]), sys.argv[3:]), processes,
+    )
+    mine = torch.cat([buffer.flatten().double() for buffer in network.buffers()])
+    firsts = mine.clone()
+    if processes.count > 1:
+        torch.distributed.broadcast(firsts, 0)
+    assert torch.equal(mine, firsts), "the test split was judged by statistics of each process's own"
+    if processes.first:
+        print(json.dumps(history[["loss", "test_top1"]].to_numpy().tolist()))
+"""
+
+
+def shared(folder, given, count, *told):
+    """Rows of (loss, test accuracy) of a training by `count` processes; None where it was told to end before."""
+    script = folder / "shared.py"
+    script.write_text(SHARED)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+    ran = subprocess.run(
+        [sys.executable, *launch, str(script), json.dumps(given), str(folder / str(count)), *told],
+        cwd=REPOSITORY, text=True, capture_output=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert (ran.returncode == 0) == (not told), ran.stderr
+    return None if told else json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "scheme", ["plain", "sau", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cmo", "half_real", "glmc"))]
+)
+def test_two_processes_train_as_one(scheme, tmp_path):
+    """With batch norm frozen, since each process has statistics of its own; the last batch is of 5, so that shares differ.
+
+    The rate is a low one: without the normalisation a higher one blows rounding errors up from step to step.
+    """
+    given = settings(**SCHEMES[scheme], init="ce", frozen_batch_norm=True, gpus=2, learning_rate=0.02)
+    one, two = (shared(tmp_path, given, count) for count in (1, 2))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    assert len({loss for loss, _ in one}) > 1
+
+
+def test_two_processes_continue_as_if_nothing_had_been(tmp_path):
+    """Also what the history says of the epoch in which they were ended."""
+    given = settings(gpus=2, ema_decay=0.5)
+    uninterrupted = shared(tmp_path, given, 2)
+    (tmp_path / "2").rename(tmp_path / "done")
+    shared(tmp_path, given, 2, "end")
+    assert shared(tmp_path, given, 2) == uninterrupted
+
+
+def test_the_test_split_is_judged_by_scaled_logits(tmp_path):
+    """What the history says of the last epoch is what the finished classifier does."""
+    first, _ = trained(tmp_path / "first", settings())
+    second, history = trained(tmp_path / "second", settings(**SCHEMES["lws"], epochs=10, ema_decay=0.5), init=first)
+    watched = source(9, 1)
+    right = (second.predict(watched.pictures)[1].argmax(1) == watched.labels).double().mean().item()
+    assert history["test_top1"].iloc[-1] == pytest.approx(100 * right)
+    assert not torch.allclose(second.head.weight, first.head.weight)
+
+
+def test_each_process_sees_its_part_of_the_real_pictures_once():
+    data, views = source(50), [["flip", "crop"], []]
+    views = [settings(augment=view)["augment"] for view in views]
+    whole, *parts = [
+        list(batching.once(data, views, 3, 5, 8, CPU, processes))
+        for processes in (ALONE, Processes(0, 3), Processes(1, 3), Processes(2, 3))
+    ]
+    for place in range(2):
+        together = torch.cat([batch.views[place] for part in parts for batch in part])
+        assert torch.equal(together, torch.cat([batch.views[place] for batch in whole]))
+    assert sum(len(batch.labels) for batch in whole) == int((~data.generated).sum())
+    few = [list(batching.once(source(6), views, 3, 5, 8, CPU, Processes(rank, 2))) for rank in (0, 1)]
+    assert sorted(map(len, few)) == [0, 1]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_batches_are_the_same_however_many_are_augmented_at_once(place, monkeypatch):
+    steps = settings(augment=["crop", "flip", "resized_crop", "color_jitter", "auto_augment", "rand_augment", "cutout"])
+    loader = Loader("instance", [steps["augment"], []], steps)
+    drawn = []
+    for together in (1, 3, 8):
+        monkeypatch.setattr(batching, "TOGETHER", together)
+        drawn.append([batch for batch, _ in batching.batches(source(70), loader, place, 2, 70, 5, CPU, ALONE)])
+    assert [len(batch.labels) for batch in drawn[0]] == [8] * 8 + [6]
+    for others in drawn[1:]:
+        for one, other in zip(drawn[0], others, strict=True):
+            assert torch.equal(one.labels, other.labels)
+            assert all(torch.equal(*views) for views in zip(one.views, other.views, strict=True))

@@ -1,0 +1,185 @@
+"""From a folder of files to shards and a manifest, through the stages' command lines: originals, rejections, duplicates."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import trees
+from PIL import Image, ImageOps
+from workflow_helpers import REPOSITORY
+
+from pipeline.artifacts import shards
+from pipeline.config.resolve import SCHEMA, build
+from pipeline.data.manifest import duplicates
+
+
+def run(stage: str, *arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", f"pipeline.stages.{stage}", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+
+
+BIRDS = {"source": "image_folder", "path": "birds"}
+
+
+def make(raw: Path, output: Path, count: int = 1, dataset=BIRDS, **keys) -> subprocess.CompletedProcess:
+    """Subset, store and manifest of raw pictures under `output`; the last or the first failed stage's run."""
+    part = build(SCHEMA, "datasets", "some", {**dataset, **keys})
+    ran = run("subset", "--config", json.dumps(part.settings()), "--raw", raw, "--output", output / "pictures.parquet")
+    stored = [output / f"real/shard-{shard:05d}.tar" for shard in range(count)]
+    for shard, path in enumerate(stored):
+        if ran.returncode == 0:
+            ran = run("store", "--config", json.dumps(part.storing_settings()), "--raw", raw, "--shard", f"{shard} of {count}",
+                      "--pictures", output / "pictures.parquet", "--output", path)  # fmt: skip
+    if ran.returncode == 0:
+        ran = run("manifest", "--config", json.dumps(part.gathering_settings()), "--indices",
+                  *(path.with_suffix(".parquet") for path in stored), "--output", output / "manifest.parquet")  # fmt: skip
+    return ran
+
+
+@pytest.fixture
+def birds(tmp_path) -> Path:
+    """Pictures of 20 x 20 in two classes of 6, with a test split of one each."""
+    files = {}
+    for label, name in enumerate(("owl", "wren")):
+        files |= {f"train/{name}/{i}.jpg": trees.picture(10 * label + i, side=20) for i in range(6)}
+        files |= {f"test/{name}/t.png": trees.picture(100 + label, side=24, format="PNG")}
+    return trees.put(tmp_path / "birds", files)
+
+
+def test_originals_lie_in_the_shards_untouched(birds, tmp_path):
+    ran = make(birds, tmp_path / "made", count=3)
+    assert ran.returncode == 0, ran.stdout
+    manifest = shards.read_table(tmp_path / "made/manifest.parquet")
+    assert manifest["split"].value_counts().to_dict() == {"train": 12, "test": 2}
+    assert manifest["shard"].nunique() == 3 and manifest["key"].is_unique
+    for row in manifest.itertuples():
+        data = (tmp_path / "made" / row.shard).read_bytes()[row.offset : row.offset + row.size]
+        assert data == (birds / row.source).read_bytes()
+    assert not len(pd.read_parquet(tmp_path / "made/rejected.parquet"))
+
+
+def test_the_number_of_shards_changes_no_record(birds, tmp_path):
+    tables = []
+    for count in (1, 4):
+        assert make(birds, tmp_path / str(count), count).returncode == 0
+        manifest = shards.read_table(tmp_path / str(count) / "manifest.parquet")
+        tables.append(manifest.drop(columns=["shard", "offset"]))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_pictures_of_different_sizes_are_read_at_a_side(birds, tmp_path):
+    assert make(birds, tmp_path / "made").returncode == 0
+    manifest = shards.read_table(tmp_path / "made/manifest.parquet")
+    with pytest.raises(ValueError, match=r"different sizes.*give `side`"):
+        shards.read_pictures(manifest, tmp_path / "made")
+    assert shards.read_pictures(manifest, tmp_path / "made", side=12).shape == (14, 12, 12, 3)
+
+
+def test_store_side_makes_what_is_stored_smaller(birds, tmp_path):
+    assert make(birds, tmp_path / "made", store_side=10).returncode == 0
+    manifest = shards.read_table(tmp_path / "made/manifest.parquet")
+    assert shards.read_pictures(manifest, tmp_path / "made").shape == (14, 10, 10, 3)
+
+
+def test_a_few_unreadable_pictures_are_left_out_and_listed(birds, tmp_path):
+    (birds / "train/owl/2.jpg").write_bytes(b"")
+    whole = (birds / "train/wren/3.jpg").read_bytes()
+    (birds / "train/wren/3.jpg").write_bytes(whole[: len(whole) // 2])
+    ran = make(birds, tmp_path / "made", count=2, most_rejected=0.2)
+    assert ran.returncode == 0, ran.stdout
+    rejected = pd.read_parquet(tmp_path / "made/rejected.parquet").set_index("source")
+    assert set(rejected.index) == {"train/owl/2.jpg", "train/wren/3.jpg"}
+    assert rejected.loc["train/owl/2.jpg", "reason"] == "the file is empty"
+    assert "Truncated" in rejected.loc["train/wren/3.jpg", "reason"]
+    manifest = shards.read_table(tmp_path / "made/manifest.parquet")
+    assert len(manifest) == 12 and not set(manifest["source"]) & set(rejected.index)
+
+
+def test_too_many_unreadable_pictures_stop_with_the_list(birds, tmp_path):
+    for i in range(3):
+        (birds / f"train/owl/{i}.jpg").write_bytes(b"nothing")
+    ran = make(birds, tmp_path / "made")
+    assert ran.returncode == 1 and "Traceback" not in ran.stdout
+    said = ran.stdout.splitlines()[-1]
+    assert said.startswith("error: 3 of 14 pictures cannot be read, more than most_rejected, 0.001, allows")
+    assert "train/owl/0.jpg" in said and "real/*.rejected.parquet" in said and "pictures.parquet to begin anew" in said
+    assert not (tmp_path / "made/manifest.parquet").exists()
+    assert len(pd.read_parquet(tmp_path / "made/real/shard-00000.rejected.parquet")) == 3
+
+
+def test_a_class_that_loses_all_its_pictures_is_told(birds, tmp_path):
+    for i in range(6):
+        (birds / f"train/owl/{i}.jpg").write_bytes(b"nothing")
+    ran = make(birds, tmp_path / "made", most_rejected=0.9)
+    assert ran.returncode == 1 and "no training picture of owl can be read" in ran.stdout.splitlines()[-1]
+
+
+def test_a_class_that_loses_all_its_test_pictures_is_told(birds, tmp_path):
+    for path in (birds / "test/owl").iterdir():
+        path.write_bytes(b"nothing")
+    ran = make(birds, tmp_path / "made", most_rejected=0.9)
+    assert ran.returncode == 1 and "no test picture of owl can be read" in ran.stdout.splitlines()[-1]
+
+
+def test_nothing_but_unreadable_pictures_is_told(birds, tmp_path):
+    for path in birds.rglob("*.*"):
+        path.write_bytes(b"nothing")
+    ran = make(birds, tmp_path / "made")
+    assert ran.returncode == 1 and ran.stdout.splitlines()[-1].startswith("error: 14 of 14 pictures cannot be read")
+
+
+def test_a_raw_file_that_has_gone_meanwhile_stops_the_job(birds, tmp_path):
+    """A disk that is not there is no reason to reject pictures."""
+    assert make(birds, tmp_path / "made").returncode == 0
+    (birds / "train/owl/2.jpg").unlink()
+    part = build(SCHEMA, "datasets", "some", BIRDS)
+    ran = run("store", "--config", json.dumps(part.storing_settings()), "--raw", birds, "--shard", "0 of 1",
+              "--pictures", tmp_path / "made/pictures.parquet", "--output", tmp_path / "again/s.tar")  # fmt: skip
+    assert ran.returncode == 1
+    assert ran.stdout.splitlines()[-1] == (
+        f"error: {birds}/train/owl/2.jpg: No such file or directory; mend that and run snakemake again"
+    )
+    assert not list((tmp_path / "again").iterdir())
+
+
+def test_a_test_picture_that_is_a_training_picture_too_is_reported(birds, tmp_path):
+    (birds / "test/wren/copy.jpg").write_bytes((birds / "train/owl/4.jpg").read_bytes())
+    ran = make(birds, tmp_path / "made", count=2)
+    assert ran.returncode == 0 and "1 test pictures are training pictures too" in ran.stdout
+    (row,) = pd.read_parquet(tmp_path / "made/duplicates.parquet").to_dict("records")
+    assert (row["test_source"], row["train_source"]) == ("test/wren/copy.jpg", "train/owl/4.jpg")
+    manifest = shards.read_table(tmp_path / "made/manifest.parquet").set_index("key")
+    assert manifest.loc[row["test_key"], "source"] == row["test_source"]
+    assert not len(duplicates(manifest.reset_index().query("split == 'train'")))
+
+
+def test_many_copies_of_one_picture_are_one_duplicate_each():
+    manifest = pd.DataFrame(
+        {"digest": "same", "split": ["train", "test"] * 40_000, "key": [f"{i}" for i in range(80_000)]}
+    )
+    found = duplicates(manifest.assign(source=manifest["key"]))
+    assert len(found) == 40_000 and set(found["train_key"]) == {"0"}
+
+
+def test_the_thousand_real_imagenet_pictures_take_imagenets_road(shared_data, tmp_path):
+    """The 1,000 sample pictures under file names that the official 90-class lists give, eleven or twelve a class."""
+    raw, output = tmp_path / "imagenet", tmp_path / "made"
+    lists = trees.real_imagenet(shared_data, raw)
+    ran = make(raw, output, count=2, dataset={"source": "imagenet"})
+    assert ran.returncode == 0, ran.stdout
+    manifest = shards.read_table(output / "manifest.parquet")
+    assert manifest["split"].value_counts().to_dict() == {split: len(rows) for split, rows in lists.items()}
+    assert manifest["class"].nunique() == 90
+    assert not len(pd.read_parquet(output / "rejected.parquet")) and not len(
+        pd.read_parquet(output / "duplicates.parquet")
+    )
+    pictures = shards.read_pictures(manifest, output, side=64)
+    for i in (0, 500, 999):
+        shown = ImageOps.fit(Image.open(raw / manifest["source"][i]).convert("RGB"), (64, 64), Image.Resampling.LANCZOS)
+        assert (pictures[i] == np.asarray(shown)).all()

@@ -1,0 +1,64 @@
+"""FID and IS under Inception v3 weights from a local file; the weights here are random, the road is the real one."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from pipeline.artifacts import shards
+from pipeline.artifacts.pictures import encode
+from pipeline.jobs import command
+from pipeline.stages import quality
+
+
+def _pictures(path, count, seed):
+    """A shard of random pictures; its index, with `split` for use as a manifest."""
+    random = np.random.default_rng(seed)
+    records = (
+        (f"{i}", encode(random.integers(0, 256, (8, 8, 3), np.uint8)), "png", {"class": 0, "class_name": "a"})
+        for i in range(count)
+    )
+    return shards.write(path, records)
+
+
+def _run(monkeypatch, tmp_path, weights):
+    _pictures(tmp_path / "real.tar", 6, 0).assign(split="train").to_parquet(tmp_path / "manifest.parquet")
+    _pictures(tmp_path / "pool.tar", 5, 1).to_parquet(tmp_path / "pool.parquet")
+    config = {"splits": 2, "inception_weights": str(weights)}
+    arguments = ["--manifest", "manifest.parquet", "--indices", "pool.parquet", "--output", "quality.json"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["quality", "--config", json.dumps(config), *arguments])
+    command.run(quality.main, quality.arguments())
+    return json.loads((tmp_path / "quality.json").read_text())["metrics"]
+
+
+def test_metrics_are_called_fid_and_is_under_inception(monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    blank = FeatureExtractorInceptionV3.__new__(FeatureExtractorInceptionV3)
+    weights = tmp_path / "inception.pth"
+    with monkeypatch.context() as patched:  # the constructor insists on weights, and these are how we get some
+        patched.setattr(torch, "load", lambda *_, **__: {})
+        patched.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_, **__: None)
+        blank.__init__("inception", ["2048", "logits_unbiased"], str(weights))
+    for weight in blank.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.kaiming_normal_(weight)  # so that the signal does not vanish on its way
+    torch.save(blank.state_dict(), weights)
+    found = _run(monkeypatch, tmp_path, weights)
+    assert {"fid", "is", "is_std"} <= set(found)
+    assert not {"fd_f0", "is_f0"} & set(found)
+    assert found["fid"] > 0
+    assert found["is"] >= 1
+    assert (found["quality_generated_pictures"], found["quality_real_pictures"]) == (5, 6)
+
+
+def test_missing_weights_are_named(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        _run(monkeypatch, tmp_path, tmp_path / "absent.pth")
+    assert "inception_weights" in str(stopped.value)
+    assert "absent.pth is missing" in str(stopped.value)
+    assert isinstance(pd.read_parquet(tmp_path / "manifest.parquet"), pd.DataFrame)  # nothing that was there is lost

@@ -1,0 +1,160 @@
+"""The plan of a pool: what is asked, in which order, and seeds that depend on nothing but the row."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.artifacts.shards import rows_of
+from pipeline.data.long_tail import exponential_counts
+from pipeline.generators.plan import Plan, row_seeds
+
+CIFAR100 = exponential_counts(500, 100, 100)
+SETTINGS = {
+    "fill_to": "max",
+    "per_class": None,
+    "fill_range": (0, 1),
+    "shots": ("many", "medium", "few"),
+    "seed": 0,
+}
+COUNTS = st.lists(st.integers(0, 150), min_size=1, max_size=12).map(np.array)
+
+
+def planned(counts, **changed):
+    plan = Plan({**SETTINGS, **changed}, counts)
+    return plan.rows(0, len(plan))
+
+
+def per_class(rows, classes):
+    return np.bincount(rows["class"], minlength=classes).tolist()
+
+
+def test_filling_cifar100_takes_39153_pictures():
+    rows = planned(CIFAR100)
+    assert len(rows) == 39_153
+    assert (np.bincount(rows["class"], minlength=100) + CIFAR100 == 500).all()
+
+
+def test_columns_and_their_types():
+    assert planned(CIFAR100).dtypes.astype(str).to_dict() == {"class": "int32", "index": "int32", "seed": "int64"}
+
+
+def test_fill_to_a_number_asks_nothing_of_larger_classes():
+    assert per_class(planned(np.array([100, 50, 49, 0]), fill_to=50), 4) == [0, 0, 1, 50]
+
+
+def test_per_class_asks_the_same_of_every_class():
+    rows = planned(np.array([100, 1, 0]), fill_to=None, per_class=7)
+    assert per_class(rows, 3) == [7, 7, 7]
+
+
+@pytest.mark.parametrize("shots, expected", [(("few",), [0, 0, 0, 0, 131]), (("medium", "few"), [0, 0, 50, 130, 131])])
+def test_only_classes_of_the_asked_shots_are_filled(shots, expected):
+    assert per_class(planned(np.array([150, 101, 100, 20, 19]), shots=shots), 5) == expected
+
+
+def test_nothing_to_fill_is_an_empty_plan():
+    rows = planned(np.array([5, 5]))
+    assert len(rows) == 0 and list(rows) == ["class", "index", "seed"]
+
+
+@given(COUNTS, st.integers(0, 9))
+def test_rows_are_ordered_and_indices_count_from_zero(counts, seed):
+    rows = planned(counts, seed=seed)
+    assert rows["class"].is_monotonic_increasing
+    for label, group in rows.groupby("class"):
+        assert group["index"].tolist() == list(range(counts.max() - counts[label]))
+
+
+@given(COUNTS, st.integers(1, 200), st.integers(0, 200))
+def test_a_smaller_pool_is_a_prefix_of_a_larger_in_every_class(counts, smaller, more):
+    rows, larger = (planned(counts, fill_to=size) for size in (smaller, smaller + more))
+    for label in range(len(counts)):
+        few, many = rows[rows["class"] == label], larger[larger["class"] == label]
+        assert few.to_numpy().tolist() == many.to_numpy()[: len(few)].tolist()
+
+
+@given(COUNTS, st.lists(st.floats(0.001, 0.999), unique=True, max_size=4).map(sorted))
+def test_pieces_of_a_range_are_the_whole(counts, cuts):
+    whole, edges = planned(counts), [0, *cuts, 1]
+    pieces = [planned(counts, fill_range=pair) for pair in pairwise(edges)]
+    together = [row for piece in pieces for row in piece.itertuples(index=False, name=None)]
+    assert sorted(together) == list(whole.itertuples(index=False, name=None))
+
+
+@given(COUNTS, st.sampled_from([(0, 1), (0.3, 0.8)]), st.integers(0, 1800), st.integers(0, 1800))
+def test_any_rows_alone_are_those_of_the_whole(counts, fill_range, start, size):
+    plan = Plan({**SETTINGS, "fill_range": fill_range}, counts)
+    rows = plan.rows(start, start + size)
+    expected = planned(counts, fill_range=fill_range)[start : start + size]
+    pd.testing.assert_frame_equal(rows, expected.reset_index(drop=True))
+    assert plan.per_class.sum() == len(plan)
+
+
+@pytest.mark.parametrize("half, expected", [((0, 0.5), [0, 1, 2]), ((0.5, 1), [3, 4, 5, 6])])
+def test_ranges_round_down(half, expected):
+    assert planned(np.array([0]), fill_to=7, fill_range=half)["index"].tolist() == expected
+
+
+def test_thirds_of_a_pool_share_its_seeds():
+    whole = planned(CIFAR100).set_index(["class", "index"])["seed"]
+    pieces = [planned(CIFAR100, fill_range=pair) for pair in ((0, 0.33), (0.33, 0.67), (0.67, 1))]
+    seeds = [piece.set_index(["class", "index"])["seed"] for piece in pieces]
+    assert sum(map(len, seeds)) == len(whole)
+    assert all(len(piece) > 12_000 and (whole[piece.index] == piece).all() for piece in seeds)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200))
+def test_shards_split_a_plan_evenly_and_in_order(rows, shards):
+    parts = [rows_of(rows, shard, shards) for shard in range(shards)]
+    assert [row for part in parts for row in part] == list(range(rows))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_seeds_are_unique_in_a_million_rows_and_not_negative():
+    seeds = planned(np.zeros(1000, int), fill_to=1000)["seed"]
+    assert len(seeds) == 1_000_000 and seeds.is_unique and seeds.min() >= 0
+
+
+def test_seeds_of_different_pools_do_not_meet():
+    pools = [planned(np.zeros(100, int), fill_to=100, seed=seed)["seed"] for seed in range(20)]
+    assert len(set(np.concatenate(pools))) == 20 * 10_000
+
+
+def test_bits_of_seeds_are_balanced():
+    seeds = planned(CIFAR100)["seed"].to_numpy()
+    shares = [((seeds >> bit) & 1).mean() for bit in range(63)]
+    assert min(shares) > 0.48 and max(shares) < 0.52
+
+
+@given(st.integers(0, 2**32), st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
+def test_a_rows_seed_depends_on_pool_class_and_index_alone(pool, label, index):
+    alone = row_seeds(pool, np.array([label]), np.array([index]))
+    among = row_seeds(pool, np.array([3, label, 0], np.int32), np.array([9, index, 1], np.int32))
+    assert alone[0] == among[1]
+    others = [
+        row_seeds(pool + 1, np.array([label]), np.array([index])),
+        row_seeds(pool, np.array([label + 1]), np.array([index])),
+        row_seeds(pool, np.array([label]), np.array([index + 1])),
+    ]
+    assert len({int(alone[0]), *(int(other[0]) for other in others)}) == 4
+
+
+def test_seeds_stay_what_they_are():
+    """Pools on disk hang on this: another mixing would give every row another picture under its old name."""
+    seeds = row_seeds(0, np.array([0, 0, 1]), np.array([0, 1, 0]))
+    assert seeds.tolist() == [splitmix(0, 0, 0), splitmix(0, 0, 1), splitmix(0, 1, 0)]
+
+
+def splitmix(*values):
+    """The finaliser of SplitMix64 over the values in turn, with Python's integers."""
+    mask, state = 2**64 - 1, 0
+    for value in values:
+        state = (state * 0x9E3779B97F4A7C15 + value + 0x9E3779B97F4A7C15) & mask
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+        state ^= state >> 31
+    return state >> 1

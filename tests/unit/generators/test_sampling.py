@@ -1,0 +1,255 @@
+"""Sampling: the same row is the same picture in any shard, and each step follows the textbook."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from pipeline.artifacts.shards import rows_of
+from pipeline.generators.cbdm import sample as sampling
+from pipeline.generators.cbdm.sample import NOISE_STEPS, Sampler
+from pipeline.generators.cbdm.unet import build
+from pipeline.generators.plan import row_seeds
+
+CLASSES, SIDE, TIMESTEPS = 4, 8, 60
+BETA_END = 0.02  # so mild that an untrained network keeps pictures in range
+BETAS = torch.linspace(1e-4, BETA_END, TIMESTEPS, dtype=torch.float64)
+LABELS = np.arange(7) % CLASSES
+SEEDS = row_seeds(0, LABELS, np.arange(7))
+METHODS = [("ddpm", 12), ("ddim", 6)]
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    """An untrained generator on disk."""
+    folder = tmp_path_factory.mktemp("generator")
+    torch.manual_seed(0)
+    save(folder, channels=3)
+    return folder
+
+
+def save(folder, channels):
+    shape = {"channels": 32, "multipliers": (1,), "blocks": 1, "attention_levels": (0,), "dropout": 0.1}
+    build(shape, CLASSES, SIDE, channels).save_pretrained(folder / "unet")
+    scheduler = DDPMScheduler(TIMESTEPS, 1e-4, BETA_END, variance_type="fixed_large", clip_sample=False)
+    scheduler.save_pretrained(folder / "scheduler")
+
+
+def settings(sampler="ddim", steps=6, guidance=1.5, batch_size=3, clip_denoised=False):
+    return {
+        "sampler": sampler,
+        "steps": steps,
+        "guidance": guidance,
+        "batch_size": batch_size,
+        "clip_denoised": clip_denoised,
+    }
+
+
+@pytest.fixture
+def draw(generator, cpu, monkeypatch):
+    """All pictures for labels and seeds, uint8 [N, H, W, 3]; noise comes in blocks of fewer steps than are taken."""
+    monkeypatch.setattr(sampling, "NOISE_STEPS", 5)
+
+    def drawn(labels=LABELS, seeds=SEEDS, **changed):
+        batches = list(Sampler(generator, settings(**changed), cpu).draw(labels, seeds))
+        return np.concatenate(batches) if batches else np.zeros((0, SIDE, SIDE, 3), np.uint8)
+
+    return drawn
+
+
+class FakeUNet:
+    """Predicts noise by a plain formula, and remembers what it was asked."""
+
+    class config:
+        in_channels, sample_size, num_class_embeds = 3, SIDE, CLASSES + 1
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, pictures, times, labels):
+        self.asked.append((pictures.clone(), times.clone(), labels.clone()))
+        return type("Output", (), {"sample": predicted_noise(pictures, labels)})
+
+
+def predicted_noise(pictures, labels):
+    return torch.sin(3 * pictures) * (labels + 1)[:, None, None, None] / 4
+
+
+@pytest.fixture
+def faked(generator, cpu):
+    """Runs one batch with a fake U-Net; returns the U-Net and the pictures before rounding, float32."""
+
+    def run(labels, seeds, **changed):
+        sampler = Sampler(generator, settings(**changed), cpu)
+        sampler._unet = FakeUNet()
+        return sampler._unet, sampler._batch(torch.tensor(labels), np.array(seeds))
+
+    return run
+
+
+# The same row is the same picture
+
+
+@pytest.mark.parametrize("guidance", [0, 1.5])
+@pytest.mark.parametrize("sampler, steps", METHODS)
+def test_pictures_are_bitwise_the_same_in_any_shards(draw, sampler, steps, guidance):
+    how = {"sampler": sampler, "steps": steps, "guidance": guidance}
+    whole = draw(**how)
+    assert whole.shape == (7, SIDE, SIDE, 3) and whole.dtype == np.uint8
+    assert ((whole > 0) & (whole < 255)).mean() > 0.3  # or rounding would hide differences
+    for shards in (1, 2, 3, 5):
+        parts = []
+        for shard in range(shards):
+            rows = list(rows_of(7, shard, shards))
+            parts.append(draw(LABELS[rows], SEEDS[rows], **how))
+        assert (np.concatenate(parts) == whole).all()
+
+
+@pytest.mark.parametrize("sampler, steps", METHODS)
+def test_pictures_are_bitwise_the_same_in_any_order(draw, sampler, steps):
+    order = np.random.RandomState(0).permutation(7)
+    shuffled = draw(LABELS[order], SEEDS[order], sampler=sampler, steps=steps)
+    assert (shuffled == draw(sampler=sampler, steps=steps)[order]).all()
+
+
+@pytest.mark.parametrize("sampler, steps", METHODS)
+def test_another_batch_size_agrees_to_rounding(draw, sampler, steps):
+    whole = draw(sampler=sampler, steps=steps).astype(int)
+    for batch_size in (1, 3):
+        other = draw(sampler=sampler, steps=steps, batch_size=batch_size).astype(int)
+        assert (whole == other).mean() >= 0.999 and abs(whole - other).max() <= 1
+
+
+def test_a_row_alone_is_what_it_is_among_others(draw):
+    assert (draw(LABELS[5:6], SEEDS[5:6])[0] == draw()[5]).all()
+
+
+def test_no_rows_give_no_pictures(draw):
+    assert len(draw(LABELS[:0], SEEDS[:0])) == 0
+
+
+def test_grey_generators_draw_grey_pictures(tmp_path, cpu):
+    save(tmp_path, channels=1)
+    (found,) = Sampler(tmp_path, settings(steps=2), cpu).draw(LABELS[:2], SEEDS[:2])
+    assert found.shape == (2, SIDE, SIDE) and found.dtype == np.uint8
+
+
+def test_seeds_that_differ_in_high_bits_alone_differ(draw):
+    one, other = draw(np.array([0, 0]), np.array([5, 5 + 2**40]))
+    assert (one != other).any()
+
+
+def test_seeds_and_labels_both_matter(draw):
+    same, seed, label = draw(np.array([0, 0, 1]), np.array([5, 6, 5]))
+    assert (same != seed).any() and (same != label).any()
+
+
+# Each step follows the textbook
+
+
+def noise_of(seed, steps):
+    """What a seed draws: the start, and the noise of each step in blocks."""
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    blocks = [generator.standard_normal((1, 3, SIDE, SIDE), np.float32)]
+    while sum(map(len, blocks)) < steps + 1:
+        blocks.append(generator.standard_normal((NOISE_STEPS, 3, SIDE, SIDE), np.float32))
+    return torch.from_numpy(np.concatenate(blocks))
+
+
+def test_noise_runs_over_from_one_block_to_the_next():
+    assert TIMESTEPS > NOISE_STEPS + 1  # in the cases of 60 steps
+
+
+def textbook(sampler, steps, label, seed, guidance):
+    """DDPM (Ho et al. 2020, Algorithm 2 and Eq. 11) and DDIM (Song et al. 2021, Eq. 12, eta 0), in float64."""
+    share = torch.cumprod(1 - BETAS, 0)
+    noise = noise_of(seed, steps).double()
+    picture, stride = noise[:1], TIMESTEPS // steps
+    for step, time in enumerate(range(TIMESTEPS - 1, -1, -stride)):
+        now, before = share[time], share[time - stride] if time >= stride else torch.ones(())
+        labels = torch.tensor([label])
+        epsilon = predicted_noise(picture, labels)
+        epsilon = epsilon + guidance * (epsilon - predicted_noise(picture, torch.full_like(labels, CLASSES)))
+        if sampler == "ddim":
+            start = (picture - (1 - now).sqrt() * epsilon) / now.sqrt()
+            picture = before.sqrt() * start + (1 - before).sqrt() * epsilon
+        else:
+            beta = 1 - now / before
+            mean = (picture - beta / (1 - now).sqrt() * epsilon) / (1 - beta).sqrt()
+            picture = mean + beta.sqrt() * noise[step + 1] if time >= stride else mean
+    return picture[0]
+
+
+@pytest.mark.parametrize(
+    "sampler, steps", [*METHODS, ("ddpm", 60), ("ddpm", 1), ("ddim", 1), ("ddpm", 2), ("ddim", 2), ("ddim", 60)]
+)
+@pytest.mark.parametrize("guidance", [0, 1.5])
+def test_sampling_follows_the_textbook(faked, sampler, steps, guidance):
+    labels, seeds = [0, 3], [11, 2**62]
+    _, found = faked(labels, seeds, sampler=sampler, steps=steps, guidance=guidance)
+    for picture, label, seed in zip(found, labels, seeds, strict=True):
+        expected = textbook(sampler, steps, label, seed, guidance)
+        torch.testing.assert_close(picture.double(), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+def test_ancestral_noise_has_the_large_variance(faked, monkeypatch):
+    """Where the last step's noise is one more, a picture is more by that step's deviation: sqrt(beta), here of 1 -> 0."""
+
+    class Shifted(sampling._Noise):
+        calls = 0
+
+        def next(self):
+            self.calls += 1
+            return super().next() + (shift if self.calls == TIMESTEPS else 0)
+
+    def nothing(self, pictures, times, labels):
+        return type("Output", (), {"sample": torch.zeros_like(pictures)})
+
+    monkeypatch.setattr(sampling, "_Noise", Shifted)
+    monkeypatch.setattr(FakeUNet, "__call__", nothing)
+    pictures = []
+    for shift in (0, 1):  # noqa: B007 (Shifted reads it)
+        pictures.append(faked([0], [1], sampler="ddpm", steps=TIMESTEPS, guidance=0)[1])
+    expected = BETAS[1].sqrt() / (1 - BETAS[0]).sqrt()
+    torch.testing.assert_close(pictures[1] - pictures[0], expected.float().expand(1, 3, SIDE, SIDE), rtol=1e-3, atol=0)
+
+
+def test_guidance_asks_with_and_without_the_label_in_one_batch(faked):
+    unet, _ = faked([0, 2], [1, 2], guidance=1.5)
+    assert len(unet.asked) == 6
+    for pictures, times, labels in unet.asked:
+        assert labels.tolist() == [0, 2, CLASSES, CLASSES] and len(set(times.tolist())) == 1
+        assert pictures[:2].equal(pictures[2:])
+
+
+def test_guidance_of_zero_asks_once_a_picture(faked):
+    unet, _ = faked([0, 2], [1, 2], guidance=0)
+    assert [labels.tolist() for _, _, labels in unet.asked] == [[0, 2]] * 6
+
+
+@pytest.mark.parametrize("sampler, steps", METHODS)
+def test_times_run_from_the_noisiest_step_down(faked, sampler, steps):
+    unet, _ = faked([0], [1], sampler=sampler, steps=steps, guidance=0)
+    stride = TIMESTEPS // steps
+    assert [times.item() for _, times, _ in unet.asked] == list(range(TIMESTEPS - 1, -1, -stride))
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_clipping_bounds_the_foreseen_picture(faked, sampler):
+    _, free = faked([3], [1], sampler=sampler, steps=1, guidance=0)
+    _, clipped = faked([3], [1], sampler=sampler, steps=1, guidance=0, clip_denoised=True)
+    assert free.abs().max() > 1.5
+    torch.testing.assert_close(clipped, free.clamp(-1, 1))
+
+
+def test_pixels_are_rounded_and_never_wrap(generator, cpu, monkeypatch):
+    sampler = Sampler(generator, settings(batch_size=1), cpu)
+    values = torch.tensor([-7.0, -1, -0.999, 0, 0.5, 1, 9, 1e6])
+    monkeypatch.setattr(sampler, "_batch", lambda labels, seeds: values.expand(1, 3, 1, 8))
+    (found,) = sampler.draw(np.array([0]), np.array([0]))
+    assert found.shape == (1, 1, 8, 3)
+    assert found[0, 0, :, 0].tolist() == [0, 0, 0, 128, 191, 255, 255, 255]
+
+
+def test_dropout_is_off(generator, cpu):
+    assert not Sampler(generator, settings(), cpu)._unet.training

@@ -1,0 +1,138 @@
+"""Fingerprints: what counts as a change of code, and what does not."""
+
+import json
+import shutil
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.jobs.fingerprint import ROOT, check, covered, fingerprint
+
+FILES = {
+    "app/__init__.py": "",
+    "app/stage.py": '"""Doc."""\nimport json\nfrom app import helper\n\n\ndef main():\n    from app.lazy import work\n    work()\n',
+    "app/helper.py": "from app.deep import value\n",
+    "app/deep.py": "value = 1\n",
+    "app/lazy.py": "def work():\n    return 2\n",
+    "app/other.py": "x = 1\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def of_stage(tree):
+    return fingerprint(["app.stage"], tree)
+
+
+SAME = {
+    "comment": ("app/stage.py", "import json", "import json  # for later"),
+    "docstring": ("app/stage.py", '"""Doc."""', '"""Another."""'),
+    "docstring of an attribute": ("app/deep.py", "value = 1\n", 'value = 1\n"""What it is."""\n'),
+    "layout": ("app/lazy.py", "return 2", "return (\n        2\n    )"),
+    "unrelated module": ("app/other.py", "x = 1", "x = 2"),
+}
+CHANGED = {
+    "own code": ("app/stage.py", "work()\n", "work(); work()\n"),
+    "imported module": ("app/helper.py", "value", "value as v"),
+    "module imported by an imported one": ("app/deep.py", "value = 1", "value = 2"),
+    "module imported within a function": ("app/lazy.py", "return 2", "return 3"),
+    "package": ("app/__init__.py", "", "y = 1\n"),
+}
+
+
+def edit(tree, name, old, new):
+    path = tree / name
+    path.write_text(path.read_text().replace(old, new) if old else new)
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_what_does_not_count(tree, change):
+    before = of_stage(tree)
+    edit(tree, *change)
+    assert of_stage(tree) == before
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+def test_what_counts(tree, change):
+    before = of_stage(tree)
+    edit(tree, *change)
+    assert of_stage(tree) != before
+
+
+def test_added_docstring_does_not_count(tree):
+    before = of_stage(tree)
+    edit(tree, "app/lazy.py", "def work():\n", 'def work():\n    """Two."""\n')
+    assert of_stage(tree) == before
+
+
+def test_is_sorted_json_in_any_order_of_modules(tree):
+    one = fingerprint(["app.stage", "app.other"], tree)
+    assert one == fingerprint(["app.other", "app.stage", "app.other"], tree)
+    assert json.loads(one)["modules"] == ["app.other", "app.stage"]
+
+
+def test_covers_what_is_imported(tree):
+    assert covered(["app.stage"], tree) == {"app", "app.stage", "app.helper", "app.deep", "app.lazy"}
+
+
+def test_relative_imports_are_refused(tree):
+    edit(tree, "app/helper.py", "from app.deep", "from .deep")
+    with pytest.raises(InputError, match=r"helper\.py: write absolute imports"):
+        of_stage(tree)
+
+
+def test_missing_module_is_named(tree):
+    with pytest.raises(InputError, match=r"app\.absent"):
+        fingerprint(["app.absent"], tree)
+
+
+def test_check_refuses_edited_code_and_accepts_its_own():
+    planned = fingerprint(["pipeline.stages.plan"])
+    check(planned)
+    edited = json.dumps(json.loads(planned) | {"sha256": "0" * 64}, sort_keys=True)
+    with pytest.raises(InputError, match=r"pipeline\.stages\.plan was edited after this run was planned"):
+        check(edited)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense"])
+def test_check_refuses_what_is_no_fingerprint(text):
+    with pytest.raises(InputError, match="no fingerprint"):
+        check(text)
+
+
+STAGES = {
+    "generator": ["pipeline.stages.generator", "pipeline.generators.cbdm.train"],
+    "sample": ["pipeline.stages.sample", "pipeline.generators.cbdm.sample"],
+    "classifier": ["pipeline.stages.classifier", "pipeline.classifiers.losses.cross_entropy"],
+    "score d3": ["pipeline.stages.score", "pipeline.scores.d3"],
+    "plan": ["pipeline.stages.plan"],
+}
+TOUCHES = {
+    "generators/cbdm/loss.py": {"generator"},
+    "generators/cbdm/sample.py": {"sample"},
+    "generators/cbdm/unet.py": {"generator", "sample"},
+    "classifiers/losses/cross_entropy.py": {"classifier"},
+    "classifiers/losses/weighted_cross_entropy.py": set(),
+    "scores/d1.py": set(),
+    "scores/d3.py": {"score d3"},
+    "generators/plan.py": {"plan"},
+    "artifacts/shards.py": set(STAGES),
+    "config/pools.py": set(),
+}
+
+
+@pytest.mark.parametrize("name", TOUCHES)
+def test_an_edit_touches_the_stages_that_use_it(tmp_path, name):
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    before = {stage: fingerprint(modules, tmp_path) for stage, modules in STAGES.items()}
+    path = tmp_path / "pipeline" / name
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    after = {stage: fingerprint(modules, tmp_path) for stage, modules in STAGES.items()}
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == TOUCHES[name]

@@ -1,0 +1,205 @@
+"""DiffuLT's metrics against brute force, one pair at a time, in float64."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from workflow_helpers import REPOSITORY, stage
+
+from pipeline.artifacts import shards
+from pipeline.artifacts.pictures import encode
+from pipeline.classifiers import network as networks
+from pipeline.scores import d1, d2, d3, nearest
+from pipeline.scores.evidence import Evidence
+
+
+@pytest.fixture
+def evidence():
+    """12 generated and 20 real pictures of 3 x 4 x 4 in 4 classes; class 3 has no real picture."""
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(12) % 4
+    return Evidence(
+        labels=labels,
+        pixels=torch.randint(0, 256, (12, 48), generator=random, dtype=torch.uint8),
+        features=torch.rand(12, 5, generator=random),
+        logits=torch.randn(12, 4, generator=random) * 8,
+        real_labels=torch.arange(20) % 3,
+        real_pixels=torch.randint(0, 256, (20, 48), generator=random, dtype=torch.uint8),
+        real_features=torch.rand(20, 5, generator=random),
+    )
+
+
+def brute_force(made, labels, real, real_labels):
+    """The least distance to a real picture of the same class, by a double loop."""
+    found = []
+    for vector, label in zip(made.double().numpy(), labels.tolist(), strict=True):
+        peers = [
+            peer for peer, other in zip(real.double().numpy(), real_labels.tolist(), strict=True) if other == label
+        ]
+        found.append(min((np.sqrt(((vector - peer) ** 2).sum()) for peer in peers), default=np.inf))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("block", "numbers"), [(1, 2**23), (3, 2**23), (1024, 2**23), (1024, 100), (1024, 1)])
+def test_d1_is_the_pixel_distance(evidence, monkeypatch, block, numbers):
+    monkeypatch.setattr(nearest, "BLOCK", block)
+    monkeypatch.setattr(nearest, "BLOCK_NUMBERS", numbers)
+    expected = brute_force(evidence.pixels, evidence.labels, evidence.real_pixels, evidence.real_labels)
+    np.testing.assert_allclose(d1.score(evidence).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1024])
+def test_d2_is_the_feature_distance(evidence, monkeypatch, block):
+    monkeypatch.setattr(nearest, "BLOCK", block)
+    expected = brute_force(evidence.features, evidence.labels, evidence.real_features, evidence.real_labels)
+    np.testing.assert_allclose(d2.score(evidence).numpy(), expected, rtol=1e-7)
+
+
+def test_memory_is_bounded_for_large_pictures(monkeypatch):
+    seen = []
+    cdist = torch.cdist
+    monkeypatch.setattr(torch, "cdist", lambda a, b, **how: seen.append(a.numel() + b.numel()) or cdist(a, b, **how))
+    pixels, labels = torch.zeros(200, 3 * 224 * 224, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64)
+    nearest.nearest_distance(pixels, labels, pixels[:60], labels[:60])
+    assert seen and max(seen) <= 2 * nearest.BLOCK_NUMBERS
+
+
+def test_a_class_without_real_pictures_is_infinitely_far(evidence):
+    assert (d1.score(evidence)[evidence.labels == 3] == torch.inf).all()
+    assert d1.score(evidence)[evidence.labels != 3].isfinite().all()
+
+
+def test_a_copy_of_a_real_picture_has_distance_zero(evidence):
+    copied = evidence.pixels.clone()
+    copied[0] = evidence.real_pixels[0]
+    assert d1.score(evidence._replace(pixels=copied))[0] == 0
+
+
+def test_nearest_is_of_the_same_class_only(evidence):
+    copied = evidence.pixels.clone()
+    copied[1] = evidence.real_pixels[0]  # a picture of class 1 that looks like one of class 0
+    assert d1.score(evidence._replace(pixels=copied))[1] > 0
+
+
+def test_d1_is_in_units_of_0_to_255(evidence):
+    black, white = torch.zeros_like(evidence.pixels), torch.full_like(evidence.real_pixels, 255)
+    score = d1.score(evidence._replace(pixels=black, real_pixels=white))
+    assert score[0] == pytest.approx(255 * np.sqrt(48))
+
+
+def test_d3_is_the_probability_of_the_class(evidence):
+    logits = evidence.logits.double().numpy()
+    expected = [np.exp(row[label]) / np.exp(row).sum() for row, label in zip(logits, evidence.labels, strict=True)]
+    np.testing.assert_allclose(d3.score(evidence).numpy(), expected, rtol=1e-12)
+
+
+def test_d3_resolves_probabilities_far_below_the_papers_thresholds(evidence):
+    logits = torch.zeros(1, 4)
+    logits[0, 1] = 40.0
+    score = d3.score(evidence._replace(logits=logits, labels=torch.tensor([0])))
+    assert score.item() == pytest.approx(np.exp(-40), rel=1e-9)
+
+
+@pytest.mark.parametrize(("side", "frame"), [(16, 0), (96, 5)])
+def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
+    """Also where the classifier looks at the middle of a picture, as it does at more than 64 px: a frame is not seen."""
+    random = np.random.default_rng(0)
+    pictures = [np.kron(random.integers(0, 256, (6, 7, 3)), np.ones((20, 20, 1))).astype(np.uint8) for _ in range(6)]
+    for name, width in (("real", 0), ("pool", frame)):
+        around = ((width, width), (width, width), (0, 0))
+        shown = [np.pad(picture[width : 120 - width, width : 140 - width], around) for picture in pictures]
+        index = shards.write(
+            tmp_path / f"{name}.tar",
+            [
+                (f"{i:08d}", encode(picture, "png"), "png", {"class": i % 2, "class_name": f"c{i % 2}"})
+                for i, picture in enumerate(shown)
+            ],
+        )
+        shards.write_table(index.assign(split="train") if name == "real" else index, tmp_path / f"{name}.parquet")
+    network = networks.Network("small", 4, 2, [0.5] * 3, [0.5] * 3, side)
+    networks.save(network, tmp_path / "w.safetensors", {})
+    options = ("--manifest", tmp_path / "real.parquet", "--weights", tmp_path / "w.safetensors")
+
+    def run(name, *more):
+        ran = stage(REPOSITORY, name, *options, *more)
+        assert ran.returncode == 0, ran.stdout
+
+    run("features", "--output", tmp_path / "f.safetensors")
+    pool = ("--index", tmp_path / "pool.parquet", "--features", tmp_path / "f.safetensors")
+    run("score", "--config", '{"metrics": ["d1", "d2"]}', *pool, "--output", tmp_path / "scores.parquet")
+    scores = shards.read_table(tmp_path / "scores.parquet")
+    assert (scores["d1"] == 0).all() and scores["d2"].max() < 1e-6
+
+    settings = '{"splits": 1, "inception_weights": null}'
+    run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
+    metrics = json.loads((tmp_path / "quality.json").read_text())["metrics"]
+    assert metrics["fd_f0"] < 1e-5 and metrics["quality_generated_pictures"] == metrics["quality_real_pictures"] == 6
+
+
+def test_classes_of_one_name_are_counted_apart(tmp_path):
+    """As "missile", which two of ImageNet's classes are called."""
+    index = pd.DataFrame({"key": list("abc"), "class": [0, 0, 1], "class_name": "missile", "shard": "s.tar"})
+    shards.write_table(index, tmp_path / "pool.parquet")
+    shards.write_table(index[["key", "class", "class_name"]].assign(d3=[0.5, 0.1, 0.1]), tmp_path / "scores.parquet")
+    options = ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
+    settings = '{"keep": [["d3", ">=", 0.2]], "first": null}'
+    ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
+    assert ran.returncode == 0 and "nothing is left after selection of: missile" in ran.stdout, ran.stdout
+    rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
+    assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
+
+
+def pool(folder, tables, keep="[]", first="null"):
+    """What `select` leaves of shards with these tables of key, class and d3."""
+    indices, scores = [], []
+    for i, table in enumerate(tables):
+        table = table.assign(class_name=[f"c{label}" for label in table["class"]])
+        indices.append(folder / f"pool/shard-{i}.parquet")
+        scores.append(folder / f"score/shard-{i}.parquet")
+        shards.write_table(table[["key", "class", "class_name"]].assign(shard=f"shard-{i}.tar"), indices[-1])
+        shards.write_table(table, scores[-1])
+    output = folder / "select/selected.parquet"
+    settings = f'{{"keep": {keep}, "first": {first}}}'
+    ran = stage(
+        REPOSITORY, "select", "--config", settings, "--indices", *indices, "--scores", *scores, "--output", output
+    )
+    return ran, output
+
+
+NOTHING = pd.DataFrame([], columns=["key", "class", "d3"])
+
+
+def test_selection_goes_on_from_shard_to_shard(tmp_path):
+    """A class in several shards, with `first`; an empty shard; another order than by class."""
+    one = pd.DataFrame({"key": list("abcd"), "class": [0, 0, 1, 0], "d3": [0.9, 0.1, 0.9, 0.8]})
+    two = pd.DataFrame({"key": list("efgh"), "class": [0, 1, 0, 1], "d3": [0.7, 0.6, 0.5, 0.4]})
+    ran, output = pool(tmp_path, [NOTHING, one, NOTHING, two], keep='[["d3", ">=", 0.3]]', first="3")
+    assert ran.returncode == 0, ran.stdout
+    selected = shards.read_table(output)
+    assert selected["key"].tolist() == ["a", "c", "d", "e", "f", "h"]  # not g, the fourth of its class that passes
+    assert selected["shard"].tolist() == ["../pool/shard-1.tar"] * 3 + ["../pool/shard-3.tar"] * 3
+    assert selected["d3"].tolist() == [0.9, 0.9, 0.8, 0.7, 0.6, 0.4]
+    rows = json.loads(output.with_name("summary.json").read_text())["classes"]
+    assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 5, 3), (1, 3, 3)]
+
+
+def test_selection_of_a_pool_without_pictures_is_empty(tmp_path):
+    ran, output = pool(tmp_path, [NOTHING, NOTHING], keep='[["d3", ">=", 0.3]]', first="3")
+    assert ran.returncode == 0 and "0 of 0 generated pictures kept" in ran.stdout, ran.stdout
+    assert not len(shards.read_table(output))
+
+
+def test_scores_of_other_pictures_are_refused(tmp_path):
+    tables = [pd.DataFrame({"key": list(keys), "class": 0, "d3": 0.5}) for keys in ("ab", "cd")]
+    _, output = pool(tmp_path, tables)
+    output.unlink()
+    one, two = (tmp_path / f"score/shard-{i}.parquet" for i in (0, 1))
+    settings = ("--config", '{"keep": [], "first": null}', "--output", output)
+    for scores in ([two, one], [one]):
+        ran = stage(
+            REPOSITORY, "select", *settings, "--indices", *sorted((tmp_path / "pool").iterdir()), "--scores", *scores
+        )
+        assert ran.returncode == 1 and "as the indices" in ran.stdout and "Traceback" not in ran.stdout, ran.stdout
+        assert not output.exists()
