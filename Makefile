@@ -1,19 +1,24 @@
-# make demo: balance a bundled long-tailed data set and see the classifier get better on the rare classes
-# make test: run the tests          make lint: check style          make setup: only install
-# make test-slow: what takes longer: whole runs of small workflows, full disks, millions of rows
-# make test-all: all but the nightly ones, as CI does
-# make test-chaos: kill a small run 30 times; make test-nightly: 200 times
-# make test-slurm: run on a small Slurm, as root, with Debian's packages munge and slurm-wlm
+# make demo: balance a bundled long-tailed data set, train classifiers on it, and print their accuracies
+# make test: run the tests
+# make test-slow: run the longer tests: whole small workflows, full disks, millions of rows
+# make test-chaos: kill a small run 10 times
+# make test-slurm: run a small Slurm and test on it; as root, with Debian's packages munge and slurm-wlm
+# make test-nightly: kill a small run 200 times, and run the slowest tests on Slurm
+# make test-all: run all tests but the nightly ones, as CI does
+# make lint: check style; make format: correct it
+# make docs: write the config's reference, docs/config.md
 # make repair: remake what is damaged in results/, and nothing else; PROFILE=slurm does it on a cluster
-# make accept TARGETS=all_...: take results as made by the code as it is now
+# make accept TARGETS=all_...: take existing results as made by the current code
+# make setup: only install; make clean: remove the environment; make lock: pin what a fresh environment has
 #
-# PYTHON chooses the interpreter; PIP_ARGS goes to pip, for example the --extra-index-url of CPU-only builds.
+# PYTHON chooses the interpreter. PIP_ARGS goes to pip, for example the --extra-index-url of CPU-only builds.
+# WORKERS is the number of processes that run tests (default: auto, one a core).
 
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-chaos test-slurm test-all test-nightly lint format setup lock accept repair clean
+.PHONY: demo test test-slow test-chaos test-slurm test-all test-nightly lint format docs setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -24,11 +29,15 @@ demo: setup
 	@echo "         results/demo/results.csv     (every figure)"
 	@echo "         results/demo/select/demo/summary.json   (generated pictures made and kept)"
 
+# Tests of one file run in one worker, because they share what they make
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+
 test: setup
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-slow: setup
-	$(BIN)/pytest -m "slow and not (chaos or slurm or nightly)"
+	$(PYTEST) -m "slow and not (chaos or slurm or nightly)"
 
 test-chaos: setup
 	$(BIN)/pytest -m "chaos and not nightly" -rP
@@ -37,7 +46,8 @@ test-slurm: setup
 	$(BIN)/pytest -m slurm
 
 test-all: setup
-	$(BIN)/pytest -m "not nightly"
+	$(PYTEST) -m "not (chaos or slurm or nightly)"
+	$(BIN)/pytest -m "(chaos or slurm) and not nightly"
 
 test-nightly: setup
 	$(BIN)/pytest -m nightly -rP
@@ -53,16 +63,20 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
+# The reference of the config is generated from its types
+docs: setup
+	$(BIN)/python -m pipeline.config.reference > docs/config.md
+
 setup: .venv/installed
 
 .venv/installed: pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=python3.11, say")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; for example, set PYTHON=python3.11")'
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv module is incomplete here; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
-# What a fresh environment resolves to, from the pins in pyproject.toml
+# The versions that pip chooses in a fresh environment, given the pins in pyproject.toml
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
@@ -70,11 +84,11 @@ lock:
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > requirements.lock
 	rm -rf .venv-lock
 
-# After a refactoring that changes no result: take what lies in results/ as made by the code as it is now
+# For refactorings that change no result: take what lies in results/ as made by the current code
 accept: setup
 	$(BIN)/snakemake --profile local --touch $(TARGETS)
 
-# Remake what is damaged in results/, and nothing else, as it was; PROFILE=slurm does it on a cluster
+# Files that are remade byte for byte keep their time stamps, so nothing that was made from them runs again
 PROFILE ?= local
 repair: setup
 	@[ -z "$$(ls .snakemake/locks 2>/dev/null)" ] || { echo "A run is at work here: let it end, or after a kill say $(BIN)/snakemake --unlock"; exit 1; }

@@ -3,7 +3,7 @@
 snakemake --profile local all_demo                 # a laptop
 snakemake --profile slurm all_cifar100_lt          # a cluster
 snakemake -n --profile local table_diffult_3       # what would run, and why
-snakemake --profile slurm cost_imagenet_lt         # what it would take
+snakemake --profile slurm cost_imagenet_lt         # its estimated cost
 """
 
 from snakemake.utils import min_version
@@ -16,6 +16,7 @@ configfile: "workflow_config.yaml"
 
 include: "rules/common.smk"
 include: "rules/cluster.smk"
+include: "rules/checks.smk"
 include: "rules/subset.smk"
 include: "rules/store.smk"
 include: "rules/manifest.smk"
@@ -42,7 +43,7 @@ wildcard_constraints:
     name=one_of(name for section in FLOW.parts.values() for name in section),
     seed=r"\d+",
     shard=r"\d{5}",
-    table=one_of(PUBLISHED),
+    table=one_of(TABLES),
 
 
 for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):
@@ -52,7 +53,7 @@ for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):
             f"all_{family}"
         default_target: family == "demo"
         input:
-            family_targets(family) if family in FAMILIES else no_main_of(family),
+            lambda wildcards, family=family: reported(targets.family_targets, family),
         localrule: True
 
 
@@ -62,25 +63,25 @@ for dataset in [name for name in FLOW.parts["datasets"] if "~" not in name]:
         name:
             f"describe_{dataset}"
         input:
-            f"results/{dataset}/describe/summary.md",
+            PATHS["description"].format(dataset=dataset),
         localrule: True
 
 
-for dataset in sorted({run.dataset for runs in FAMILIES.values() for run in runs if "~" not in run.dataset}):
+for dataset in sorted({run.dataset for runs in FLOW.families().values() for run in runs if "~" not in run.dataset}):
 
     rule:
         name:
             f"cost_{dataset}"
         input:
-            f"results/{dataset}/cost/cost.md",
+            PATHS["cost_page"].format(dataset=dataset),
         localrule: True
 
 
-for table in PUBLISHED:
+for table in TABLES:
 
     rule:
         name:
             f"table_{table}"
         input:
-            f"results/tables/{table}.md",
+            PATHS["table_page"].format(table=table),
         localrule: True

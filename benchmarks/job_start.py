@@ -1,9 +1,9 @@
-"""From the moment a job begins to the moment its stage does: ours beside an empty Snakefile's, in turns.
+"""Time from the start of a job to the start of its stage: ours and an empty Snakefile's, in turns.
 
     python benchmarks/job_start.py                     # one machine: from `snakemake` on the command line
     python benchmarks/job_start.py --profile slurm     # a cluster, or the tests' own: from the first process on the node; a minute each
 
-The stage is the demo's training of a generator, with a lease of a GPU, and is ended when its interpreter starts. Prints medians.
+The stage is the demo's training of a generator, with a lease of a GPU; it ends when its interpreter starts. Prints medians.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=["local", "slurm"], default="local")
     parser.add_argument("--repeats", type=int, default=9)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # which a cluster's nodes see too
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a cluster's nodes see it too
         ours, empty = Path(folder, "ours"), Path(folder, "empty")
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, ours], check=True)
         snakemake(ours, "local", MANIFEST).check_returncode()

@@ -1,14 +1,15 @@
-"""What a step of SAU's training spends where: input, contrastive loss, network; on the first GPU or the CPU.
+"""Time of the parts of a step of SAU's training: input, contrastive loss, network; on the first GPU or the CPU.
 
     PYTHONPATH=. python benchmarks/sau_step.py --width 64 --steps 5
 
-Made-up pictures of CIFAR-100's size and number. Prints shares of a step's time, all measured in one run: drawing two batches and
-augmenting four views, the label correction and the loss on given vectors, and the whole step without its input.
+The pictures are random, of CIFAR-100's size and number. Prints shares of a step's time, all measured in one run: drawing two batches
+and augmenting four views, the label correction and the loss on given vectors, and the whole step without its input.
 """
 
 import argparse
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from pipeline.classifiers.input.batches import TOGETHER, Labelled, batches
 from pipeline.classifiers.input.reader import InMemory
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE
-from pipeline.classifiers.scheme import Facts
+from pipeline.classifiers.scheme import TrainingData
 from pipeline.classifiers.schemes import sau
+from pipeline.config.presets import combined, preset_layers
 from pipeline.config.workflow import Workflow
 from pipeline.jobs.device import device
 
@@ -38,9 +40,10 @@ def main() -> None:
     count = 500 * classes
     labels = torch.arange(count) % classes
     pictures = InMemory(random.integers(0, 256, (count, 32, 32, 3), np.uint8), target)
-    data = Labelled(pictures, labels, torch.from_numpy(random.random(count) < 0.8))
+    data = Labelled(pictures, labels, torch.from_numpy(random.random(count) < 0.8), torch.full_like(labels, -1))
     network = Network("resnet32x4", given.width, classes, settings["mean"], settings["std"]).to(target)
-    scheme = sau.build(settings, network, Facts(torch.bincount(labels), 1, lambda *_: ())).to(target).train()
+    training_data = TrainingData(torch.bincount(labels), 1, lambda *_: ())
+    scheme = sau.build(settings, network, training_data).to(target).train()
     scheme.prototypes = torch.stack([unit(classes, target) for _ in range(2)])
     optimizer = torch.optim.SGD(scheme.parameters(), settings["learning_rate"], settings["momentum"])
 
@@ -69,20 +72,13 @@ def main() -> None:
 
 
 def full_settings() -> dict:
-    """SAU's own, as in workflow_config.yaml."""
-    import yaml
-
-    with open("workflow_config.yaml") as file:
-        whole = yaml.safe_load(file)
-    return (
-        Workflow({key: value for key, value in whole.items() if key != "data_root"})
-        .part("classifiers", "sau")
-        .settings()
-    )
+    """SAU's own, as in papers/sau/recipes.yaml."""
+    flow = Workflow(combined(preset_layers(Path("papers")), {}))
+    return flow.part("classifiers", "sau", "cifar100_lt").settings()
 
 
 def contrast(views, batch, scheme, target) -> None:
-    """Correction, loss and gradient for vectors as the projection gives them."""
+    """Label correction, loss and gradient for vectors like those of the projection."""
     noise = detected_noise(views, batch.labels, batch.generated, scheme.prototypes)
     classes = torch.arange(len(scheme.prototypes[0]), device=target)
     pictures = torch.arange(len(batch.labels), device=target)

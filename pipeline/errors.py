@@ -1,4 +1,4 @@
-"""What ends a stage on purpose."""
+"""Exceptions that end a stage on purpose."""
 
 
 class InputError(ValueError):

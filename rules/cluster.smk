@@ -1,4 +1,4 @@
-# What only concerns a run on Slurm.
+# For runs on Slurm only.
 
 import subprocess
 
@@ -10,7 +10,9 @@ def on_slurm():
 
 
 def slurm_refusals():
-    """One sentence for each thing that jobs will ask for and the cluster has not."""
+    """One sentence for each request of this run's jobs that the cluster cannot meet; none without Slurm."""
+    if not on_slurm():
+        return []
     asked = subprocess.run(cluster.QUERY, capture_output=True, text=True)
     if asked.returncode:
         return [f"{' '.join(cluster.QUERY)}: {asked.stderr.strip()}"]
@@ -19,7 +21,7 @@ def slurm_refusals():
 
 
 def asked_of_slurm(job):
-    """What a job's last attempt will ask for, which is the most; None where the plugin chooses among clusters or partitions itself."""
+    """Request of a job's last attempt, the largest one; None if the plugin itself chooses among clusters or partitions."""
     job.attempt = 1 + job.restart_times
     asked = job.resources
     job.attempt = 1
@@ -41,27 +43,29 @@ def asked_of_slurm(job):
     )
 
 
-def mend_plugin():
-    """What a run that is left alone for a week needs of Slurm's plugin, in the pinned version."""
+def prepare_slurm():
+    """Correct the pinned version of Slurm's plugin for runs of a week that nobody watches."""
+    if not on_slurm():
+        return
     import snakemake_executor_plugin_slurm as plugin
 
     query, arguments = plugin.query_job_status, plugin.Executor.additional_general_args
     known = set()
 
     async def answered(*given):
-        # each time, the plugin would wait for ever
+        # in each of these cases, the plugin alone would wait for ever
         statuses, seconds = await query(*given)
         if statuses is None:
-            return {}, 0.0  # no answer is no news
+            return {}, 0.0  # no answer: nothing has changed
         forgotten = dict.fromkeys(
             known - statuses.keys(), "UNKNOWN"
-        )  # by Slurm, some time after the end: outputs tell how it was
+        )  # Slurm forgets jobs some time after their end; their outputs show how they ended
         known.update(statuses)
         again = {job: "CANCELLED" for job, status in statuses.items() if status == "PREEMPTED"}
         return forgotten | statuses | again, seconds
 
     def kept(executor):
-        # only this run removes what a failed job leaves: a node that had been given up for lost would remove what the retry made
+        # only this run removes files of failed jobs: a node that returns after it was given up would remove the retry's files
         return f"{arguments(executor)} --keep-incomplete"
 
     plugin.query_job_status, plugin.Executor.additional_general_args = answered, kept

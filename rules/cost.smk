@@ -1,20 +1,19 @@
 rule cost:
     input:
-        pictures="results/{dataset}/subset/pictures.parquet",
-        throughput=FLOW.site.throughput or "results/{dataset}/cost/throughput.csv",
+        pictures=PATHS["subset"],
+        throughput=FLOW.site.throughput or PATHS["throughput"],
     output:
-        cost="results/{dataset}/cost/cost.csv",
-        page="results/{dataset}/cost/cost.md",
+        **OUTPUTS["cost"],
     log:
         "logs/cost/{dataset}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
         config=lambda wildcards: as_json(costs.counted(FLOW, wildcards.dataset, main_runs(wildcards))),
-        code=fingerprint("cost"),
+        code=fingerprint("stages.cost"),
         output=subpath(output.cost, parent=True),
     message:
-        "estimate what the main recipes take on {wildcards.dataset}"
+        "estimate the cost of the main recipes on {wildcards.dataset}"
     shell:
         "python -m pipeline.stages.cost"
         " --config {params.config:q}"

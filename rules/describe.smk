@@ -1,20 +1,16 @@
 rule describe:
     input:
-        manifest=manifest,
-        real=real_pictures,
+        manifest=PATHS["manifest"],
+        real=real_shards,
     output:
-        summary="results/{dataset}/describe/summary.md",
-        classes="results/{dataset}/describe/classes.csv",
-        groups="results/{dataset}/describe/groups.csv",
-        plot="results/{dataset}/describe/long_tail.png",
-        pictures="results/{dataset}/describe/pictures.png",
+        **OUTPUTS["describe"],
     log:
         "logs/describe/{dataset}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        code=fingerprint("describe"),
-        output=subpath(output.summary, parent=True),
+        code=code("describe"),
+        output=subpath(output.description, parent=True),
     message:
         "describe {wildcards.dataset}"
     shell:

@@ -1,12 +1,10 @@
 rule evaluate:
     input:
-        manifest=manifest,
-        real=real_pictures,
-        weights="results/{dataset}/classifier/{name}/seed-{seed}/weights.safetensors",
+        manifest=PATHS["manifest"],
+        real=real_shards,
+        weights=PATHS["weights"],
     output:
-        predictions="results/{dataset}/evaluate/{name}/seed-{seed}/predictions.parquet",
-        per_class="results/{dataset}/evaluate/{name}/seed-{seed}/per_class.csv",
-        metrics="results/{dataset}/evaluate/{name}/seed-{seed}/metrics.json",
+        **OUTPUTS["evaluate"],
     log:
         "logs/evaluate/{dataset}/{name}/seed-{seed}.log",
     conda:
@@ -15,7 +13,7 @@ rule evaluate:
     resources:
         gpu=1,
     params:
-        code=lambda wildcards: fingerprint("evaluate", backbone(wildcards.name)),
+        code=code("evaluate"),
         output=subpath(output.metrics, parent=True),
     message:
         "evaluate {wildcards.name} on {wildcards.dataset}, seed {wildcards.seed}"

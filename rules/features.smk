@@ -1,10 +1,10 @@
 rule features:
     input:
-        manifest=manifest,
-        real=real_pictures,
-        weights=lambda wildcards: weights(wildcards.dataset, wildcards.name, wildcards.seed),
+        manifest=PATHS["manifest"],
+        real=real_shards,
+        weights=PATHS["weights"],
     output:
-        features="results/{dataset}/features/{name}/seed-{seed}/features.safetensors",
+        **OUTPUTS["features"],
     log:
         "logs/features/{dataset}/{name}/seed-{seed}.log",
     conda:
@@ -13,9 +13,9 @@ rule features:
     resources:
         gpu=1,
     params:
-        code=lambda wildcards: fingerprint("features", backbone(wildcards.name)),
+        code=code("features"),
     message:
-        "features of the real pictures of {wildcards.dataset} under {wildcards.name}"
+        "compute features of the real pictures of {wildcards.dataset} under {wildcards.name}"
     shell:
         "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.features"
         " --code {params.code:q}"

@@ -1,12 +1,10 @@
 rule generator:
     input:
-        manifest=manifest,
-        real=real_pictures,
+        unpack(inputs("generator")),
+        manifest=PATHS["manifest"],
+        real=real_shards,
     output:
-        unet="results/{dataset}/generator/{name}/unet/diffusion_pytorch_model.safetensors",
-        unet_config="results/{dataset}/generator/{name}/unet/config.json",
-        scheduler="results/{dataset}/generator/{name}/scheduler/scheduler_config.json",
-        history="results/{dataset}/generator/{name}/history.parquet",
+        **OUTPUTS["generator"],
     log:
         "logs/generator/{dataset}/{name}.log",
     conda:
@@ -15,10 +13,11 @@ rule generator:
     resources:
         gpu=1,
     params:
-        config=lambda wildcards: as_json(part("generators", wildcards).settings()),
-        code=lambda wildcards: fingerprint("generator", f"generators.{part('generators', wildcards).kind}.train"),
+        config=settings("generator"),
+        code=code("generator"),
+        inputs=flags("generator"),
         checkpoint_minutes=lambda wildcards, output: FLOW.site.checkpoint_minutes,  # with `output`, not tracked
-        output=subpath(output.history, parent=True),
+        output=subpath(output.generator, parent=True),
     message:
         "train the generator {wildcards.name} on {wildcards.dataset}"
     shell:
@@ -26,6 +25,7 @@ rule generator:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
+        " {params.inputs:q}"
         " --checkpoint-minutes {params.checkpoint_minutes}"
         " --output {params.output:q}"
         " 2>&1 | tee {log:q}"

@@ -1,17 +1,17 @@
 rule grid:
     input:
-        manifest=manifest,
-        real=real_pictures,
-        indices=lambda wildcards: pool_indices(wildcards.dataset, wildcards.name),
-        pictures=lambda wildcards: pool_pictures(wildcards.dataset, wildcards.name),
+        manifest=PATHS["manifest"],
+        real=real_shards,
+        indices=pool_shards("index"),
+        pictures=pool_shards("pictures"),
     output:
-        grid="results/{dataset}/grid/{name}.png",
+        **OUTPUTS["grid"],
     log:
         "logs/grid/{dataset}/{name}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        code=fingerprint("grid"),
+        code=code("grid"),
         title="{dataset}, pool {name}",
     message:
         "draw real beside generated pictures of {wildcards.name} for {wildcards.dataset}"

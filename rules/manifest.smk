@@ -1,18 +1,16 @@
 rule manifest:
     input:
-        indices=lambda wildcards: real_shards(wildcards.dataset, "parquet"),
-        rejected=lambda wildcards: real_shards(wildcards.dataset, "rejected.parquet"),
+        indices=lambda wildcards: real_shards(wildcards, "real_index"),
+        rejected=lambda wildcards: real_shards(wildcards, "real_rejected"),
     output:
-        manifest="results/{dataset}/subset/manifest.parquet",
-        duplicates="results/{dataset}/subset/duplicates.parquet",
-        rejected="results/{dataset}/subset/rejected.parquet",
+        **OUTPUTS["manifest"],
     log:
         "logs/manifest/{dataset}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json(FLOW.part("datasets", wildcards.dataset).gathering_settings()),
-        code=fingerprint("manifest"),
+        config=settings("manifest"),
+        code=code("manifest"),
     message:
         "gather the manifest of {wildcards.dataset}"
     shell:

@@ -1,15 +1,17 @@
 rule plan:
     input:
-        manifest=manifest,
+        unpack(inputs("plan")),
+        manifest=PATHS["manifest"],
     output:
-        plan="results/{dataset}/plan/{name}/plan.parquet",
+        **OUTPUTS["plan"],
     log:
         "logs/plan/{dataset}/{name}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json(part("samples", wildcards).plan_settings()),
-        code=fingerprint("plan"),
+        config=settings("plan"),
+        code=code("plan"),
+        inputs=flags("plan"),
     message:
         "plan the pool {wildcards.name} for {wildcards.dataset}"
     shell:
@@ -17,5 +19,6 @@ rule plan:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
+        " {params.inputs:q}"
         " --output {output.plan:q}"
         " 2>&1 | tee {log:q}"

@@ -1,13 +1,10 @@
 rule quality:
     input:
-        manifest=manifest,
-        real=real_pictures,
-        indices=lambda wildcards: pool_indices(wildcards.dataset, part("qualities", wildcards).samples),
-        pictures=lambda wildcards: pool_pictures(wildcards.dataset, part("qualities", wildcards).samples),
-        weights=extractor,
-        inception=inception,
+        unpack(inputs("quality")),
+        manifest=PATHS["manifest"],
+        real=real_shards,
     output:
-        quality="results/{dataset}/quality/{name}/quality.json",
+        **OUTPUTS["quality"],
     log:
         "logs/quality/{dataset}/{name}.log",
     conda:
@@ -16,11 +13,9 @@ rule quality:
     resources:
         gpu=1,
     params:
-        config=lambda wildcards: as_json(part("qualities", wildcards).settings()),
-        code=lambda wildcards: fingerprint(
-            "quality", *([backbone(part("qualities", wildcards).by)] if part("qualities", wildcards).by else [])
-        ),
-        weights=lambda wildcards, input: ["--weights", *input.weights] if input.weights else [],
+        config=settings("quality"),
+        code=code("quality"),
+        inputs=flags("quality"),
     message:
         "measure the quality {wildcards.name} of generated pictures for {wildcards.dataset}"
     shell:
@@ -28,7 +23,6 @@ rule quality:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
-        " --indices {input.indices:q}"
-        " {params.weights:q}"
+        " {params.inputs:q}"
         " --output {output.quality:q}"
         " 2>&1 | tee {log:q}"

@@ -1,14 +1,9 @@
 rule score:
     input:
-        manifest=manifest,  # but not the real pictures, from which the features are made: thousands of jobs times all shards
-        weights=lambda wildcards: weights(wildcards.dataset, *scorer(wildcards)),
-        features=lambda wildcards: "results/{}/features/{}/seed-{}/features.safetensors".format(
-            wildcards.dataset, *scorer(wildcards)
-        ),
-        index=lambda wildcards: scored_file(wildcards, "parquet"),
-        pictures=lambda wildcards: scored_file(wildcards, "tar"),
+        unpack(inputs("score")),
+        manifest=PATHS["manifest"],  # without the real pictures: thousands of jobs times all shards
     output:
-        scores="results/{dataset}/score/{name}/shard-{shard}.parquet",
+        **OUTPUTS["score"],
     log:
         "logs/score/{dataset}/{name}/{shard}.log",
     conda:
@@ -17,12 +12,9 @@ rule score:
     resources:
         gpu=1,
     params:
-        config=lambda wildcards: as_json(part("scores", wildcards).settings()),
-        code=lambda wildcards: fingerprint(
-            "score",
-            backbone(scorer(wildcards)[0]),
-            *(f"scores.{metric}" for metric in part("scores", wildcards).metrics),
-        ),
+        config=settings("score"),
+        code=code("score"),
+        inputs=flags("score"),
     message:
         "score shard {wildcards.shard} by {wildcards.name} for {wildcards.dataset}"
     shell:
@@ -30,8 +22,6 @@ rule score:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
-        " --weights {input.weights:q}"
-        " --features {input.features:q}"
-        " --index {input.index:q}"
+        " {params.inputs:q}"
         " --output {output.scores:q}"
         " 2>&1 | tee {log:q}"

@@ -1,19 +1,17 @@
 rule store:
     input:
-        pictures="results/{dataset}/subset/pictures.parquet",
+        pictures=PATHS["subset"],
     output:
-        real="results/{dataset}/subset/real/shard-{shard}.tar",
-        index="results/{dataset}/subset/real/shard-{shard}.parquet",
-        rejected="results/{dataset}/subset/real/shard-{shard}.rejected.parquet",
+        **OUTPUTS["store"],
     log:
         "logs/store/{dataset}/{shard}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json(FLOW.part("datasets", wildcards.dataset).storing_settings()),
-        code=lambda wildcards: fingerprint("store", source_of(wildcards)),
-        shard=lambda wildcards: f"{int(wildcards.shard)} of {FLOW.part('datasets', wildcards.dataset).shards}",
-        raw=lambda wildcards, output: raw_folder(wildcards.dataset),
+        config=settings("store"),
+        code=code("store"),
+        shard=shard_of("datasets"),
+        raw=lambda wildcards, output: raw_folder(FLOW, wildcards.dataset),
     message:
         "store shard {wildcards.shard} of the real pictures of {wildcards.dataset}"
     shell:

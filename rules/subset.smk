@@ -1,16 +1,16 @@
 rule subset:
     input:
-        warned_of_raw,
+        warned_of_raw_data,
     output:
-        pictures="results/{dataset}/subset/pictures.parquet",
+        **OUTPUTS["subset"],
     log:
         "logs/subset/{dataset}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json(FLOW.part("datasets", wildcards.dataset).settings()),
-        code=lambda wildcards: fingerprint("subset", source_of(wildcards)),
-        raw=lambda wildcards, output: raw_folder(wildcards.dataset),  # with `output`, a place that is not tracked: moving raw data remakes nothing
+        config=settings("subset"),
+        code=code("subset"),
+        raw=lambda wildcards, output: raw_folder(FLOW, wildcards.dataset),  # with `output`, not tracked: moving raw data remakes nothing
     message:
         "choose the pictures of {wildcards.dataset} from the raw data"
     shell:
@@ -18,5 +18,5 @@ rule subset:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --raw {params.raw:q}"
-        " --output {output.pictures:q}"
+        " --output {output.subset:q}"
         " 2>&1 | tee {log:q}"

@@ -1,16 +1,15 @@
 rule summary:
     input:
-        lambda wildcards: result_files(main_runs(wildcards)),
+        lambda wildcards: targets.result_files(main_runs(wildcards)),
     output:
-        results="results/{dataset}/results.csv",
-        summary="results/{dataset}/summary.md",
+        **OUTPUTS["summary"],
     log:
         "logs/summary/{dataset}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json({"runs": [results_of(run) for run in main_runs(wildcards)]}),
-        code=fingerprint("summary"),
+        config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in main_runs(wildcards)]}),
+        code=fingerprint("stages.summary"),
         output=subpath(output.summary, parent=True),
     message:
         "gather the results of {wildcards.dataset}"

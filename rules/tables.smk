@@ -1,30 +1,22 @@
 rule tables:
     input:
-        lambda wildcards: result_files(table_runs(wildcards.table)),
-        published=lambda wildcards: RESOURCES / f"{wildcards.table}.csv",
+        lambda wildcards: targets.result_files(reported(table_runs, TABLES[wildcards.table])),
+        published=lambda wildcards: TABLES[wildcards.table],
     output:
-        csv="results/tables/{table}.csv",
-        markdown="results/tables/{table}.md",
+        **OUTPUTS["tables"],
     log:
         "logs/tables/{table}.log",
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json(
-            {
-                "runs": [
-                    results_of(run) | {"differs": differences(wildcards.table, run)}
-                    for run in table_runs(wildcards.table)
-                ]
-            }
-        ),
-        code=fingerprint("tables"),
+        config=lambda wildcards: as_json({"runs": reported(compared, TABLES[wildcards.table])}),
+        code=fingerprint("stages.tables"),
     message:
-        "put our figures beside those of {wildcards.table}"
+        "compare our figures with those of {wildcards.table}"
     shell:
         "python -m pipeline.stages.tables"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --published {input.published:q}"
-        " --output {output.csv:q}"
+        " --output {output.table:q}"
         " 2>&1 | tee {log:q}"

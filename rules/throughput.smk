@@ -1,21 +1,25 @@
 rule throughput:
     input:
-        pictures="results/{dataset}/subset/pictures.parquet",
+        pictures=PATHS["subset"],
     output:
-        throughput="results/{dataset}/cost/throughput.csv",
+        **OUTPUTS["throughput"],
     log:
         "logs/throughput/{dataset}.log",
     conda:
         "../envs/counterweight.yaml"
-    threads: 8  # as a training on large pictures has, which are decoded meanwhile
+    threads: 8  # as many as a training on large pictures, which decodes them meanwhile
     resources:
         gpu=1,
     params:
         config=lambda wildcards: as_json(costs.timed(FLOW, wildcards.dataset, main_runs(wildcards))),
-        code=lambda wildcards: fingerprint("throughput", source_of(wildcards), *kinds_of(main_runs(wildcards))),
-        raw=lambda wildcards, output: raw_folder(wildcards.dataset),
+        code=lambda wildcards: fingerprint(
+            "stages.throughput",
+            *reads.modules(FLOW, "store", dict(wildcards.items())),
+            *reported(targets.modules_of, wildcards.dataset),
+        ),
+        raw=lambda wildcards, output: raw_folder(FLOW, wildcards.dataset),
     message:
-        "measure how fast the stages of {wildcards.dataset} are on this hardware"
+        "measure the speed of the stages of {wildcards.dataset} on this hardware"
     shell:
         "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.throughput"
         " --config {params.config:q}"

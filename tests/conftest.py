@@ -1,14 +1,16 @@
-"""What several tests share: the raw CIFAR files where they can be had, and a CPU with a fixed number of threads."""
+"""Fixtures that several tests share: the raw CIFAR files, a finished run, and a CPU with a fixed number of threads."""
 
+import fcntl
 import importlib.util
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from workflow_helpers import copy_of, micro_run
+from workflow_helpers import REPOSITORY, copy_of, micro_run
 
 # Before torch is imported: threads that wait without spinning, which on a busy machine takes ten times as long
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -22,8 +24,20 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 CIFAR = ("cifar-10-batches-bin", "cifar-100-binary")
+
+
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of the workers of this run makes, by `make(folder)`, and the others use."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +63,7 @@ def cifar_root(request, tmp_path_factory) -> Path:
     spec = importlib.util.spec_from_file_location("unpack", packed / "unpack.py")
     unpack = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(unpack)
-    root = tmp_path_factory.mktemp("raw")
-    unpack.main(root)
-    return root
+    return made_once(tmp_path_factory, "raw", unpack.main)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +100,7 @@ def small_disk():
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """A run of the micro config, from the first stage to the tables; not to be changed."""
-    return micro_run(tmp_path_factory.getbasetemp())
+    return made_once(tmp_path_factory, "micro", micro_run)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline.config.presets import combined, preset_layers, read
+from pipeline.config.workflow import Workflow
 from pipeline.jobs import fingerprint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -47,7 +49,7 @@ PUBLISHED = """\
 row,dataset,recipe,metric,published,note
 CE,demo,ce,top1,38.3,
 DiffuLT,demo,diffult,top1,51.5,a remark
-DiffuLT,demo,diffult,fd_f0,,not printed
+DiffuLT,demo,diffult,fd_scorer,,not printed
 all kept,demo,diffult_filters~filter.keep=all,few,20.5,
 another method,demo,,top1,47.0,not ours
 """
@@ -71,17 +73,17 @@ def make_copy(root: Path) -> Path:
     for name in ("Snakefile", "local", "slurm"):
         shutil.copy2(REPOSITORY / name, root / name, follow_symlinks=False)
     shutil.copy2(REPOSITORY / "tests" / "micro.yaml", root / "workflow_config.yaml")
-    published = root / "resources" / "published"
-    published.mkdir(parents=True)
-    (published / "diffult_9.csv").write_text(PUBLISHED)
-    (published / "diffult_settings.csv").write_text(SETTINGS)
+    paper = root / "papers" / "diffult"  # without presets, which the micro config would be laid over
+    paper.mkdir(parents=True)
+    (paper / "table_9.csv").write_text(PUBLISHED)
+    (paper / "settings.csv").write_text(SETTINGS)
     (root / "sitecustomize.py").write_text(RECORDER)
     return root
 
 
-def micro_run(folder: Path) -> Path:
-    """A copy under `folder` in which EVERYTHING has been made."""
-    root = make_copy(folder / "micro")
+def micro_run(root: Path) -> Path:
+    """A copy of the workflow at `root` in which EVERYTHING has been made."""
+    make_copy(root)
     began = time.monotonic()
     made = snakemake(root, "--cores", "4", "--resources", "gpu=2", "--", *EVERYTHING)
     assert made.returncode == 0, made.stdout
@@ -132,6 +134,11 @@ def modules_beside_fingerprints(root: Path) -> dict[str, set[str]]:
         beside = set(record["modules"]) - fingerprint.covered(code["modules"], root)
         missed.setdefault(record["stage"], set()).update(beside)
     return missed
+
+
+def repository_config() -> Workflow:
+    """The repository's presets and config, resolved."""
+    return Workflow(combined(preset_layers(REPOSITORY / "papers"), read(REPOSITORY / "workflow_config.yaml")))
 
 
 def bytes_under(folder: Path) -> dict[str, bytes]:

@@ -12,21 +12,21 @@ _permission: list[Callable[[], None]] = []
 
 
 def ask_before_writing(require: Callable[[], None]) -> None:
-    """Call `require` from now on before anything is written or removed; it raises Superseded to forbid that."""
+    """Call `require` before each later write or removal. It raises Superseded to forbid it."""
     _permission[:] = [require]
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; on success it is flushed to disk and takes the place of `path`.
+    """Give a path to write to; on success, flush the written file to disk and rename it to `path`.
 
-    Raises Superseded, and changes nothing, where another attempt at the job has begun meanwhile; and OSError for a full disk,
-    whatever the library that wrote calls it.
+    Raises Superseded, and changes nothing, if a later attempt at the job has begun. Raises OSError if the disk is full, even
+    if the library that writes raises another error.
     """
     _require_permission()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part{path.suffix}")
-    part.unlink(missing_ok=True)  # a file of its own: a lost attempt may still be writing into the old one
+    part.unlink(missing_ok=True)  # a new file, because a lost attempt may still be writing into the old one
     with _removed_on_failure(part):
         with _disks_words(part):
             yield part
@@ -38,9 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_files(folder: Path) -> Iterator[Path]:
-    """A folder to write to, for libraries that choose the names; on success each file takes its place in `folder`.
+    """Give a folder to write to, for libraries that choose the file names; on success, move each file to `folder`.
 
-    Raises as `replacing` does.
+    Raises the same errors as `replacing`.
     """
     _require_permission()
     part = folder.with_name(f".{folder.name}.part")
@@ -60,7 +60,7 @@ def _removed_on_failure(part: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _require_permission()  # where another attempt has begun, what lies there is that one's
+        _require_permission()  # if another attempt has begun, the file is its own
         shutil.rmtree(part, ignore_errors=True)
         part.unlink(missing_ok=True)
         raise
@@ -68,7 +68,7 @@ def _removed_on_failure(part: Path) -> Iterator[None]:
 
 @contextmanager
 def _disks_words(part: Path) -> Iterator[None]:
-    """Instead of a library's own words for a full disk, or none, what the disk says to another megabyte in `part`."""
+    """If the disk is full, replace the library's error with the disk's own, by writing 1 MiB more to `part`."""
     try:
         yield
     except Exception as error:
@@ -84,7 +84,7 @@ def _disks_words(part: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Down to the disk: a file's bytes, or the names in a folder."""
+    """Force a file's bytes, or the names in a folder, onto the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""What is damaged among the artifacts of a run, found by reading all of them.
+"""Search for damage among the artifacts of a run, by reading all of them.
 
-Tables are sealed and hold the digests of the files beside them (pipeline/artifacts/shards.py), so whatever another stage reads
-is checked to the last byte. Reports in CSV and Markdown have no digest and are only parsed: that finds zeros and broken rows,
-but no changed digit.
+Tables are sealed and hold the digests of the files beside them (pipeline/artifacts/shards.py). So every file that another
+stage reads is checked to the last byte. Reports in CSV and Markdown have no digest and are only parsed. That finds zeros and
+broken rows, but not a changed digit.
 """
 
 import csv
@@ -22,9 +22,9 @@ from PIL import Image
 from pipeline.artifacts import digests, shards
 
 SET_ASIDE = ".{}.damaged"
-"""What a repair calls a file until it is remade."""
-_SEALED = ("features.safetensors", "quality.json")  # as all tables are
-_CHANGED = "its bytes are not those that were written"
+"""Name of a damaged file while a repair remakes it."""
+_SEALED = ("features.safetensors", "quality.json")  # and all tables
+_CHANGED = "its bytes differ from those that were written"
 
 
 class Found(NamedTuple):
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """What a table says, if it is whole: digests of files beside it, shards that its rows lie in, pictures of its own shard."""
+    """A table's damage, or else the digests of files beside it, the shards of its rows, and its own shard's number of pictures."""
 
     damage: str | None
     beside: dict[Path, str] = {}
@@ -46,15 +46,15 @@ class _Table(NamedTuple):
 
 
 Shown = Callable[[Iterable, str, int], Iterable]
-"""(items, label, how many) -> the items, while somebody watches."""
+"""(items, label, total) -> the items, while progress is shown."""
 
 
 def examine(root: Path, shown: Shown = lambda items, label, total: items) -> Found:
-    """Read every artifact under `root`, a normal path, to its end. Checkpoints and hidden files are no artifacts."""
+    """Read every artifact under `root`, a normalised path, to its end. Checkpoints and hidden files are skipped."""
     names, others, damage = [], [], {}
     for path in _files(root):
         if aside := re.fullmatch(re.escape(SET_ASIDE).replace(r"\{\}", "(.+)"), path.name):
-            damage[path.with_name(aside[1])] = "a repair of it was interrupted"
+            damage[path.with_name(aside[1])] = "its repair was interrupted"
         elif not path.name.startswith("."):
             (names if path.suffix == ".parquet" else others).append(path)
 
@@ -64,12 +64,12 @@ def examine(root: Path, shown: Shown = lambda items, label, total: items) -> Fou
         if table.damage:
             damage[name] = table.damage
         for path in table.beside.keys() | table.shards:
-            if path.is_relative_to(root) and not path.exists():  # what is kept in a store is not here to be read
+            if path.is_relative_to(root) and not path.exists():  # files in a remote store are not checked
                 damage.setdefault(path, f"missing, but {name} names it")
     for path in others:
         index = path.with_suffix(".parquet")
         if path.suffix == ".tar" and index not in tables:
-            damage.setdefault(index, f"missing, but {path} is there; it was removed, or its job has not finished")
+            damage.setdefault(index, f"missing, but {path} exists; it was deleted, or its job has not finished")
 
     unsure = {name.parent for name in damage if name.suffix == ".parquet"}
     reasons = _each(lambda path: _reason(path, known.get(path), unsure), others, "reading other files", shown)
@@ -99,10 +99,10 @@ def _table(path: Path) -> _Table:
             return _Table(broken)
         about = shards.said(path)
         if about["name"] != path.name:
-            return _Table(f"it was written as {about['name']}")
+            return _Table(f"it was written under the name {about['name']}")
         beside = {_from(path, name): digest for name, digest in about["beside"].items()}
         schema = pq.read_schema(path)
-        # not as text, which for millions of rows takes a gigabyte
+        # as a dictionary, because the text of millions of rows takes a gigabyte
         places = (
             pq.read_table(path, columns=["shard"], read_dictionary=["shard"])["shard"]
             if "shard" in schema.names
@@ -116,40 +116,40 @@ def _table(path: Path) -> _Table:
 
 
 def _from(table: Path, name: str) -> Path:
-    """A path that a table names, without the `..` that would make it another to compare."""
+    """A path that a table names, without `..`, so that it can be compared."""
     return Path(os.path.normpath(table.parent / name))
 
 
 def _reason(path: Path, digest: str | None, unsure: set[Path]) -> str | None:
-    """What is wrong with a file that is no table, if anything; `unsure` are folders of damaged tables."""
+    """The damage of a file other than a table, or None. `unsure` are the folders of damaged tables."""
     try:
         if digest:
             return None if digests.digest(path) == digest else _difference(path)
         if path.name in _SEALED:
             return _broken(path)
         if path.suffix == ".safetensors" and unsure.isdisjoint(path.parents[:2]):
-            return "nothing says what it must be; it is damaged, or its job has not finished"
+            return "no table holds its digest; it is damaged, or its job has not finished"
         return _misread(path)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
 
 
 def _broken(path: Path) -> str | None:
-    """What is wrong with a file that is to be sealed, if anything."""
+    """The damage of a file that must be sealed, or None."""
     if digests.stated(path) is None:
-        return "it holds no seal; it is damaged, or was made by an older version"
+        return "it has no seal; it is damaged, or an older version made it"
     return None if digests.is_whole(path) else _CHANGED
 
 
 def _difference(path: Path) -> str:
-    """Which of a shard's records are damaged; of other files only that they are."""
+    """The damaged records of a shard; of other files, only that their bytes differ."""
     if path.suffix != ".tar":
         return _CHANGED
     index = shards.read_table(path.with_suffix(".parquet"))
     with open(path, "rb") as file:
         damaged = [row.key for row in index.itertuples() if not _holds(file, row)]
     if not damaged:
-        return "its pictures are whole, but not what lies between them"
+        return "its pictures are whole, but other bytes differ from those that were written"
     return f"{len(damaged)} of {len(index)} pictures are damaged, first {damaged[0]}"
 
 
@@ -159,7 +159,7 @@ def _holds(file: io.BufferedReader, row: Any) -> bool:
 
 
 def _misread(path: Path) -> str | None:
-    """Why a file that nothing speaks of is not what its suffix says, if so."""
+    """Why an unsealed file cannot be parsed as its suffix, or None."""
     if path.suffix not in (".json", ".csv", ".md", ".png"):
         return None
     data = path.read_bytes()
@@ -167,7 +167,7 @@ def _misread(path: Path) -> str | None:
         if path.suffix == ".png":
             Image.open(io.BytesIO(data)).verify()
         elif not data or b"\0" in data:
-            raise ValueError("zeros, or nothing at all")
+            raise ValueError("it is empty or holds zero bytes")
         elif path.suffix == ".json":
             json.loads(data)
         elif path.suffix == ".csv":

@@ -1,6 +1,6 @@
-"""Digests by which damage shows: of any file, and of a sealed one, which holds its own.
+"""Digests that show damage: those of any file, and the seals of files that hold their own.
 
-A seal is the SHA-256 of all of the file but its own digits. It lies in text that the file's format has room for.
+A seal is the SHA-256 of the file without the seal's own digits. It stands in text for which the file's format has room.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from typing import BinaryIO
 _MARK = b"sealed by sha256 "
 _LENGTH = 64
 BLANK = (_MARK + b"0" * _LENGTH).decode()
-"""What a file that is to be sealed holds, once, in its first or its last MiB."""
+"""Placeholder for a seal. A file must hold it once, in its first or last MiB."""
 _REACH = _BLOCK = 2**20
 
 
@@ -21,7 +21,7 @@ def digest(path: Path) -> str:
 
 
 def seal(path: Path) -> None:
-    """Put the digest of the file in the place of its BLANK."""
+    """Replace the BLANK of a file by its seal."""
     with open(path, "rb+") as file:
         place = _place(file)
         assert place is not None, f"{path} has no place for a seal"
@@ -31,7 +31,7 @@ def seal(path: Path) -> None:
 
 
 def stated(path: Path) -> str | None:
-    """The digest that a sealed file holds; None where it holds none. Of a damaged file it may be the true one."""
+    """The digest in a file's seal; None without a seal. In a damaged file it may still be the right one."""
     with open(path, "rb") as file:
         place = _place(file)
         if place is None:
@@ -41,7 +41,7 @@ def stated(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a sealed file is, to the last byte, what was sealed."""
+    """Whether a sealed file has exactly the bytes that were sealed."""
     with open(path, "rb") as file:
         place = _place(file)
         if place is None:
@@ -51,7 +51,7 @@ def is_whole(path: Path) -> bool:
 
 
 def _place(file: BinaryIO) -> int | None:
-    """Where the digits of the seal begin."""
+    """Position of the seal's digits in a file, or None."""
     size = file.seek(0, 2)
     for start in (max(0, size - _REACH), 0):
         file.seek(start)

@@ -1,4 +1,4 @@
-"""Picture files: decoding of whatever people have, encoding of what we make, and a check of what is to be stored."""
+"""Picture files: decoding of raw pictures in any format, encoding, and checks before raw pictures are stored."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 MOST_PIXELS = 80_000_000
-"""Larger pictures are refused before they fill the memory."""
+"""Pictures with more pixels are refused before they fill the memory."""
 SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 
@@ -17,11 +17,10 @@ class Unreadable(ValueError):
 
 
 def decode(data: bytes, side: int | None = None) -> np.ndarray:
-    """A picture's file as uint8 [H, W, 3], RGB, upright; `side` makes it a square of so many pixels.
+    """Decode a picture's file to uint8 [H, W, 3], RGB, upright; with `side`, to a square of `side` pixels.
 
-    Grey, palette and CMYK become RGB, 16-bit levels become 8-bit, what is transparent becomes white, and a camera's note
-    on how it was held is followed. For a square, the shorter side is scaled to `side` and the middle is kept. Raises
-    Unreadable.
+    Grey, palette and CMYK pictures become RGB, 16-bit levels 8-bit, and transparent pixels white. The camera's orientation
+    (EXIF) is applied. For a square, the shorter side is scaled to `side`, and the middle is cropped. Raises Unreadable.
     """
     image, _ = _opened(data)
     if side and image.size != (side, side):
@@ -30,7 +29,7 @@ def decode(data: bytes, side: int | None = None) -> np.ndarray:
 
 
 def encode(picture: np.ndarray, format: str = "png", quality: int = 95, side: int | None = None) -> bytes:
-    """A picture's file: uint8 [H, W, 3] or [H, W] -> bytes. `quality` is for jpeg and webp; `side` in pixels."""
+    """Encode a picture, uint8 [H, W, 3] or [H, W]. `quality`, 0 to 100, is for jpeg and webp; `side` resizes, in pixels."""
     image = Image.fromarray(picture)
     if side and image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.LANCZOS)
@@ -38,10 +37,10 @@ def encode(picture: np.ndarray, format: str = "png", quality: int = 95, side: in
 
 
 def prepared(data: bytes, shorter_side: int | None = None) -> tuple[bytes, str]:
-    """A raw file as it is stored, and its suffix: untouched, or no larger than `shorter_side` pixels and RGB.
+    """Check a raw file and give the bytes to store, and their suffix: the file untouched, or scaled down and RGB.
 
-    What is made smaller becomes a JPEG of quality 95, or a PNG where the original is lossless. Raises Unreadable for what
-    cannot be decoded to its end.
+    A shorter side of more than `shorter_side` pixels is scaled down to it. Scaled pictures become a JPEG of quality 95, or a
+    PNG if the original is lossless. Raises Unreadable if the file cannot be decoded to its end.
     """
     if shorter_side is None and _is_whole_jpeg(data):
         return data, "jpg"
@@ -55,9 +54,9 @@ def prepared(data: bytes, shorter_side: int | None = None) -> tuple[bytes, str]:
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
-    """Whether the data are a JPEG without any fault, by a decoder that takes a tenth of Pillow's time for a small one.
+    """Whether the data are a faultless JPEG. For small pictures, this decoder takes a tenth of Pillow's time.
 
-    Where it has a complaint, which need not be fatal, Pillow decides.
+    It also refuses some JPEGs that can be decoded, so Pillow has the last word.
     """
     if not data.startswith(b"\xff\xd8"):
         return False
@@ -72,7 +71,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _opened(data: bytes) -> tuple[Image.Image, str]:
-    """The picture, decoded to its end, RGB and upright, and the kind of its file."""
+    """The picture, decoded to its end, RGB and upright, and its file's format."""
     if not data:
         raise Unreadable("the file is empty")
     try:
@@ -87,7 +86,7 @@ def _opened(data: bytes) -> tuple[Image.Image, str]:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    with contextlib.suppress(Exception):  # notes that cannot be read say nothing
+    with contextlib.suppress(Exception):  # an unreadable orientation is ignored
         image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")

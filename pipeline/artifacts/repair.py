@@ -1,117 +1,100 @@
-"""Remaking of damaged artifacts so that nothing that was made of them has to be made again.
+"""Repair: damaged artifacts are remade, and whatever was made from them stays valid if their bytes are the same.
 
-What is remade gets its old time stamp if it can be shown to be what it was, byte for byte: the old file is the same, or the old
-tables, damaged as they may be, hold the digest of the new one.
+A remade file gets its old time stamp if it is shown to be the same byte for byte. The old file may prove it, or an old table,
+even a damaged one, that holds the digest of the new file.
 """
 
 import os
-import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.artifacts import digests, shards
 from pipeline.artifacts.damage import SET_ASIDE
 from pipeline.errors import InputError
 
-_JOBS = {  # stage, each after those whose outputs it reads -> what a job's outputs begin with; the first that fits counts
-    "subset": r"[^/]+/subset/pictures\.",
-    "store": r"[^/]+/subset/real/shard-\d+\.",
-    "manifest": r"[^/]+/subset/",
-    "plan": r"[^/]+/plan/[^/]+/",
-    "sample": r"[^/]+/sample/[^/]+/shard-\d+\.",
-    "features": r"[^/]+/features/[^/]+/[^/]+/",
-    "score": r"[^/]+/score/[^/]+/shard-\d+\.",
-    "select": r"[^/]+/select/[^/]+/",
-    "evaluate": r"[^/]+/evaluate/[^/]+/[^/]+/",
-    "quality": r"[^/]+/quality/[^/]+/",
-    "grid": r"[^/]+/grid/[^/]+\.",
-    "describe": r"[^/]+/describe/",
-    "throughput": r"[^/]+/cost/throughput\.",
-    "cost": r"[^/]+/cost/cost\.",
-    "tables": r"tables/[^/]+\.",
-    "summary": r"[^/]+/(results|summary)\.",
-}
 _ONE_JOB = 60 * 10**9
-"""Nanoseconds within which a job's outputs appear."""
+"""Longest time between a job's outputs, in nanoseconds: one minute."""
 
 
-def repair(damage: Mapping[Path, str], root: Path, command: Sequence[str]) -> bool:
-    """Remake what is damaged under `root`; whether all of it is whole now.
+class Job(NamedTuple):
+    """A job that makes files: the number of its stage in the order of the workflow, the stage, and all its outputs."""
 
-    `command` and paths behind it make a program remake these files, if they are missing, and nothing else; "{stage}" in it
-    becomes the stage that makes them. Where it fails, the damaged files are put back. Raises InputError where trained weights are damaged.
+    order: int
+    stage: str
+    outputs: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        first, *others = sorted(map(str, self.outputs))
+        same = next((i for i, letter in enumerate(first) if any(other[i : i + 1] != letter for other in others)), None)
+        return first if same is None else f"{first[:same]}*"
+
+
+def repair(damage: Iterable[Path], command: Sequence[str], job_of: Callable[[Path], Job | None]) -> bool:
+    """Remake the damaged files; return whether all are whole now.
+
+    `job_of` gives the job that makes a file, or None if a repair must not remake it. `command`, followed by paths, must
+    remake these files if they are missing, and nothing else. The stage that makes them replaces "{stage}" in it. If it
+    fails, the damaged files are put back. Raises InputError if one of them must not be remade.
     """
-    jobs: dict[str, set[str]] = {}
-    for path in damage:
-        stage, outputs = job_of(path, root) or (None, None)
-        if stage is None:
+    damaged = set(damage)
+    jobs: dict[str, set[Job]] = {}
+    for path in sorted(damaged):
+        job = job_of(path)
+        if job is None:
             raise InputError(
-                f"{path} is no file that a repair remakes, for it may take days of training; put a copy of it there, or remove it "
-                "and run snakemake again, which makes anew whatever follows from it"
+                f"{path} is damaged or missing, and a repair does not remake it, because that may take days of training; "
+                "restore a copy, or delete it and run snakemake again, which also remakes everything made from it"
             )
-        jobs.setdefault(stage, set()).add(outputs)
+        jobs.setdefault(job.stage, set()).add(job)
         if _aside(path).exists():
             _aside(path).replace(path)
-    return all([_remade(stage, sorted(jobs[stage]), set(damage), root, command) for stage in _JOBS if stage in jobs])
+    stages = sorted(map(sorted, jobs.values()))  # in the order of the workflow
+    return all([_remade(found, damaged, command) for found in stages])
 
 
-def job_of(path: Path, root: Path) -> tuple[str, str] | None:
-    """The stage that makes a file, and what the paths of its job's outputs begin with; None where a repair does not remake it."""
-    for stage, pattern in _JOBS.items():
-        if found := re.match(pattern, path.relative_to(root).as_posix()):
-            return stage, found[0]
-    return None
-
-
-def _remade(stage: str, jobs: list[str], damage: set[Path], root: Path, command: Sequence[str]) -> bool:
-    """Remake the outputs of one stage's jobs; whether all are there."""
-    outputs = {job: _outputs(stage, job, damage, root) for job in jobs}
-    times = {path: path.stat().st_mtime_ns for paths in outputs.values() for path in paths if path.exists()}
+def _remade(jobs: list[Job], damage: set[Path], command: Sequence[str]) -> bool:
+    """Remake the outputs of one stage's jobs; return whether all exist."""
+    outputs = [path for job in jobs for path in job.outputs]
+    times = {path: path.stat().st_mtime_ns for path in outputs if path.exists()}
     for path in times:
         path.replace(_aside(path))
     try:
-        _run(
-            [word.replace("{stage}", stage) for word in command] + [str(path) for job in jobs for path in outputs[job]]
-        )
+        _run([word.replace("{stage}", jobs[0].stage) for word in command] + [str(path) for path in outputs])
     finally:
-        whole = [_settle(root / job, outputs[job], damage, times) for job in jobs]
+        whole = [_settle(job, damage, times) for job in jobs]
     return all(whole)
-
-
-def _outputs(stage: str, job: str, damage: set[Path], root: Path) -> list[Path]:
-    """A job's outputs: those that are there, and those that are missing."""
-    beside = [path for path in (root / f"{job}x").parent.glob("*") if path.is_file() and not path.name.startswith(".")]
-    return sorted(path for path in {*beside, *damage} if job_of(path, root) == (stage, job))
 
 
 def _run(command: list[str]) -> None:
     with subprocess.Popen(command) as program:
         try:
             program.wait()
-        except KeyboardInterrupt:  # it has been told too, and may have jobs to end
+        except KeyboardInterrupt:  # the program gets the signal too, and may have jobs to stop
             program.wait()
             raise
 
 
-def _settle(job: Path, paths: list[Path], damage: set[Path], times: Mapping[Path, int]) -> bool:
-    """Restore a remade job's time stamps, or its old files where it was not remade; whether it was."""
+def _settle(job: Job, damage: set[Path], times: Mapping[Path, int]) -> bool:
+    """Restore a remade job's time stamps, or its old files if it was not remade; return whether it was."""
+    paths = job.outputs
     if not all(path.exists() for path in paths):
         for path in paths:
             if _aside(path).exists():
                 _aside(path).replace(path)
-        print(f"{job}*: not remade; the damaged files are as they were", flush=True)
+        print(f"{job}: not remade; the damaged files are back in place", flush=True)
         return False
     if all(_is_same(path, paths) for path in paths):
         for path in paths:
             if time := _old_time(path, paths, damage, times):
                 os.utime(path, ns=(time, time))
-        print(f"{job}*: remade, byte for byte as it was", flush=True)
+        print(f"{job}: remade, byte for byte as before", flush=True)
     elif any(path not in damage and digests.digest(path) != digests.digest(_aside(path)) for path in paths):
-        print(f"{job}*: remade, but not as it was, so that what follows has to be made again", flush=True)
+        print(f"{job}: remade, but its bytes differ, so everything made from it must be remade too", flush=True)
     else:
         print(
-            f"{job}*: remade; nothing left of it tells whether it is as it was, so that what follows has to be made again",
+            f"{job}: remade; nothing is left to compare it with, so everything made from it must be remade too",
             flush=True,
         )
     for path in paths:
@@ -120,7 +103,7 @@ def _settle(job: Path, paths: list[Path], damage: set[Path], times: Mapping[Path
 
 
 def _old_time(path: Path, paths: Iterable[Path], damage: set[Path], times: Mapping[Path, int]) -> int | None:
-    """A file's time stamp before it was damaged: what damaged it, or removed it, may have changed that."""
+    """A file's time stamp before the damage, which may have changed or removed it."""
     others = [times[other] for other in paths if other in times and other not in damage]
     own = times.get(path)
     if others and (own is None or own > max(others) + _ONE_JOB):
@@ -129,7 +112,7 @@ def _old_time(path: Path, paths: Iterable[Path], damage: set[Path], times: Mappi
 
 
 def _is_same(path: Path, paths: Iterable[Path]) -> bool:
-    """Whether a remade file can be shown to be what it was."""
+    """Whether a remade file is shown to be the same as before."""
     old, found, seal = _aside(path), digests.digest(path), digests.stated(path)
     if old.exists() and (digests.digest(old) == found or (seal and digests.stated(old) == seal)):
         return True
@@ -138,7 +121,7 @@ def _is_same(path: Path, paths: Iterable[Path]) -> bool:
         return True
     if path.suffix != ".parquet" or path.with_suffix(".tar") not in paths:
         return False
-    # an index follows from the records of its shard
+    # the records of a shard determine its index
     return all(_is_same(path.parent / name, paths) for name in shards.said(path)["beside"])
 
 

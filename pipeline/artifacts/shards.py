@@ -1,8 +1,8 @@
-"""The one format of pictures, real and generated: WebDataset tar shards with a Parquet index.
+"""The format of all pictures, real and generated: WebDataset tar shards with a Parquet index.
 
-A record is `<key>.<png|jpg|webp>` beside `<key>.json`, which says how it came to be. The index has a row for each record,
-with its place in the tar, so that readers take any pictures in any order. A table of pictures is an index, or any table with the columns
-shard, offset, size and crc32; `shard` is a path relative to the table's own folder.
+A record is a picture, `<key>.<png|jpg|webp>`, and its provenance, `<key>.json`. The index has a row for each record, with its
+position in the tar, so that readers can take any pictures in any order. A table of pictures is an index, or any table with the
+columns shard, offset, size and crc32; `shard` is a path relative to the table's own folder.
 """
 
 import json
@@ -23,26 +23,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.artifacts.atomic import replacing
-from pipeline.artifacts.digests import BLANK, digest, seal
+from pipeline.artifacts.digests import BLANK, digest, is_whole, seal
 from pipeline.artifacts.pictures import Unreadable, decode
 from pipeline.errors import InputError
 
-_HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)  # of an empty name and size: fixed times and owners
+_HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)  # without name and size, with fixed times and owners
 _ZEROS = bytes(tarfile.BLOCKSIZE)
 _HEADER_SUM = sum(_HEADER[100:124]) + sum(_HEADER[136:148]) + 8 * ord(" ") + sum(_HEADER[156:])
 _encode = json.JSONEncoder(sort_keys=True).encode
 _PLACE = ("shard", "offset", "size", "crc32")
 _ABOUT = "counterweight"  # the metadata's key
 PICTURE = ("key", "class", *_PLACE)
-"""The columns of an index that are enough to read and label its pictures; the rest is provenance."""
+"""The columns of an index that are needed to read and label its pictures; the others are provenance."""
+OPTIONAL = ("group",)
+"""More of these columns, which not every index has."""
 
 
 def write(path: Path, records: Iterable[tuple[str, bytes, str, Mapping[str, Any]]]) -> pd.DataFrame:
-    """Write (key, picture's bytes, its suffix, provenance) as one tar; return the index, a row for each record.
+    """Write records (key, picture's bytes, suffix, provenance) as one tar; return the index, with a row for each record.
 
-    All records say the same things about themselves, in the same order. The same records give the same bytes: times and
-    owners are fixed. Index columns: key, the provenance's own, shard (the tar's name), offset and size (bytes), crc32 (of
-    the picture's bytes).
+    Every provenance has the same keys in the same order. Times and owners are fixed, so the same records give the same bytes.
+    Index columns: key, the provenance's keys, shard (the tar's name), offset and size (bytes), crc32 (of the picture's bytes).
     """
     rows, end, provenance = [], 0, dict.fromkeys(("class", "class_name"))
     with replacing(path) as part, open(part, "wb", 2**20) as file:
@@ -57,23 +58,23 @@ def write(path: Path, records: Iterable[tuple[str, bytes, str, Mapping[str, Any]
 
 
 def rows_of(total: int, shard: int, count: int) -> range:
-    """The rows of a table that go into a shard: contiguous, and equal in number up to one."""
+    """The rows of a table of `total` rows that go into one of `count` shards: contiguous, with sizes that differ by at most 1."""
     return range(total * shard // count, total * (shard + 1) // count)
 
 
 def write_table(table: pd.DataFrame, path: Path, beside: Iterable[Path] = ()) -> None:
-    """Write a Parquet file, whole or not at all, that says what it and the files `beside` or below it must be.
+    """Write a sealed Parquet file, whole or not at all.
 
-    It is sealed, and its metadata have its own name and the digests of `beside`, which `said` reads.
+    Its metadata hold its own name, and the digests of the files `beside` or below it. `said` reads them.
     """
     write_blocks([table], path, beside)
 
 
 def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Path] = ()) -> None:
-    """`write_table` of tables of the same columns, at least one, with a row group for each, in the memory of one.
+    """`write_table` for one or more tables of the same columns: a row group for each, with one at a time in memory.
 
-    Tables without rows are left out, for the types of their columns need not be those of the others. `beside` may be
-    written by whatever makes the last block.
+    Tables without rows are skipped, because their columns may have other types. The files `beside` may be written as late as
+    the last block.
     """
     blocks = iter(blocks)
     for first in blocks:
@@ -91,20 +92,40 @@ def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Pa
 
 
 def said(path: Path) -> dict[str, Any]:
-    """What a table that is whole says besides its rows: its `name`, and `beside`: paths from its folder -> digests."""
+    """The metadata of a whole table: its `name`, and `beside`: path relative to its folder -> digest."""
     return json.loads(pq.read_metadata(path).metadata[_ABOUT.encode()])
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file, or some columns of it; InputError where it is missing or damaged."""
+def require_whole(path: Path) -> None:
+    """Raise InputError where a sealed table, or a file whose digest it holds, is missing or has other bytes than were written."""
+    if not path.exists():
+        raise InputError(f"{path} is missing; run snakemake again")
+    damaged = [] if is_whole(path) else [path]
+    if not damaged:
+        beside = {path.parent / name: expected for name, expected in said(path)["beside"].items()}
+        damaged = [file for file, expected in beside.items() if not file.exists() or digest(file) != expected]
+    if damaged:
+        raise InputError(
+            f"{damaged[0]} is missing or damaged; put a copy of it there, or delete {path} to make it again"
+        )
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a Parquet file, or some columns of it and those of `optional` that it has.
+
+    Raises InputError if it is missing or damaged.
+    """
     with _reading(path):
+        if optional:
+            there = pq.read_schema(path).names
+            columns = [*columns, *(name for name in optional if name in there)]
         return pd.read_parquet(path, columns=columns)
 
 
 def read_part(path: Path, shard: int, count: int) -> pd.DataFrame:
-    """The rows of a Parquet file that go into a shard, of which no more is read than the row groups they lie in.
+    """Read the rows of a Parquet file that go into a shard, and only the row groups that hold them.
 
-    Raises InputError where the file is missing or damaged.
+    Raises InputError if the file is missing or damaged.
     """
     with _reading(path), pq.ParquetFile(path) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -119,21 +140,21 @@ def read_part(path: Path, shard: int, count: int) -> pd.DataFrame:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What goes wrong with a Parquet file, as an InputError."""
+    """Turn errors in reading a Parquet file into InputError."""
     try:
         yield
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None):
-            raise  # the disk's fault, and not the file's
+            raise  # an error of the disk, not of the file
         raise InputError(f"{path} is damaged: {error}; remove it and run snakemake again") from None
 
 
 def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) -> np.ndarray:
-    """The pictures of a table's rows, in their order: uint8 [N, H, W, 3], RGB, squares of `side` pixels if given.
+    """Read the pictures of a table's rows, in order: uint8 [N, H, W, 3], RGB, squares of `side` pixels if given.
 
-    `folder` is the table's own. Raises InputError where a shard is missing, a picture is damaged, or sizes differ.
+    `folder` is the table's own. Raises InputError if a shard is missing, a picture is damaged, or sizes differ.
     """
     if not len(table):
         return np.zeros((0, 0, 0, 3), np.uint8)
@@ -148,14 +169,14 @@ def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) ->
                 raise InputError(f"the pictures under {folder} have different sizes: {sizes}; give `side`, in pixels")
             pictures[position] = picture
 
-    # a thread reads one shard's rows in one pass over its file
+    # each thread reads one shard's rows in one pass over its file
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         list(threads.map(read, table.groupby("shard", sort=False)))
     return pictures
 
 
 def opened(path: Path) -> BinaryIO:
-    """A shard for `read_record`. Raises InputError where it is missing."""
+    """Open a shard for `read_record`. Raises InputError if it is missing."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
@@ -163,9 +184,9 @@ def opened(path: Path) -> BinaryIO:
 
 
 def read_record(file: BinaryIO, row: Any, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
-    """What `decode` makes of one picture's bytes; `row` has its key, offset, size and crc32.
+    """Read one picture's bytes and decode them by `decode`; `row` has its key, offset, size and crc32.
 
-    Raises InputError where the bytes are not those that were written, or `decode` finds them Unreadable.
+    Raises InputError if the bytes differ from those that were written, or if `decode` raises Unreadable.
     """
     file.seek(row.offset)
     data = file.read(row.size)
@@ -185,7 +206,7 @@ def _decoded(shard: str, rows: pd.DataFrame, folder: Path, side: int | None) -> 
 
 
 def _member(name: str, data: bytes) -> bytes:
-    """A file of an archive as tarfile writes it, at a tenth of its cost: only name, size and checksum differ."""
+    """A file of an archive, as tarfile writes it in ten times the time: only name, size and checksum vary."""
     encoded, size = name.encode(), b"%011o\0" % len(data)
     if len(encoded) >= 100:
         raise InputError(f"the key of '{name}' is too long for an archive; at most 90 bytes are allowed")

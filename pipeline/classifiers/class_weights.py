@@ -1,4 +1,4 @@
-"""Weights of classes in a loss: the fewer pictures, the heavier, at once or late in training."""
+"""Class weights of a loss: higher for classes with fewer pictures, from the start or late in training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,27 +12,28 @@ from pipeline.errors import InputError
 class Weights(torch.nn.Module):
     """Class weights of a training run, from int64 [C] counts of each class's training pictures.
 
-    settings["class_weights"] is "none" (all 1), or one of these, scaled to a sum of C:
-    "effective_number": (1 - beta) / (1 - beta^n), beta = settings["class_weights_beta"] (Cui et al. 2019);
-    "inverse_power": n^-k, k = settings["class_weights_power"].
+    settings["class_weights"] is None (all 1), or a mapping with one of these kinds, scaled to a sum of C:
+    "effective_number": (1 - beta) / (1 - beta^n), with its `beta` (Cui et al. 2019);
+    "inverse_power": n^-power, with its `power`.
 
-    They hold from epoch round(settings["class_weights_from"] * settings["epochs"]), counted from 0, and are all 1
-    before: 0 is at once, 0.8 the deferred re-weighting of LDAM-DRW (Cao et al. 2019), epoch 160 of 200.
-    Raises InputError where a class that is to be weighted has no picture, and where that epoch never comes.
+    They apply from epoch round(`start` * settings["epochs"]), counted from 0; before it all are 1. `start` 0 is the start of
+    training. `start` 0.8 is the deferred re-weighting of LDAM-DRW (Cao et al. 2019), epoch 160 of 200. Raises InputError if
+    a class to be weighted has no picture, or if that epoch is never reached.
     """
 
     def __init__(self, settings: Mapping[str, Any], counts: torch.Tensor):
         super().__init__()
-        self._start = round(settings["class_weights_from"] * settings["epochs"])
-        if settings["class_weights"] != "none" and self._start >= settings["epochs"]:
+        weighting = settings["class_weights"]
+        self._start = round(weighting["start"] * settings["epochs"]) if weighting else 0
+        if weighting and self._start >= settings["epochs"]:
             raise InputError(
-                f"class_weights_from is {settings['class_weights_from']}, which never comes in {settings['epochs']} epochs; "
+                f"class_weights.start {weighting['start']} is never reached in {settings['epochs']} epochs; "
                 "lower it, or train longer"
             )
-        self.register_buffer("_weights", _scaled(settings, counts).float(), persistent=False)
+        self.register_buffer("_weights", _scaled(weighting, counts).float(), persistent=False)
 
     def forward(self, epoch: int) -> torch.Tensor:
-        """The weights of an epoch, float32 [C]."""
+        """Class weights of an epoch, float32 [C]."""
         return self._weights if epoch >= self._start else torch.ones_like(self._weights)
 
 
@@ -41,13 +42,12 @@ def effective_number(counts: torch.Tensor, beta: float) -> torch.Tensor:
     return (1 - beta ** counts.double()) / (1 - beta)
 
 
-def _scaled(settings: Mapping[str, Any], counts: torch.Tensor) -> torch.Tensor:
-    kind = settings["class_weights"]
-    if kind == "none":
+def _scaled(weighting: Mapping[str, Any] | None, counts: torch.Tensor) -> torch.Tensor:
+    if weighting is None:
         return torch.ones(len(counts))
-    require_pictures(counts, f"class_weights: {kind}")
-    if kind == "effective_number":
-        weights = 1 / effective_number(counts, settings["class_weights_beta"])
+    require_pictures(counts, f"class_weights: {weighting['kind']}")
+    if weighting["kind"] == "effective_number":
+        weights = 1 / effective_number(counts, weighting["beta"])
     else:
-        weights = counts.double() ** -settings["class_weights_power"]
+        weights = counts.double() ** -weighting["power"]
     return weights / weights.mean()

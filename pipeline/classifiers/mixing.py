@@ -1,4 +1,4 @@
-"""Pictures made of two: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019)."""
+"""Mixtures of two pictures: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019)."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ Box = tuple[int, int, int, int]
 
 
 def mixed_up(first: torch.Tensor, second: torch.Tensor, share: float) -> torch.Tensor:
-    """share * first + (1 - share) * second: float of pictures [B, 3, H, W] with levels of 0 to 255."""
+    """MixUp: share * first + (1 - share) * second, float, of pictures [B, 3, H, W] with levels of 0 to 255."""
     return share * first.float() + (1 - share) * second.float()
 
 
 def pasted(background: torch.Tensor, patch: torch.Tensor, box: Box) -> torch.Tensor:
-    """`background` [B, 3, H, W] with what lies in the box taken from `patch`."""
+    """CutMix: `background` [B, 3, H, W] with the box filled from `patch`."""
     top, bottom, left, right = box
     out = background.clone()
     out[:, :, top:bottom, left:right] = patch[:, :, top:bottom, left:right]
@@ -23,7 +23,7 @@ def pasted(background: torch.Tensor, patch: torch.Tensor, box: Box) -> torch.Ten
 
 
 def area_outside(box: Box, height: int, width: int) -> float:
-    """Share of the picture that is still the background's: the label weight that goes with a clipped box."""
+    """Share of the picture outside the box: the background's label weight for a clipped box."""
     top, bottom, left, right = box
     return 1 - (bottom - top) * (right - left) / (height * width)
 
@@ -31,9 +31,10 @@ def area_outside(box: Box, height: int, width: int) -> float:
 def random_box(
     random: np.random.Generator, share: float, height: int, width: int, rounded: Callable[[float], int] = int
 ) -> Box:
-    """A box of about 1 - share of the area, its centre anywhere: CutMix, public code.
+    """Random box of about 1 - share of the area, as in CutMix's public code.
 
-    Sides are side * sqrt(1 - share), `rounded` (down, unless said), the centre is a whole pixel, and the border clips.
+    Sides are side * sqrt(1 - share), `rounded` (default: down). The centre is a random whole pixel, and the border clips
+    the box.
     """
     cut = np.sqrt(1 - share)
     row, column = (int(random.integers(side)) for side in (height, width))

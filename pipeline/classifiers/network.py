@@ -1,4 +1,4 @@
-"""A classifier on disk and in memory: weights that say themselves what network they belong to."""
+"""A classifier in memory and on disk; its weight file describes the network."""
 
 import json
 from collections.abc import Mapping
@@ -11,15 +11,18 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from pipeline import kinds
 from pipeline.artifacts.atomic import replacing
+from pipeline.classifiers import AT_ONCE, backbones
 from pipeline.classifiers.input.reader import Pictures
 from pipeline.errors import InputError
 from pipeline.jobs.progress import progress
 
+RENAMED = {"synthetic_pictures": "generated_pictures"}
+"""Names in weight files of earlier versions -> present names."""
+
 
 def build(settings: Mapping[str, Any], classes: int) -> "Network":
-    """A fresh network of a classifier's settings."""
+    """Build a fresh network from a classifier's settings."""
     head = {key: settings[key] for key in ("head", "head_scale") if key in settings}
     return Network(
         settings["backbone"],
@@ -33,7 +36,7 @@ def build(settings: Mapping[str, Any], classes: int) -> "Network":
 
 
 class Network(nn.Module):
-    """A backbone that gives features, normalised pictures before it and a head after it.
+    """A classifier: normalised pictures, a backbone that gives features, and a head.
 
     The head is `linear`, or `cosine`: `head_scale` times the cosine between features and weights, without bias.
     """
@@ -60,8 +63,8 @@ class Network(nn.Module):
             "head": head,
             "head_scale": head_scale,
         }
-        self.side = side  # pixels of the pictures that it was trained on; None is as they are stored
-        self.backbone = kinds.load("classifiers.backbones", backbone).build(width)
+        self.side = side  # of the training pictures, in pixels; None: as stored
+        self.backbone = backbones.build(backbone, width)
         size = self.backbone.feature_size
         self.head = CosineHead(size, classes, head_scale) if head == "cosine" else self.linear(size, classes)
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -69,7 +72,7 @@ class Network(nn.Module):
         self.to(memory_format=torch.channels_last)  # on a CPU too: 1.3 times as fast for resnet32
 
     def normalised(self, pictures: torch.Tensor) -> torch.Tensor:
-        """What the backbone reads: float of pictures [N, 3, H, W], uint8 or float with levels of 0 to 255."""
+        """The backbone's input, float, from pictures [N, 3, H, W], uint8 or float with levels of 0 to 255."""
         return (pictures.float() / 255 - self._mean) / self._std
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -81,9 +84,9 @@ class Network(nn.Module):
         return self.head(self.features(pictures))
 
     def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        """A fresh linear layer with bias, for behind the backbone; it starts as those in public code of that backbone do.
+        """A fresh linear layer with bias for use after the backbone, initialised as in public code of that backbone.
 
-        Kaiming-normal in the CIFAR networks (LDAM-DRW, GLMC, SAU), by torch's own way behind torchvision's networks
+        Kaiming-normal for the CIFAR networks (LDAM-DRW, GLMC, SAU), torch's default for torchvision's networks
         (classifier-balancing, CMO, GLMC, SAU).
         """
         layer = nn.Linear(inputs, outputs)
@@ -95,15 +98,14 @@ class Network(nn.Module):
     def predict(
         self,
         pictures: torch.Tensor | Pictures,
-        batch_size: int = 500,
+        batch_size: int = AT_ONCE,
         label: str | None = None,
         rows: slice = slice(None),
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(features, logits), float32 on the CPU, in evaluation mode and without augmentation.
+        """Predict (features, logits), float32 on the CPU, in evaluation mode and without augmentation.
 
-        pictures are uint8 [N, 3, H, W], or a reader's, of which `rows` are looked at; with a `label`, progress is shown
-        under it. Batches have a fixed shape, the last one padded, so that a picture's numbers do not depend on its
-        neighbours.
+        pictures: uint8 [N, 3, H, W] or a reader; only `rows` of them are read. A `label` shows progress under that name.
+        Batches have a fixed shape, the last one padded, so that a picture's numbers do not depend on its neighbours.
         """
         was_training = self.training
         self.eval()
@@ -134,36 +136,36 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(functional.normalize(torch.empty(classes, features).uniform_(-1, 1)))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(features.device.type, enabled=False):  # times 30, bfloat16's steps would be a tenth
+        with torch.autocast(features.device.type, enabled=False):  # at scale 30, bfloat16 would have steps of about 0.1
             unit = functional.normalize(features.float())
             return self.scale * functional.linear(unit, functional.normalize(self.weight))
 
 
-def save(network: Network, path: Path, facts: Mapping[str, Any]) -> None:
-    """Write the weights, with the network's description and `facts` about its training in the file's header."""
-    # one entry, for safetensors writes several in an order of chance, and the same training is to give the same bytes
-    header = {"classifier": json.dumps({"network": network.description, "facts": dict(facts)})}
+def save(network: Network, path: Path, outcome: Mapping[str, Any]) -> None:
+    """Write the weights, with the network's description and the `outcome` of its training in the file's header."""
+    # one entry, because safetensors writes several in random order, and the same training must give the same bytes
+    header = {"classifier": json.dumps({"network": network.description, "facts": dict(outcome)})}
     with replacing(path) as part:
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part, header)
 
 
 def load(path: Path, device: torch.device) -> Network:
-    """The network that `save` wrote, in evaluation mode. Raises InputError where the file is damaged."""
+    """Load a network that `save` wrote, in evaluation mode. Raises InputError if the file is missing or damaged."""
     try:
         with safe_open(path, "pt", device=str(device)) as file:
             network = Network(**_header(file)["network"]).to(device)
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
-    except Exception as error:  # safetensors has its own exception for each kind of damage
+    except Exception as error:  # safetensors raises a different exception for each kind of damage
         raise InputError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
     return network.eval()
 
 
 def start_from(network: Network, path: Path) -> None:
-    """Take over the weights of another network of the same shape; the head's, where it is of the same kind.
+    """Copy the weights of another network of the same shape; those of the head only if it is of the same kind.
 
-    Raises InputError where they do not fit.
+    Raises InputError if they do not fit.
     """
     first = load(path, torch.device("cpu"))
     differ = [key for key in ("backbone", "width", "classes") if first.description[key] != network.description[key]]
@@ -175,10 +177,11 @@ def start_from(network: Network, path: Path) -> None:
         network.head.load_state_dict(first.head.state_dict())
 
 
-def facts(path: Path) -> dict[str, Any]:
-    """What `save` was told about the training, and the network's description."""
+def outcome(path: Path) -> dict[str, Any]:
+    """The network's description and the outcome of its training, as given to `save`."""
     with safe_open(path, "pt") as file:
-        return _header(file)["network"] | _header(file)["facts"]
+        found = _header(file)["network"] | _header(file)["facts"]
+    return {RENAMED.get(name, name): value for name, value in found.items()}
 
 
 def _header(file) -> dict[str, Any]:

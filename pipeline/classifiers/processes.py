@@ -1,4 +1,4 @@
-"""Several processes that train one classifier, a GPU each: who is who, and which part of a batch is whose."""
+"""Several processes that train one classifier, one GPU each: their ranks and their parts of a batch."""
 
 import os
 import signal
@@ -12,22 +12,22 @@ from torch.distributed.nn.functional import all_reduce
 
 
 class Processes(NamedTuple):
-    """This process among all: `rank` from 0, of `count`."""
+    """This process among all: `rank` in 0..count-1."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and messages."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def share(self, total: int) -> slice:
-        """This process's rows of a batch of `total`: contiguous, and equal in number up to one."""
+        """This process's rows of a batch of `total`: contiguous; numbers of rows differ by at most one."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
     def take_firsts_buffers(self, module: nn.Module) -> None:
-        """Give all processes' copies of a module the running statistics of the first one's."""
+        """Copy the first process's running statistics of a module to all processes."""
         if self.count > 1:
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
@@ -40,10 +40,10 @@ class Processes(NamedTuple):
         return value
 
     def together(self, rows: torch.Tensor) -> torch.Tensor:
-        """The rows of all processes, one's after another's.
+        """The rows of all processes, in the order of their ranks.
 
-        A loss of all rows, which then is the same in every process, gives the gradients of the whole: what comes back to a
-        process's rows is the sum over processes, of which DistributedDataParallel takes the mean.
+        A loss of all rows is the same in every process and gives the gradients of the whole batch: each process's rows get
+        the sum over processes, and DistributedDataParallel takes the mean.
         """
         if self.count == 1:
             return rows
@@ -51,7 +51,7 @@ class Processes(NamedTuple):
         sizes[self.rank] = len(rows)
         sizes = self.sum(sizes).tolist()
         before, after = sum(sizes[: self.rank]), sum(sizes[self.rank + 1 :])
-        # shares differ by a row, and a gather wants them equal: each process adds its rows to zeros
+        # a gather needs equal shares, but these differ by a row: each process adds its rows to zeros
         among = torch.cat([rows.new_zeros(before, *rows.shape[1:]), rows, rows.new_zeros(after, *rows.shape[1:])])
         return all_reduce(among)
 
@@ -61,19 +61,19 @@ class Processes(NamedTuple):
 
 
 ALONE = Processes()
-"""One process, which has all of every batch."""
+"""One process that has all of every batch."""
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun has started, or this one alone."""
+    """Join the processes that torchrun started, or stay alone without it."""
     if int(os.getenv("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     processes = Processes(distributed.get_rank(), distributed.get_world_size())
     if not processes.first:
-        # the first needs them for its step before it saves; torchrun ends them
+        # the first process needs the others to finish its step before it saves; torchrun ends them
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield processes

@@ -1,4 +1,4 @@
-"""The one training loop of classifiers; a scheme says what the loss of a batch is."""
+"""Training loop of all classifiers; a scheme defines the loss of a batch."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -9,18 +9,17 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline import kinds
-from pipeline.classifiers.input.batches import Labelled, batches, once, steps_of
+from pipeline.classifiers.input.batches import Labelled, batches, once
 from pipeline.classifiers.learning_rate import learning_rate
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
-from pipeline.classifiers.scheme import Facts, Scheme
+from pipeline.classifiers.scheme import Scheme, TrainingData
 from pipeline.classifiers.views_norm import BATCH_NORMS
-from pipeline.errors import InputError
 from pipeline.jobs.checkpoint import Checkpoint
 from pipeline.jobs.progress import progress
+from pipeline.jobs.training import Training
 from pipeline.seeds import mixed_seed
 
 
@@ -36,12 +35,12 @@ def train(
     checkpoint: Checkpoint,
     processes: Processes = ALONE,
 ) -> pd.DataFrame:
-    """Train `network` in place; return a row an epoch: epoch (from 1), learning_rate, loss, test_top1 (percent).
+    """Train `network` in place; return one row per epoch: epoch (from 1), learning_rate, loss, test_top1 (percent).
 
-    An epoch goes through `epoch_length` pictures, some of them again where that is more than there are. The test split
-    is only watched; `validation` is called by schemes that choose by it. Continues from `checkpoint`. Every process has a
-    part of each batch, and the gradients' mean. Raises InputError where data and scheme do not fit, and where the loss is
-    no longer finite.
+    An epoch goes through `epoch_length` pictures; some repeat if there are fewer. The test split is only reported.
+    Schemes that choose on the validation split call `validation`. Continues from `checkpoint`. Every process has a part
+    of each batch and the mean gradient. Raises InputError if data and scheme do not fit, or if the loss is no longer
+    finite.
     """
     scheme = _scheme(settings, data, validation, network.to(device), seed, device, processes)
     history = (
@@ -50,7 +49,7 @@ def train(
         else []
     )
     scheme.finish()
-    if not history:  # nothing was to be trained
+    if not history:  # the scheme trains nothing
         history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": _top1(network, test, processes)}]
     return pd.DataFrame(history)
 
@@ -68,39 +67,19 @@ def _epochs(
 ) -> list[dict]:
     network, epochs = scheme.network, settings["epochs"]
     optimizer = _optimizer(settings, [weight for weight in scheme.parameters() if weight.requires_grad])
-    average = _average(network, settings["ema_decay"])
-    history: list[dict] = []
-    begun: list[torch.Tensor] = []  # losses, of all processes, of an epoch that a checkpoint has stopped in
-    if state := checkpoint.load():
-        scheme.load_state_dict(state["scheme"])
-        optimizer.load_state_dict(state["optimizer"])
-        if average:
-            average.load_state_dict(state["average"])
-        history, begun = state["history"], [loss.to(device) for loss in state["losses"]]
-        print(f"continuing after {len(history)} epochs and {len(begun)} steps from {checkpoint.path}", flush=True)
-
-    def save(losses: list[torch.Tensor]) -> None:
-        state = {
-            "scheme": scheme.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": history,
-            "losses": losses,
-        }
-        checkpoint.save(state | ({"average": average.state_dict()} if average else {}))
-
+    training = Training("classifier", checkpoint, network, settings["ema_decay"], scheme=scheme, optimizer=optimizer)
     if settings["compile"]:
         network.backbone.compile()
     model = DistributedDataParallel(scheme) if processes.count > 1 else scheme
 
-    steps = steps_of(epoch_length, settings["batch_size"], processes)
-    for epoch in _shown(range(len(history), epochs), epochs, processes):
+    for epoch in _shown(range(len(training.history), epochs), epochs, processes):
         rate = learning_rate(epoch, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
         scheme.train()
-        processes.take_firsts_buffers(scheme)  # else each would begin with its own
-        losses, begun = begun, []
-        if not losses:
+        processes.take_firsts_buffers(scheme)  # otherwise each would start with its own
+        begun = len(training.recent)  # steps of this epoch that the checkpoint already has
+        if not begun:
             scheme.start_epoch(epoch)
         if settings["frozen_batch_norm"]:
             _freeze_batch_norm(scheme)
@@ -108,12 +87,12 @@ def _epochs(
             loaders = [
                 until_the_end.enter_context(
                     contextlib.closing(
-                        batches(data, loader, place, epoch, epoch_length, seed, device, processes, len(losses))
+                        batches(data, loader, place, epoch, epoch_length, seed, device, processes, begun)
                     )
                 )
                 for place, loader in enumerate(scheme.loaders)
             ]
-            for step, drawn in enumerate(zip(*loaders, strict=True), epoch * steps + len(losses)):
+            for step, drawn in enumerate(zip(*loaders, strict=True), training.step):
                 random = np.random.default_rng(mixed_seed(seed, step, 0))
                 part = drawn[0][1]  # a process with a smaller part of the batch counts less
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
@@ -121,21 +100,15 @@ def _epochs(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                if average:
-                    average.update_parameters(network)
-                losses.append(processes.mean(loss.detach()))
-                if processes.first and checkpoint.due():
-                    _require_finite(torch.stack(losses), epoch * steps, checkpoint)
-                    save(losses)
-        losses = torch.stack(losses)
-        _require_finite(losses, epoch * steps, checkpoint)
-        judged = average.module if average else network
-        processes.take_firsts_buffers(judged)  # which are the ones that are kept
-        top1 = _top1(judged, test, processes)
-        history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": losses.mean().item(), "test_top1": top1})
-    if average:
-        network.load_state_dict(average.module.state_dict())
-    return history
+                training.after_step(processes.mean(loss.detach()))
+                if processes.first:
+                    training.save_if_due()
+        loss = training.take_losses().mean().item()
+        processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
+        top1 = _top1(training.averaged, test, processes)
+        training.history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": loss, "test_top1": top1})
+    network.load_state_dict(training.averaged.state_dict())
+    return training.history
 
 
 def _scheme(
@@ -149,7 +122,7 @@ def _scheme(
 ) -> Scheme:
     classes = network.description["classes"]
     of_prior = data.labels if settings["prior_from"] == "all" else data.labels[~data.generated]
-    facts = Facts(
+    training_data = TrainingData(
         counts=torch.bincount(of_prior, minlength=classes),
         generated_pictures=int(data.generated.sum()),
         once=lambda split, epoch, views: once(
@@ -157,7 +130,7 @@ def _scheme(
         ),
         processes=processes,
     )
-    return kinds.load("classifiers.schemes", settings["scheme"]).build(settings, network, facts).to(device)
+    return kinds.load("classifiers.schemes", settings["scheme"]).build(settings, network, training_data).to(device)
 
 
 def _optimizer(settings: Mapping[str, Any], weights: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -167,10 +140,6 @@ def _optimizer(settings: Mapping[str, Any], weights: list[nn.Parameter]) -> torc
     return torch.optim.SGD(weights, rate, settings["momentum"], weight_decay=decay, nesterov=settings["nesterov"])
 
 
-def _average(network: Network, decay: float | None) -> AveragedModel | None:
-    return decay and AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
 def _freeze_batch_norm(scheme: Scheme) -> None:
     for module in scheme.modules():
         if isinstance(module, BATCH_NORMS):
@@ -178,7 +147,7 @@ def _freeze_batch_norm(scheme: Scheme) -> None:
 
 
 def _top1(network: Network, test: Labelled, processes: Processes) -> float:
-    """Percent of the test split, of which each process judges a part."""
+    """Top-1 accuracy on the test split, in percent; each process predicts a part."""
     mine = processes.share(len(test.labels))
     _, logits = network.predict(test.pictures, rows=mine)
     right = (logits.argmax(1) == test.labels[mine]).sum()
@@ -187,12 +156,3 @@ def _top1(network: Network, test: Labelled, processes: Processes) -> float:
 
 def _shown(epochs: range, total: int, processes: Processes) -> Iterator[int]:
     return progress(epochs, "training classifier", total, epochs.start, "epoch") if processes.first else iter(epochs)
-
-
-def _require_finite(losses: torch.Tensor, first_step: int, checkpoint: Checkpoint) -> None:
-    finite = losses.isfinite().tolist()
-    if not all(finite):
-        raise InputError(
-            f"the classifier's loss is not a finite number at step {first_step + finite.index(False) + 1}; "
-            f"lower learning_rate (last good checkpoint: {checkpoint.describe()})"
-        )

@@ -12,17 +12,17 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def in_one_pass(module: nn.Module, views: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """What `[module(view) for view in views]` gives, each layer save batch normalisation running once on all views.
+    """`[module(view) for view in views]`, but each layer except batch normalisation runs once on all views.
 
-    Every view is normalised by its own statistics, and the running ones are updated in the order of the views, as the
-    four passes of SAU's public code do; plain concatenation would share the statistics. views: float [B, ...], of one
-    shape, else InputError is raised. The module gives a tensor with a row a sample, uses a batch norm once in a pass and
-    draws no random numbers.
+    Every view is normalised by its own statistics, and running statistics are updated in the order of the views, as in the
+    four passes of SAU's public code. Plain concatenation would share the statistics. views: float [B, ...]. The module must
+    return a tensor with one row per sample, use each batch norm once in a pass and draw no random numbers. Raises InputError
+    if views differ in shape.
     """
     shapes = {tuple(view.shape) for view in views}
     if len(shapes) != 1:
         raise InputError(
-            f"views of shapes {sorted(shapes)} cannot go through a network in one pass; they must have one"
+            f"views of shapes {sorted(shapes)} cannot go through a network in one pass; give views of one shape"
         )
     with _views_apart(module, len(views)):
         return list(module(torch.cat(list(views))).chunk(len(views)))
@@ -30,9 +30,9 @@ def in_one_pass(module: nn.Module, views: Sequence[torch.Tensor]) -> list[torch.
 
 @contextmanager
 def _views_apart(module: nn.Module, count: int) -> Iterator[None]:
-    """Within, each batch norm takes `count` views one after the other.
+    """Context in which each batch norm takes `count` views one after the other.
 
-    Views moved into channels, one call for all, are the slower way: channels last, that is two copies more.
+    A single call with the views moved into channels is slower: with channels last it needs two more copies.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, BATCH_NORMS)]
     for norm in norms:
@@ -41,7 +41,7 @@ def _views_apart(module: nn.Module, count: int) -> Iterator[None]:
         yield
     finally:
         for norm in norms:
-            del norm.forward  # the class's own shows again
+            del norm.forward  # restores the class's own
 
 
 def _one_by_one(forward, count: int):

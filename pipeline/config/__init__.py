@@ -1,4 +1,4 @@
 """The typed, closed config: `workflow.Workflow` turns the mapping that Snakemake read into parts and runs.
 
-Imports nothing heavy, since every snakemake call reads it.
+Imports nothing heavy, because every snakemake call reads it.
 """

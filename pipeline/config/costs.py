@@ -1,16 +1,16 @@
-"""What an estimate of costs is told of the config: the parts that some runs need, to be counted or to be timed."""
+"""Input of a cost estimate from the config: the parts that some runs need, to be counted or timed."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config.workflow import Run, Workflow
 
-TIMED = ("generators", "samples", "scores", "classifiers")
+TIMED = ("generators", "pools", "scores", "classifiers")
 
 
 def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """A data set, its runs, and all keys of every part that they need: what says how much there is to do."""
-    parts = flow.needed(runs)
+    """A data set, its runs, and every part that they need, with all keys and its work."""
+    parts = flow.needed(dataset, runs)
     sections = {section: parts.get(section, {}) for section in (*TIMED, "filters", "qualities")}
     return {
         "dataset": dataset,
@@ -19,22 +19,35 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
         "shards": flow.part("datasets", dataset).shards,
         "runs": [{name: getattr(run, name) for name in ("recipe", "classifier", "quality", "seeds")} for run in runs],
         **{
-            section: {name: part.model_dump(mode="json") for name, part in found.items()}
+            section: {
+                name: part.model_dump(mode="json", exclude={"where"}) | {"work": part.work()}
+                for name, part in found.items()
+                if getattr(part, "trained", True)
+            }
             for section, found in sections.items()
         },
     }
 
 
 def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """A data set and, of the parts that its runs need, what their stages are told: what says how fast they are."""
-    generators, samples, scores, classifiers = (flow.needed(runs).get(section, {}) for section in TIMED)
+    """A data set and the parts that its runs need, with the settings that decide their speed."""
+    parts, entry = flow.needed(dataset, runs), flow.part("datasets", dataset)
+    generators, pools, scores, classifiers = (parts.get(section, {}) for section in TIMED)
     return {
         "dataset": dataset,
-        **flow.part("datasets", dataset).storing_settings(),
-        "generators": {name: part.settings() for name, part in generators.items()},
-        "samples": {name: part.sampling_settings() | {"generator": part.generator} for name, part in samples.items()},
-        "scores": {name: part.settings() | {"by": part.by} for name, part in scores.items()},
+        **entry.storing_settings(),
+        "generators": {name: part.timed_settings() for name, part in generators.items() if part.trained},
+        "pools": {
+            name: part.sampling_settings(parts)
+            | {
+                "drawn_by": part.generator,
+                "trained": generators[part.generator].trained,
+                "side": part.side(entry, parts),
+            }
+            for name, part in pools.items()
+        },
+        "scores": {name: part.settings() | {"scorer": getattr(part, "scorer", None)} for name, part in scores.items()},
         "classifiers": {
-            name: part.settings() | {"generated": bool(flow.pools(name))} for name, part in classifiers.items()
+            name: part.timed_settings() | {"generated": bool(part.filters)} for name, part in classifiers.items()
         },
     }

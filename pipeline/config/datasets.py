@@ -1,6 +1,6 @@
-"""datasets: which raw data, and how long its tail is. One entry is one subset."""
+"""datasets: raw data and their long tail. One entry is one subset."""
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -8,95 +8,100 @@ from pipeline.config.parts import Part
 
 
 class Known(NamedTuple):
-    """What is known of a source before its pictures are read."""
+    """Facts about a source that are known before its pictures are read."""
 
-    classes: int
-    side: int | None
-    """Pixels of the square pictures; None where they have sizes of their own."""
-    has_validation: bool
+    classes: int | None = None
+    side: int | None = None
+    """Side of the square pictures, in pixels."""
+    varied_sides: bool = False
+    """Whether its pictures differ in size."""
+    has_validation: bool | None = None
     train_per_class: int | None = None
-    """Training pictures of each class, where all have as many."""
-
-
-KNOWN = {
-    "digits": Known(10, 8, False, 120),
-    "cifar10": Known(10, 32, False, 5000),
-    "cifar100": Known(100, 32, False, 500),
-    "fashion_mnist": Known(10, 28, False, 6000),
-    "imagenet": Known(1000, None, True),
-    "imagenet_pareto": Known(1000, None, False),
-    "imagenet100": Known(100, None, False),
-    "places": Known(365, 256, True),
-    "inaturalist2018": Known(8142, None, False),
-    "nico": Known(60, None, True),
-}
-"""Of every source but a person's own folder."""
+    """Training pictures of each class, if all classes have equally many."""
 
 
 class Dataset(Part):
-    """What all data sets have: where the raw pictures lie, and how they are stored."""
+    """Keys of all data sets: place of the raw pictures, and their storage."""
 
+    source: str
+    """Which raw data; the module is `pipeline.data.<source>`."""
     path: str | None = None
-    """The raw data set's folder below the data root; the usual name of the source's folder, unless said."""
+    """The raw data set's folder below the data root; by default the usual name for the source."""
     store_side: int | None = Field(default=None, ge=1)
-    """Store pictures with a shorter side of at most so many pixels; the original files, unless said."""
+    """Store pictures with a shorter side of at most this many pixels; by default the original files."""
     shards: int = Field(default=1, ge=1, le=100_000)
-    """Files that the pictures are stored in, each by a job of its own."""
+    """Number of files that the pictures are stored in, with one job each."""
     most_rejected: float = Field(default=0.001, ge=0, lt=1)
-    """Share of pictures that may be unreadable; they are left out and listed."""
+    """Largest share of unreadable pictures; they are skipped and listed."""
     family: str | None = None
-    """`all_<family>` runs this entry; by default the entry at the root of its `extends`."""
+    """`all_<family>` runs this entry; by default the name at the root of its `extends`."""
 
     rest: bool = True
-    """Keep what the long tail leaves out of the training split, as the reference of generator quality."""
+    """Keep the training pictures that the long tail leaves out, as a reference for generator quality."""
     selection_seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    """Of whatever is drawn: the pictures of a long tail, held-out test pictures."""
+    """Seed of all draws: the pictures of a long tail, held-out test pictures."""
+
+    known: ClassVar[dict[str, Known]] = {}
+    """The sources of this type, and what is known of each."""
 
     @property
     def classes(self) -> int | None:
-        """None where it is not known yet; so with the next."""
-        return KNOWN[self.source].classes if self.source in KNOWN else None
+        """Number of classes; None if not known yet (the same holds for `has_validation`)."""
+        return self.known[self.source].classes
 
     @property
     def has_validation(self) -> bool | None:
-        return KNOWN[self.source].has_validation if self.source in KNOWN else None
+        return self.known[self.source].has_validation
 
     @property
     def side(self) -> int | None:
-        """Pixels of the stored pictures, where all are known to be squares of the same size."""
-        side = KNOWN[self.source].side if self.source in KNOWN else None
+        """Side of the stored pictures in pixels, if all are known to be squares of one size."""
+        side = self.known[self.source].side
         return side and min(side, self.store_side or side)
 
     @property
     def varied_sides(self) -> bool:
-        """Whether pictures are known to have sizes of their own."""
-        return self.source in KNOWN and KNOWN[self.source].side is None
+        """Whether pictures are known to differ in size."""
+        return self.known[self.source].varied_sides
+
+    def modules(self) -> list[str]:
+        return [f"data.{self.source}"]
+
+    def read_modules(self) -> list[str]:
+        """Modules that store the pictures."""
+        return self.modules()
 
     def settings(self) -> dict[str, Any]:
-        """What decides which pictures are used."""
+        """Settings that decide which pictures are used."""
         return self.model_dump(mode="json", exclude={"path", "store_side", "shards", "most_rejected", "family"})
 
     def storing_settings(self) -> dict[str, Any]:
-        """What decides how a picture is stored."""
+        """Settings that decide how a picture is stored."""
         return self.model_dump(mode="json", include={"source", "store_side"})
 
     def gathering_settings(self) -> dict[str, Any]:
-        """What the manifest depends on beyond the shards."""
+        """Settings of the manifest, besides the shards that it reads."""
         return self.model_dump(mode="json", include={"most_rejected"})
 
 
 class LongTailed(Dataset):
     """An exponentially long-tailed subset of a balanced data set (LDAM, Cao et al. 2019)."""
 
-    source: Literal["digits", "cifar10", "cifar100", "fashion_mnist"]
     imbalance_factor: float = Field(ge=1)
-    """Pictures in the largest class over pictures in the smallest."""
+    """Pictures in the largest class divided by pictures in the smallest."""
     largest_class: int | None = Field(default=None, ge=1)
-    """Pictures in the largest class; all that the source has, unless said."""
+    """Pictures in the largest class; by default all of the source."""
+
+    known: ClassVar[dict[str, Known]] = {
+        "digits": Known(10, 8, has_validation=False, train_per_class=120),
+        "cifar10": Known(10, 32, has_validation=False, train_per_class=5000),
+        "cifar100": Known(100, 32, has_validation=False, train_per_class=500),
+        "fashion_mnist": Known(10, 28, has_validation=False, train_per_class=6000),
+    }
 
     @model_validator(mode="after")
     def _class_can_give(self) -> "LongTailed":
-        available = KNOWN[self.source].train_per_class
+        available = self.known[self.source].train_per_class
         if self.largest_class is not None and self.largest_class > available:
             raise ValueError(
                 f"largest_class is {self.largest_class}, but a class of {self.source} has {available} training pictures"
@@ -106,34 +111,45 @@ class LongTailed(Dataset):
 
 
 class LargeTail(Dataset):
-    """A long tail of a large data set, most of which it leaves out: by lists, or drawn by counts of its own."""
+    """A long tail that leaves out most of a large data set, by lists or by counts of its own."""
 
-    source: Literal["imagenet", "imagenet_pareto", "imagenet100", "places"]
     rest: bool = False
+
+    known: ClassVar[dict[str, Known]] = {
+        "imagenet": Known(1000, varied_sides=True, has_validation=True),
+        "imagenet_pareto": Known(1000, varied_sides=True, has_validation=False),
+        "imagenet100": Known(100, varied_sides=True, has_validation=False),
+        "places": Known(365, 256, has_validation=True),
+    }
 
 
 class AsItIs(Dataset):
-    """A data set that is used whole: iNaturalist 2018, NICO++."""
+    """A data set used as a whole: iNaturalist 2018, NICO++."""
 
-    source: Literal["inaturalist2018", "nico"]
+    known: ClassVar[dict[str, Known]] = {
+        "inaturalist2018": Known(8142, varied_sides=True, has_validation=False),
+        "nico": Known(60, varied_sides=True, has_validation=True),
+    }
 
 
 class ImageFolder(Dataset):
-    """A person's own pictures: one folder a class, or a table of them."""
+    """A user's own pictures: one folder per class, or a table."""
 
-    source: Literal["image_folder"]
     path: str = Field(min_length=1)
     """The folder of the pictures, below the data root."""
     table: str | None = None
-    """A CSV or Parquet file in that folder, with path and class, and group and split where it has them."""
+    """A CSV or Parquet file in that folder, with columns path, class and, optionally, group and split."""
     imbalance_factor: float | None = Field(default=None, ge=1)
-    """Make an exponential long tail of it; as it is, unless said."""
+    """Make an exponential long tail; by default all pictures are used."""
     largest_class: int | None = Field(default=None, ge=1)
+    """Pictures in the largest class of the long tail; by default as many as the largest class has."""
     test_per_class: int | None = Field(default=None, ge=1)
-    """Hold out so many pictures of each class for the test; needed where there is no test split."""
+    """Hold out this many pictures of each class for the test; required if there is no test split."""
+
+    known: ClassVar[dict[str, Known]] = {"image_folder": Known()}
 
     def settings(self) -> dict[str, Any]:
-        return super().settings() | {"path": self.path}  # another folder is other pictures
+        return super().settings() | {"path": self.path}  # another folder has other pictures
 
     @model_validator(mode="after")
     def _tail(self) -> "ImageFolder":
@@ -153,8 +169,6 @@ def _require_tail(imbalance_factor: float, largest: int) -> None:
 
 
 SOURCES: dict[str, type[Dataset]] = {
-    source: kind
-    for kind in (LongTailed, LargeTail, AsItIs, ImageFolder)
-    for source in get_args(kind.model_fields["source"].annotation)
+    source: kind for kind in (LongTailed, LargeTail, AsItIs, ImageFolder) for source in kind.known
 }
-"""Source -> the type of its entries; the source's module is `pipeline.data.<source>`."""
+"""Source -> the type of its entries: a new source is registered here."""

@@ -1,63 +1,68 @@
-"""filters: which pictures of a pool are used. They write decisions and copy no pictures."""
+"""filters: selections from a pool. They write decisions and copy no pictures."""
 
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.parts import Part
+from pipeline.config.parts import Part, Reference, RunPart
 
 _CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
-class Filter(Part):
+class Filter(RunPart):
     """Keep the pictures that meet every condition."""
 
-    samples: str | None = None
-    """A whole pool, unscored; or:"""
+    pool: str | None = None
+    """The pool to select from without scores."""
     scores: str | None = None
+    """The scores to select by, instead of `pool`."""
     keep: str = "all"
     """`all`, or conditions on scores joined by `and`: "d3 >= 5e-7 and d1 <= 3500"."""
     first: int | None = Field(default=None, ge=1)
     """Use at most this many of the kept pictures of a class, in the order of the plan."""
 
-    references: ClassVar[dict[str, str]] = {"samples": "samples", "scores": "scores"}
+    references: ClassVar[dict[str, Reference]] = {
+        "pool": Reference("pools", {"indices": "index"}),
+        "scores": Reference("scores", {"scores": "scores", "indices": "index"}),
+    }
 
     @field_validator("keep")
     @classmethod
     def _is_expression(cls, keep: str) -> str:
-        for metric, _, threshold in conditions(keep):
-            if threshold < 0:
-                raise ValueError(f"keep is '{keep}': the threshold of {metric} must not be negative")
-            if metric == "d3" and threshold > 1:
-                raise ValueError(f"keep is '{keep}': d3 is a probability, so its threshold must lie in 0..1")
+        conditions(keep)
         return keep
 
     @model_validator(mode="after")
     def _one_source(self) -> "Filter":
-        if (self.samples is None) == (self.scores is None):
-            raise ValueError("exactly one of samples and scores must be given")
+        if (self.pool is None) == (self.scores is None):
+            raise ValueError("exactly one of pool and scores must be given")
         if self.scores is None and self.keep != "all":
-            raise ValueError(f"keep is '{self.keep}', which needs scores; a filter of bare samples keeps all")
+            raise ValueError(f"keep is '{self.keep}', but the filter has no scores; give scores, or keep: all")
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
-        available = parts["scores"][self.scores].metrics if self.scores else ()
-        for metric, _, _ in conditions(self.keep):
-            if metric not in available:
-                raise ValueError(f"keep is '{self.keep}', but scores.{self.scores} has {', '.join(available)} only")
+        available = parts["scores"][self.scores].columns() if self.scores else {}
+        for score, _, threshold in conditions(self.keep):
+            if score not in available:
+                raise ValueError(f"keep is '{self.keep}', but scores.{self.scores} has only {', '.join(available)}")
+            least, greatest = available[score]
+            if not least <= threshold <= greatest:
+                allowed = f"be at least {least:g}" if greatest == inf else f"lie in {least:g}..{greatest:g}"
+                raise ValueError(f"keep is '{self.keep}': the threshold of {score} must {allowed}")
 
-    def pool(self, parts: Mapping[str, Mapping[str, Part]]) -> str:
-        """The samples that the filter decides about."""
-        return self.samples or parts["scores"][self.scores].samples
+    def pool_of(self, parts: Mapping[str, Mapping[str, Part]]) -> str:
+        """The pool that the filter selects from."""
+        return self.pool or parts["scores"][self.scores].pool
 
     def settings(self) -> dict[str, Any]:
         return {"keep": conditions(self.keep), "first": self.first}
 
 
 def conditions(keep: str) -> list[list]:
-    """[metric, comparison, threshold] of every condition in a `keep` expression; none for `all`."""
+    """[score, comparison, threshold] of every condition in a `keep` expression; none for `all`."""
     if keep.strip() == "all":
         return []
     found = [_CONDITION.fullmatch(part.strip()) for part in keep.split(" and ")]

@@ -1,35 +1,38 @@
 """generators: models that learn to draw pictures of the subset's classes."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config.datasets import Dataset
-from pipeline.config.parts import Part
+from pipeline.config.draws import Ddim, Ddpm, Draw
+from pipeline.config.parts import Part, RunPart
 from pipeline.config.unread import refuse_unread
 
 
 class UNet(Part):
     """Shape of the class-conditional U-Net; the defaults are CBDM's for 32 x 32 pictures (35.8 M parameters).
 
-    What else there is to choose is for ADM's (Dhariwal and Nichol 2021).
+    The other choices are for ADM's U-Net (Dhariwal and Nichol 2021).
     """
 
     channels: int = Field(default=128, ge=8, multiple_of=8)
+    """Channels at full resolution."""
     multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1)
     """Width of each resolution level as a multiple of `channels`; each level halves the side."""
     blocks: int = Field(default=2, ge=1)
-    """Residual blocks a level."""
+    """Residual blocks per level."""
     attention_levels: tuple[int, ...] = (1,)
-    """Levels with self-attention after every block; level 0 is full resolution. The middle has attention always."""
+    """Levels with self-attention after every block; level 0 is full resolution. The middle block always has attention."""
     head_channels: int | None = Field(default=None, ge=1)
-    """Channels of an attention head; one head over all channels, unless said (ADM: 64)."""
+    """Channels of an attention head (ADM: 64); by default one head over all channels."""
     time_as: Literal["added", "scale_and_shift"] = "added"
     """Time and label are added to a block's hidden layer, or scale and shift it after its second norm (ADM)."""
     resample: Literal["convolution", "residual"] = "convolution"
-    """Between levels stands a convolution, or a residual block (ADM, after BigGAN)."""
+    """Levels change by a convolution, or by a residual block (ADM, after BigGAN)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout probability in residual blocks."""
 
     @model_validator(mode="after")
     def _shape_fits(self) -> "UNet":
@@ -37,7 +40,7 @@ class UNet(Part):
             raise ValueError(f"channels is {self.channels}; above 128 it must be a multiple of 32")
         if any(level not in range(len(self.multipliers)) for level in self.attention_levels):
             raise ValueError(
-                f"attention_levels is {list(self.attention_levels)}; {len(self.multipliers)} multipliers make levels of "
+                f"attention_levels is {list(self.attention_levels)}; {len(self.multipliers)} multipliers give levels "
                 f"0 to {len(self.multipliers) - 1}"
             )
         attends = {*self.attention_levels, len(self.multipliers) - 1}  # the middle is as wide as the last level
@@ -50,8 +53,39 @@ class UNet(Part):
         return self
 
 
-class Cbdm(Part):
-    """Class-balancing diffusion (Qin et al. 2023), trained from scratch on the subset as DiffuLT does.
+class Generator(RunPart):
+    """Base of all generators. The module with `Sampler` is `pipeline.generators.<kind>.sample`."""
+
+    kind: str
+    trained: ClassVar[bool] = True
+    """Whether it has a training stage: `train` in `pipeline.generators.<kind>.train`."""
+    draws: ClassVar[tuple[type[Draw], ...]] = ()
+    """The types of `draw` that its sampler accepts."""
+
+    def modules(self) -> list[str]:
+        return [f"generators.{self.kind}.train"] if self.trained else []
+
+    def read_modules(self) -> list[str]:
+        return [f"generators.{self.kind}.sample"]
+
+    def drawing_settings(self) -> dict[str, Any]:
+        """Settings for its sampler: only the kind if everything else is in the trained files."""
+        return {"kind": self.kind} if self.trained else self.settings()
+
+    def check_draw(self, draw: Draw) -> None:
+        """Raise ValueError if the sampler cannot draw in this way."""
+
+    def side_on(self, dataset: Dataset) -> int | None:
+        """Side of the pictures that it draws, in pixels; None if unknown before the pictures are stored."""
+        return dataset.side
+
+    def timed_settings(self) -> dict[str, Any]:
+        """The stage's settings for timing a few steps on a few pictures."""
+        return self.settings()
+
+
+class Cbdm(Generator):
+    """Class-balancing diffusion (Qin et al. 2023), trained from scratch on the subset as in DiffuLT.
 
     The defaults are the CIFAR-100 configuration of CBDM's public code, which DiffuLT adopts.
     """
@@ -60,28 +94,45 @@ class Cbdm(Part):
     tau: float = Field(default=1.0, ge=0)
     """Weight of the class-balancing term; 0 is plain DDPM."""
     gamma: float = Field(default=0.25, ge=0)
+    """Weight of the second part of the class-balancing term (CBDM, Eq. 9)."""
     unet: UNet = UNet()
+    """The network."""
     timesteps: int = Field(default=1000, ge=2)
+    """Steps of the noising process."""
     schedule: Literal["linear", "cosine"] = "linear"
-    """Of the noise: betas on a line from `beta_start` to `beta_end`, or those of Nichol and Dhariwal (2021)."""
+    """Noise schedule: betas linear from `beta_start` to `beta_end`, or the cosine schedule of Nichol and Dhariwal (2021)."""
     beta_start: float = Field(default=1e-4, gt=0, lt=1)
+    """Noise variance of the first step, for the linear schedule."""
     beta_end: float = Field(default=0.02, gt=0, lt=1)
+    """Noise variance of the last step, for the linear schedule."""
     steps: int = Field(default=300_000, ge=1)
+    """Training steps."""
     batch_size: int = Field(default=48, ge=1)
+    """Pictures in a training step."""
     learning_rate: float = Field(default=2e-4, gt=0)
+    """Rate of Adam after the warm-up."""
     warmup_steps: int = Field(default=5000, ge=0)
+    """Steps over which the rate rises from 0."""
     gradient_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
     ema_decay: float = Field(default=0.9999, ge=0, lt=1)
+    """Decay of the moving average of the weights, which draws."""
     label_dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability that a label is dropped, for classifier-free guidance."""
     label_dropout_per: Literal["batch", "picture"] = "batch"
-    """One coin for the whole batch (CBDM's code) or one a picture (the textbook)."""
+    """One draw for the whole batch (CBDM's code) or one per picture (the textbook)."""
     horizontal_flip: bool = True
+    """Mirror half of the pictures."""
     many_shot_share: float = Field(default=1.0, ge=0, le=1)
-    """Share of each many-shot class (over 100 pictures) that the generator sees (DiffuLT, Table 6)."""
+    """Share of each many-shot class (over 100 pictures) that the generator trains on (DiffuLT, Table 6)."""
     side: int | None = Field(default=None, ge=1)
-    """Learn and draw squares of so many pixels; of what is stored, unless said."""
+    """Train on and draw squares of this many pixels; by default of the stored size."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the network's operations."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Seed of weights, order and noise."""
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (Ddpm, Ddim)
 
     @model_validator(mode="after")
     def _fits(self) -> "Cbdm":
@@ -91,8 +142,21 @@ class Cbdm(Part):
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
         if self.side is None and dataset.varied_sides:
-            raise ValueError("its pictures have sizes of their own; give side, in pixels")
+            raise ValueError("the pictures differ in size; set side, in pixels")
         self._require_halves(self.side or dataset.side)
+
+    def check_draw(self, draw: Draw) -> None:
+        if self.timesteps % draw.steps:
+            raise ValueError(f"steps is {draw.steps}; it must divide the generator's {self.timesteps} timesteps")
+
+    def side_on(self, dataset: Dataset) -> int | None:
+        return self.side or dataset.side
+
+    def work(self) -> dict[str, Any]:
+        return {"trained_pictures": self.steps * self.batch_size}
+
+    def timed_settings(self) -> dict[str, Any]:
+        return self.settings() | {"learning_rate": 0.0, "many_shot_share": 1.0}
 
     def _require_halves(self, side: int | None) -> None:
         halvings = 2 ** (len(self.unet.multipliers) - 1)
@@ -100,3 +164,7 @@ class Cbdm(Part):
             raise ValueError(
                 f"side is {side}; with {len(self.unet.multipliers)} levels it must be a multiple of {halvings}"
             )
+
+
+GENERATORS: dict[str, type[Generator]] = {"cbdm": Cbdm}
+"""Kind -> type of its entries; register new kinds here."""

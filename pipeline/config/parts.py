@@ -1,34 +1,72 @@
-"""What every entry of the config has in common."""
+"""Base classes of the config's entries."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-REAL = "real"  # in a classifier's data: the subset's own training pictures, which are no part of the config
+REAL = "real"  # in a classifier's data: the subset's own training pictures, which have no entry in the config
+
+
+class Reference(NamedTuple):
+    """Job inputs that come from a field with names of parts of another section."""
+
+    section: str
+    reads: Mapping[str, str] | None = None
+    """Name of the input -> output of a stage (artifacts.OUTPUTS). By default, the field's name -> the section's main output."""
+    seed: str | None = None
+    """The field with the seed of the classifier to read; None: the seed of the job."""
+    stage: str | None = None
+    """The stage that reads it; by default the section's main one."""
 
 
 class Part(BaseModel):
-    """A named entry of a section: closed (unknown keys are errors) and immutable."""
+    """A mapping of the config: closed (unknown keys are errors) and immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    references: ClassVar[dict[str, str]] = {}
-    """Field -> section, for every field that names other parts (a name, a list of names, or None)."""
+    references: ClassVar[dict[str, Reference]] = {}
+    """For every field that names other parts: one name, a list of names, or None."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Fields that name files, which are inputs of the part's jobs."""
 
     def referenced(self) -> Iterator[tuple[str, str, str]]:
         """(field, section, name) of every part that this one names."""
-        for field, section in self.references.items():
+        for field, reference in self.references.items():
             value = getattr(self, field)
             names = [value] if isinstance(value, str) else value or []
-            yield from ((field, section, name) for name in names if (field, name) != ("data", REAL))
+            yield from ((field, reference.section, name) for name in names if (field, name) != ("data", REAL))
 
     def settings(self) -> dict[str, Any]:
-        """What the stage reads: every key but the references, which reach it as files."""
-        return self.model_dump(mode="json", exclude=set(self.references))
+        """Settings of the stage: every key except references, which it gets as files."""
+        return self.model_dump(mode="json", exclude={*self.references, "where"})
 
     def check(self, parts: Mapping[str, Mapping[str, "Part"]]) -> None:
-        """Raise ValueError where this part does not fit the parts it names."""
+        """Raise ValueError if this part does not fit the parts it names."""
 
-    def check_on(self, dataset: Any, parts: Mapping[str, Mapping[str, "Part"]]) -> None:
-        """Raise ValueError where this part does not fit a data set on which a recipe runs it, as far as is known before."""
+
+class RunPart(Part):
+    """An entry that recipes run on data sets."""
+
+    where: dict[str, dict[str, Any]] = {}
+    """Keys for some data sets: the name of a data set, of one that it extends, or of its family -> keys."""
+
+    def modules(self) -> list[str]:
+        """Modules of the package that this part's own jobs run because of its kinds."""
+        return []
+
+    def read_modules(self) -> list[str]:
+        """Modules that jobs of other parts run to read this part's outputs."""
+        return []
+
+    def work(self) -> dict[str, Any]:
+        """Work of the part's jobs, for a cost estimate."""
+        return {}
+
+    def check_on(self, dataset: Any, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        """Raise ValueError if this part does not fit a data set that a recipe runs it on, as far as known in advance."""
+
+
+def by_kind(value: Any) -> Any:
+    """`flip` is short for {kind: flip}."""
+    return {"kind": value} if isinstance(value, str) else value

@@ -1,21 +1,32 @@
-"""samples: pools of generated pictures. A pool is immutable; one pool serves every classifier seed."""
+"""pools: sets of generated pictures of one plan. A pool is immutable; one pool serves every classifier seed."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.config.datasets import Dataset
-from pipeline.config.parts import Part
+from pipeline.config.draws import Ddpm
+from pipeline.config.generators import GENERATORS
+from pipeline.config.parts import Part, Reference, RunPart, by_kind
 from pipeline.config.unread import refuse_unread
+
+AnyDraw = Annotated[
+    reduce(or_, dict.fromkeys(draw for generator in GENERATORS.values() for draw in generator.draws)),
+    Field(discriminator="kind"),
+    BeforeValidator(by_kind),
+]
 
 
 class Store(Part):
-    """How a pool's pictures are kept in its shards."""
+    """Storage of a pool's pictures in its shards."""
 
     side: int | None = Field(default=None, ge=1)
-    """Side in pixels; the generator's own, unless said."""
+    """Side in pixels; by default the generator's own."""
     format: Literal["png", "jpeg", "webp"] = "png"
+    """File format of a picture."""
     quality: int = Field(default=95, ge=1, le=100)
     """For jpeg and webp; png is lossless."""
 
@@ -25,30 +36,31 @@ class Store(Part):
         return self
 
 
-class Samples(Part):
-    """A pool: which generator, how many pictures of which classes, and how they are drawn."""
+class Pool(RunPart):
+    """Generated pictures: their generator, classes, numbers, and way of drawing."""
 
     generator: str
+    """The generator that draws the pictures."""
+    draw: AnyDraw = Ddpm(kind="ddpm")
+    """How they are drawn."""
     fill_to: Literal["max"] | int | None = None
-    """Fill every class to this many pictures, real ones counted; `max` is the largest class (DiffuLT's N_t)."""
+    """Fill every class to this many pictures, including real ones; `max` is the largest class (DiffuLT's N_t)."""
     per_class: int | None = Field(default=None, ge=1)
-    """Or: this many pictures of every class, whatever it has."""
+    """Instead of `fill_to`: this many pictures of every class."""
     fill_range: tuple[float, float] = (0.0, 1.0)
-    """The part of the asked pictures that this pool holds: pools over adjoining ranges add up."""
+    """The part of these pictures that this pool has; pools with adjoining ranges add up."""
     shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
-    """Classes to make pictures of, by their training pictures: many > 100, medium 20..100, few < 20."""
-    sampler: Literal["ddpm", "ddim"] = "ddpm"
-    steps: int = Field(default=1000, ge=1)
-    guidance: float = Field(default=1.6, ge=0)
-    """omega in eps + omega (eps - eps_unconditional); 0 is none, and diffusers' scale is 1 + omega."""
-    clip_denoised: bool = False
-    """Clip the picture foreseen at each step to [-1, 1]: so in DDPM's code, without effect in CBDM's."""
+    """Classes to generate pictures of, by their training pictures: many > 100, medium 20 to 100, few < 20."""
     batch_size: int = Field(default=256, ge=1)
+    """Pictures drawn at once; every batch has this size, the last one is padded."""
     shards: int = Field(default=1, ge=1, le=100_000)
+    """Number of files that the pictures are stored in, with one job each."""
     store: Store = Store()
+    """How the pictures are stored."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Seed of the pool; each picture has its own, made of it, the class and the index."""
 
-    references: ClassVar[dict[str, str]] = {"generator": "generators"}
+    references: ClassVar[dict[str, Reference]] = {"generator": Reference("generators")}
 
     @field_validator("fill_to", mode="before")
     @classmethod
@@ -59,7 +71,7 @@ class Samples(Part):
         return value
 
     @model_validator(mode="after")
-    def _sizes(self) -> "Samples":
+    def _sizes(self) -> "Pool":
         if (self.fill_to is None) == (self.per_class is None):
             raise ValueError("exactly one of fill_to and per_class must be given")
         low, high = self.fill_range
@@ -68,29 +80,33 @@ class Samples(Part):
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
-        timesteps = parts["generators"][self.generator].timesteps
-        if timesteps % self.steps:
-            raise ValueError(f"steps is {self.steps}; it must divide the generator's {timesteps} timesteps")
+        generator = parts["generators"][self.generator]
+        if not isinstance(self.draw, generator.draws):
+            allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)
+            raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
+        generator.check_draw(self.draw)
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
-        """Pixels of the pool's pictures; None where they are of the stored ones' size, which is not known yet."""
-        return self.store.side or parts["generators"][self.generator].side or dataset.side
+        """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""
+        return self.store.side or parts["generators"][self.generator].side_on(dataset)
 
-    def overlaps(self, other: "Samples") -> bool:
-        """Whether some pictures of both come from the same noise by the same steps, and so are the same."""
-        alike = ("generator", "sampler", "steps", "guidance", "clip_denoised", "seed")
+    def overlaps(self, other: "Pool") -> bool:
+        """Whether both pools have some of the same pictures: from the same noise by the same steps."""
+        alike = ("generator", "draw", "seed")
         if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
             return False
         (low, high), (from_, to) = self.fill_range, other.fill_range
         adjoining = (self.fill_to, self.per_class) == (other.fill_to, other.per_class) and (high <= from_ or to <= low)
         return not adjoining
 
+    def work(self) -> dict[str, Any]:
+        return {"steps": self.draw.cost_steps}
+
     def plan_settings(self) -> dict[str, Any]:
-        """What the plan depends on: what to draw, and not how."""
+        """Settings of the plan: the pictures to draw, not the way of drawing."""
         return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "shots", "seed"})
 
-    def sampling_settings(self) -> dict[str, Any]:
-        """What a shard depends on beyond its rows of the plan."""
-        return self.model_dump(
-            mode="json", include={"sampler", "steps", "guidance", "clip_denoised", "batch_size", "store"}
-        )
+    def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
+        """Settings of a shard, besides its rows of the plan and the trained generator."""
+        own = self.model_dump(mode="json", include={"draw", "batch_size", "store"})
+        return own | {"generator": parts["generators"][self.generator].drawing_settings()}

@@ -1,29 +1,50 @@
-"""recipes: a classifier, the data sets it runs on, and what is varied upstream of it."""
+"""recipes: classifiers, the data sets they run on, and the keys varied upstream of them."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.parts import Part
+from pipeline.config.parts import Part, Reference
 
 
 class Recipe(Part):
     """One row of results for each data set, seed and combination of varied values."""
 
-    classifier: str
+    classifier: str | None = None
+    """One classifier; its runs have the recipe's name."""
+    classifiers: tuple[str, ...] = ()
+    """Instead of `classifier`: several classifiers; the runs of each have its name."""
     quality: str | None = None
+    """A quality to report beside the accuracies."""
     datasets: tuple[str, ...] = Field(min_length=1)
+    """Data sets to run on."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds of the classifiers, each a run."""
     main: bool = False
-    """Part of `all_<family>`."""
+    """Whether it is part of `all_<family>`."""
     vary: dict[str, Any] = {}
     """`section.key` (the recipe's own) or `sections.name.key` -> a list of values to run, or one value to set."""
 
-    references: ClassVar[dict[str, str]] = {
-        "classifier": "classifiers",
-        "quality": "qualities",
-        "datasets": "datasets",
+    references: ClassVar[dict[str, Reference]] = {
+        "classifier": Reference("classifiers"),
+        "classifiers": Reference("classifiers"),
+        "quality": Reference("qualities"),
+        "datasets": Reference("datasets"),
     }
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "Recipe":
+        if (self.classifier is None) == (not self.classifiers):
+            raise ValueError("exactly one of classifier and classifiers must be given")
+        return self
+
+    def each(self, name: str) -> "Iterator[tuple[str, Recipe]]":
+        """(name of the runs, recipe of one classifier) for each classifier; `name` is the recipe's own."""
+        if self.classifier is not None:
+            yield name, self
+        for classifier in self.classifiers:
+            yield classifier, self.model_copy(update={"classifier": classifier, "classifiers": ()})
 
     @field_validator("seeds")
     @classmethod

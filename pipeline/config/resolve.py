@@ -3,20 +3,20 @@
 import difflib
 import graphlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
-from pipeline.config.generators import Cbdm
+from pipeline.config.generators import GENERATORS
 from pipeline.config.parts import REAL, Part
-from pipeline.config.pools import Samples
+from pipeline.config.pools import Pool
 from pipeline.config.qualities import Quality
 from pipeline.config.recipes import Recipe
 from pipeline.config.schemes import SCHEMES
-from pipeline.config.scores import Scores
+from pipeline.config.scores import SCORES
 from pipeline.errors import InputError
 
 Parts = dict[str, dict[str, Part]]
@@ -24,9 +24,9 @@ Schema = Mapping[str, type[Part] | tuple[str, Mapping[str, type[Part]]]]
 
 SCHEMA: Schema = {
     "datasets": ("source", SOURCES),
-    "generators": ("kind", {"cbdm": Cbdm}),
-    "samples": Samples,
-    "scores": Scores,
+    "generators": ("kind", GENERATORS),
+    "pools": Pool,
+    "scores": ("kind", SCORES),
     "filters": Filter,
     "classifiers": ("scheme", SCHEMES),
     "qualities": Quality,
@@ -35,25 +35,25 @@ SCHEMA: Schema = {
 """Section -> the type of its entries, or the key that chooses the type and its values."""
 
 TOLD = {
-    "tuple_type": "it must be a list, and in a recipe's vary, where a list holds alternatives, a list within a list",
-    "union_tag_not_found": "'kind' is missing, which says what is meant",
+    "tuple_type": "it must be a list; in a recipe's vary, a list has alternatives, so write a list of lists",
+    "union_tag_not_found": "'kind' is missing; it chooses the type",
 }
-"""What pydantic finds -> the words for it, where its own are of Python."""
+"""pydantic's type of an error -> our message, if its own is about Python."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
-def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[str, dict[str, str]]]:
-    """Typed parts of every section, and the root of each entry's `extends` chain.
+def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[str, dict[str, list[str]]]]:
+    """Typed parts of every section, and each entry's chain of `extends`: itself first, its root last.
 
     Raises InputError with one sentence that names section, entry, key and what is allowed.
     """
-    _expect(set(raw) <= set(schema), "", "section", sorted(map(str, set(raw) - set(schema))), list(schema))
+    expect(set(raw) <= set(schema), "", "section", sorted(map(str, set(raw) - set(schema))), list(schema))
     parts: Parts = {section: {} for section in schema}
-    roots: dict[str, dict[str, str]] = {section: {} for section in schema}
+    chains: dict[str, dict[str, list[str]]] = {section: {} for section in schema}
     for section in schema:
         entries = raw.get(section) or {}
-        _must_map(entries, section)
+        must_map(entries, section)
         for name in entries:
             if not isinstance(name, str) or not _NAME.fullmatch(name) or name == REAL:
                 raise InputError(
@@ -64,15 +64,30 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
             merged: dict[str, Any] = {}
             for ancestor in reversed(chain):
                 own = {key: value for key, value in (entries[ancestor] or {}).items() if key != "extends"}
-                merged = deep_merge({k: v for k, v in merged.items() if not (k == "vary" and k in own)}, own)
+                merged = overlaid(merged, own)
             parts[section][name] = build(schema, section, name, merged)
-            roots[section][name] = chain[-1]
+            chains[section][name] = chain
     check_references(parts)
-    return parts, roots
+    return parts, chains
+
+
+def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of an entry on top of those it extends. Mappings merge, except `vary`; a key also replaces its values in `where`."""
+    replaced = {"vary"} & over.keys()
+    replaced |= {"classifiers"} if "classifier" in over else {"classifier"} if "classifiers" in over else set()
+    return deep_merge(without({key: base[key] for key in base if key not in replaced}, over), over)
+
+
+def without(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of an entry, without those in its `where` that `given` sets for all data sets."""
+    where = values.get("where")
+    if not isinstance(where, Mapping):
+        return dict(values)
+    return {**values, "where": {name: _but(keys, given) for name, keys in where.items()}}
 
 
 def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) -> Part:
-    """The typed part, or InputError naming its key."""
+    """Build a typed part. Raises InputError that names the key."""
     where = f"{section}.{name}"
     kind = schema[section]
     if isinstance(kind, tuple):
@@ -81,13 +96,13 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
         chosen = values.get(key, default)
         if chosen is None:
             raise InputError(f"{where}: '{key}' is missing; it must be one of {', '.join(kinds)}")
-        _expect(chosen in list(kinds), where, key, [chosen], list(kinds))
+        expect(chosen in list(kinds), where, key, [chosen], list(kinds))
         kind = kinds[chosen]
     return typed(kind, where, values)
 
 
 def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
-    """An instance of `kind`, or InputError naming the key, below `where`."""
+    """Build an instance of `kind`. Raises InputError that names the key, below `where`."""
     try:
         return kind(**{str(key): value for key, value in values.items()})
     except ValidationError as error:
@@ -95,20 +110,23 @@ def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         *outer, key = [str(part) for part in first["loc"]] or [""]
         if first["type"] == "extra_forbidden":
-            _expect(
+            expect(
                 False,
                 ".".join(filter(None, [where, *outer])),
                 "key",
                 [key],
                 sorted(_model_at(kind, outer).model_fields),
             )
+        if first["type"] == "union_tag_invalid":
+            allowed = re.findall("'(.*?)'", first["ctx"]["expected_tags"])
+            expect(False, ".".join([where, *outer, key]), "kind", [first["ctx"]["tag"]], allowed)
         message = TOLD.get(first["type"], first["msg"].removeprefix("Value error, "))
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
         raise InputError(f"{'.'.join(filter(None, [where, *outer, key]))}: {message}{given}") from None
 
 
 def check_references(parts: Parts) -> None:
-    """Raise InputError for a name that no part bears, for a circle of names, and for parts that do not fit."""
+    """Raise InputError for an undefined name, for a circular reference, and for parts that do not fit."""
     graph: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for section, entries in parts.items():
         for name, part in entries.items():
@@ -118,7 +136,7 @@ def check_references(parts: Parts) -> None:
         order = list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         circle = " -> ".join(f"{section}.{name}" for section, name in reversed(error.args[1]))
-        raise InputError(f"the config's names form a circle, which must not be: {circle}") from None
+        raise InputError(f"the config has a circular reference: {circle}") from None
     for section, name in order:
         try:
             parts[section][name].check(parts)
@@ -127,64 +145,89 @@ def check_references(parts: Parts) -> None:
 
 
 def check_names(parts: Parts, section: str, name: str, part: Part) -> None:
-    """Raise InputError where the part names one that is not there."""
+    """Raise InputError if the part names an undefined one."""
     for field, target, wanted in part.referenced():
-        _expect(wanted in parts[target], f"{section}.{name}", field, [wanted],
+        expect(wanted in parts[target], f"{section}.{name}", field, [wanted],
                 [REAL] * (field == "data") + sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`: mappings merge, everything else is replaced."""
+    """`over` on top of `base`: mappings merge unless they have different kinds, everything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
-        both_map = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = deep_merge(merged[key], value) if both_map else value
+        old = merged.get(key)
+        if isinstance(value, str) and isinstance(old, Mapping) and "kind" in old:
+            value = {"kind": value}
+        old = {"kind": old} if isinstance(old, str) else old
+        merge = isinstance(value, Mapping) and isinstance(old, Mapping)
+        merge = merge and value.get("kind", old.get("kind")) == old.get("kind")
+        merged[key] = deep_merge(old, value) if merge else value
     return merged
 
 
+def with_keys(part: Part, layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The keys that a part was given, with others on top; a mapping that was not given starts from its defaults."""
+    defaults, values = part.model_dump(), part.model_dump(exclude_unset=True)
+    for keys in layers:
+        inside = {key: defaults[key] for key, value in keys.items() if isinstance(value, Mapping) and key in defaults}
+        values = deep_merge(inside | without(values, keys), keys)
+    return values
+
+
+def _but(keys: Any, given: Mapping[str, Any]) -> Any:
+    """`keys` without those in `given`."""
+    if not isinstance(keys, Mapping):
+        return keys
+    if "kind" in given and given["kind"] != keys.get("kind", given["kind"]):
+        return {}
+    both_map = {key for key in keys if isinstance(keys[key], Mapping) and isinstance(given.get(key), Mapping)}
+    kept = {key: _but(keys[key], given[key]) if key in both_map else keys[key] for key in keys}
+    return {key: value for key, value in kept.items() if key not in given or (key in both_map and value)}
+
+
 def _model_at(kind: Any, path: list[str]) -> type[Part]:
-    """The type of what lies at a path of fields, of places in lists, and of kinds that choose among types."""
+    """The type at a path of fields, of places in lists, and of kinds that choose among types."""
     for field in path:
         if isinstance(kind, type) and issubclass(kind, Part):
             kind = kind.model_fields[field].annotation
         elif not field.isdecimal():
             kind = next(
-                found for found in _models_in(kind) if get_args(found.model_fields["kind"].annotation) == (field,)
+                found for found in models_in(kind) if get_args(found.model_fields["kind"].annotation) == (field,)
             )
     return kind
 
 
-def _models_in(annotation: Any) -> Iterator[type[Part]]:
+def models_in(annotation: Any) -> Iterator[type[Part]]:
     if isinstance(annotation, type) and issubclass(annotation, Part):
         yield annotation
     for inner in get_args(annotation):
-        yield from _models_in(inner)
+        yield from models_in(inner)
 
 
 def _extends(entries: Mapping[str, Any], section: str, name: str) -> list[str]:
     chain = [name]
     while True:
-        _must_map(entries[chain[-1]] or {}, f"{section}.{chain[-1]}")
+        must_map(entries[chain[-1]] or {}, f"{section}.{chain[-1]}")
         parent = (entries[chain[-1]] or {}).get("extends")
         if parent is None:
             return chain
-        _expect(parent in list(entries), f"{section}.{chain[-1]}", "extends", [parent], sorted(map(str, entries)))
+        expect(parent in list(entries), f"{section}.{chain[-1]}", "extends", [parent], sorted(map(str, entries)))
         if parent in chain:
-            raise InputError(f"{section}.{name}: extends runs in a circle: {' -> '.join([*chain, parent])}")
+            raise InputError(f"{section}.{name}: extends is circular: {' -> '.join([*chain, parent])}")
         chain.append(parent)
 
 
-def _must_map(value: Any, where: str) -> None:
+def must_map(value: Any, where: str) -> None:
     if not isinstance(value, Mapping):
-        raise InputError(f"{where}: must be a mapping of keys to values, and is {value!r}")
+        raise InputError(f"{where}: must be a mapping of keys to values, but is {value!r}")
 
 
-def _expect(fine: bool, where: str, what: str, wrong: list, allowed: list[str]) -> None:
-    """Raise InputError: unknown `what`, what was probably meant, and what is allowed."""
+def expect(fine: bool, where: str, what: str, wrong: list, allowed: list[str]) -> None:
+    """Raise InputError for an unknown `what`, with a likely correction and the allowed names, unless `fine`."""
     if fine:
         return
     near = difflib.get_close_matches(str(wrong[0]), allowed, n=1)
     meant = f" (did you mean '{near[0]}'?)" if near else ""
     place = f"{where}: " if where else ""
-    listed = ", ".join(allowed) or "nothing, for no entry is defined"
+    listed = ", ".join(allowed) or "nothing, because no entry is defined"
     raise InputError(f"{place}unknown {what} '{wrong[0]}'{meant}; allowed: {listed}")

@@ -1,27 +1,79 @@
-"""scores: numbers for every picture of a pool, by which filters decide."""
+"""scores: numbers for every picture of a pool, used by filters. `kind` chooses the type."""
 
+import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.config.datasets import Dataset
-from pipeline.config.parts import Part
+from pipeline.config.parts import Part, Reference, RunPart
+
+OF_POOL = Reference("pools", {"index": "index", "pictures": "pictures"})
 
 
-class Scores(Part):
-    """DiffuLT's metrics (Sec. 3.3) of a pool under a classifier f0."""
+class Scores(RunPart):
+    """Base of all scores. The module with the function `scores` is `pipeline.scores.<kind>`."""
 
-    samples: str
-    by: str
-    """The classifier f0."""
-    by_seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    metrics: tuple[Literal["d1", "d2", "d3"], ...] = Field(default=("d1", "d2", "d3"), min_length=1)
+    kind: str
+    pool: str
+    """The pool that is scored."""
 
-    references: ClassVar[dict[str, str]] = {"samples": "samples", "by": "classifiers"}
+    references: ClassVar[dict[str, Reference]] = {"pool": OF_POOL}
+
+    def pool_of(self, parts: Mapping[str, Mapping[str, Part]]) -> str:
+        return self.pool
+
+    def columns(self) -> dict[str, tuple[float, float]]:
+        """Name of each score -> its smallest and largest possible value."""
+        raise NotImplementedError
+
+    def modules(self) -> list[str]:
+        return [f"scores.{self.kind}"]
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"columns": list(self.columns())}
+
+
+METRICS: dict[str, tuple[float, float]] = {"d1": (0, math.inf), "d2": (0, math.inf), "d3": (0, 1)}
+"""Metric under a classifier -> its range; the metric's module is `pipeline.scores.<metric>`."""
+
+
+class ByClassifier(Scores):
+    """DiffuLT's metrics (Sec. 3.3) of a pool under a classifier."""
+
+    kind: Literal["classifier"] = "classifier"
+    scorer: str
+    """The classifier that scores (DiffuLT's f0)."""
+    scorer_seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Which of the scorer's seeds."""
+    metrics: tuple[str, ...] = Field(default=tuple(METRICS), min_length=1)
+    """d1: distance of pixels, d2: of features, to the nearest real picture of the class; d3: probability of the class."""
+
+    references: ClassVar[dict[str, Reference]] = {
+        "pool": OF_POOL,
+        "scorer": Reference("classifiers", {"weights": "weights", "features": "features"}, seed="scorer_seed"),
+    }
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [metric for metric in metrics if metric not in METRICS]:
+            raise ValueError(f"'{unknown[0]}' is not a metric; allowed: {', '.join(METRICS)}")
+        return metrics
+
+    def columns(self) -> dict[str, tuple[float, float]]:
+        return {metric: METRICS[metric] for metric in METRICS if metric in self.metrics}
+
+    def modules(self) -> list[str]:
+        return [*super().modules(), *(f"scores.{metric}" for metric in self.columns())]
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
-        parts["classifiers"][self.by].require_side(self.by, self.samples, dataset, parts)
+        parts["classifiers"][self.scorer].require_side(self.scorer, self.pool, dataset, parts)
 
-    def settings(self) -> dict:
-        return {"metrics": sorted(set(self.metrics))}
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, "columns": list(self.columns())}
+
+
+SCORES: dict[str, type[Scores]] = {"classifier": ByClassifier}
+"""Kind -> type of its entries; register new kinds here."""

@@ -1,5 +1,7 @@
-"""Keys at the top of the config that are about a place and not about a result: no setting of any job, though pools are made anew
-where `sample_storage` changes, and estimates where `throughput` does."""
+"""Top-level keys of the config about the site, not about results.
+
+They are settings of no job. But a change of `sample_storage` generates pools again, and one of `throughput` makes new estimates.
+"""
 
 from pydantic import Field
 
@@ -10,8 +12,8 @@ class Site(Part):
     data_root: str | None = None
     """Folder of raw data; None is the environment variable COUNTERWEIGHT_DATA, or else `data`."""
     checkpoint_minutes: float = Field(default=10, ge=0)
-    """Time between the checkpoints of a training, which a killed one continues from."""
+    """Time between checkpoints of a training, in minutes; a killed training continues from the last one."""
     throughput: str | None = None
-    """A table of figures for `cost_<dataset>` instead of measured ones, .csv."""
+    """A .csv table of figures for `cost_<dataset>` instead of measured ones."""
     sample_storage: str | None = None
-    """Where generated pictures are kept instead of in results/: what a storage plugin of snakemake takes, as `s3://bucket/folder`."""
+    """Place of generated pictures instead of results/, for a storage plugin of snakemake; for example `s3://bucket/folder`."""

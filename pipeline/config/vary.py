@@ -1,4 +1,4 @@
-"""`vary:` makes derived parts: what it changes and what follows gets a name of its own, the rest is shared."""
+"""Derived parts of `vary:`: changed parts and those that depend on them get new names, the rest is shared."""
 
 import hashlib
 import itertools
@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.config.parts import REAL, Part
-from pipeline.config.resolve import Parts, Schema, build, check_names, deep_merge
+from pipeline.config.recipes import Recipe
+from pipeline.config.resolve import Parts, Schema, build, check_names, with_keys, without
 from pipeline.errors import InputError
 
 SINGULAR = {
     "dataset": "datasets",
     "generator": "generators",
-    "sample": "samples",
+    "pool": "pools",
     "score": "scores",
     "filter": "filters",
     "classifier": "classifiers",
@@ -23,12 +24,15 @@ SINGULAR = {
 
 
 def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """Every combination of the varied values, with the suffix of the recipe's name that tells it apart.
+    """Every combination of the varied values, each with its own suffix for the recipe's name.
 
-    A list holds alternatives; any other value is set in every combination and leaves no trace in the name.
+    A list has alternatives; any other value is set in every combination and is not in the name.
     """
     alternatives = {key: value if isinstance(value, list) else [value] for key, value in vary.items()}
     for key, values in alternatives.items():
+        head, *rest = key.split(".")
+        if "where" in (rest[:1] if head in SINGULAR else rest[1:2]):
+            raise InputError(f"recipes.{recipe}: vary: '{key}' cannot be varied; vary the key without its where")
         if not values:
             raise InputError(f"recipes.{recipe}: vary: '{key}' is an empty list; give at least one value")
     found = []
@@ -42,19 +46,20 @@ def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, A
 Labels = dict[str, tuple[str, str]]  # address -> (section it changes, "key=value")
 
 
-def derive(parts: Parts, schema: Schema, recipe: str, changes: Mapping[str, Any]) -> Part:
-    """The recipe with derived names in it, after adding to `parts` what it needs under `changes`.
+def derive(parts: Parts, schema: Schema, recipe: str, start: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Derive a recipe: `start` with the names of derived parts, which are added to `parts` under `changes`.
 
-    On every way upstream, an address changes the first part that it fits, and none beyond: scoring by another classifier
-    leaves that classifier's own scores alone. Raises InputError for an address that fits no part.
+    `recipe` is the recipe's name. On every path upstream, an address changes the first part that it fits, and none beyond:
+    scoring by another classifier does not change that classifier's own scores. Raises InputError for an address that fits
+    no part.
     """
     used: set[str] = set()
 
     def visit(section: str, name: str, active: tuple[str, ...], path: tuple) -> tuple[str, Labels]:
-        """The name to use instead of `name` under the `active` addresses, and what differs in or upstream of it."""
+        """The new name of a part under the `active` addresses, and the differences in and upstream of it."""
         if (section, name, active) in path:
             circle = " -> ".join(f"{place[0]}.{place[1]}" for place in [*path, (section, name)])
-            raise InputError(f"the config's names form a circle, which must not be: {circle}")
+            raise InputError(f"the config has a circular reference: {circle}")
         base = parts[section][name]
         here = [address for address in active if _fits(address, section, name)]
         used.update(here)
@@ -72,10 +77,10 @@ def derive(parts: Parts, schema: Schema, recipe: str, changes: Mapping[str, Any]
         return new, differs
 
     def follow(part: Part, active: tuple[str, ...], path: tuple, direct: Collection[str] = ()) -> tuple[Part, Labels]:
-        """`part` with derived names, and what differs upstream; sections in `direct` are sought no further than here."""
+        """`part` with derived names, and the differences upstream; sections in `direct` are searched only here."""
         inherited: Labels = {}
         renamed: dict[str, Any] = {}
-        for field, section in part.references.items():
+        for field, (section, *_) in part.references.items():
             passed = tuple(
                 a for a in active if (target := SINGULAR.get(a.split(".")[0])) not in direct or target == section
             )
@@ -90,33 +95,32 @@ def derive(parts: Parts, schema: Schema, recipe: str, changes: Mapping[str, Any]
                 renamed[field] = found[0][0] if isinstance(value, str) else tuple(name for name, _ in found)
         return part.model_copy(update=renamed), inherited
 
-    start = parts["recipes"][recipe]
     derived, _ = follow(start, tuple(changes), (), direct={section for _, section, _ in start.referenced()})
     for address in changes:
         if address not in used:
-            raise InputError(_unused(parts, recipe, address))
+            raise InputError(_unused(parts, recipe, start, address))
     return derived
 
 
 def slug(value: Any) -> str:
     """A value as a part of a file name: readable, and of at most 48 characters."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
     for sign, word in (("<=", "le"), (">=", "ge"), ("<", "lt"), (">", "gt")):
         text = re.sub(rf"\s*{sign}\s*", f"_{word}_", text)
     text = re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_")
-    return text if 0 < len(text) <= 48 else hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+    return text if 0 < len(text) <= 48 else hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:12]
 
 
 def singular(address: str) -> str:
-    """`section.key` of an address, also of one that is written `sections.name.key`."""
+    """`section.key` of an address, also of one written as `sections.name.key`."""
     head, *rest = address.split(".")
     return address if head in SINGULAR else ".".join([_short(head), *rest[1:]])
 
 
 def upstream(parts: Parts, start: tuple[str, str]) -> list[tuple[str, str]]:
-    """`start` and all that it names, directly or not."""
+    """`start` and all parts that it names, directly or indirectly."""
     found = [start]
-    for section, name in found:  # which grows meanwhile
+    for section, name in found:  # the list grows in this loop
         named = ((target, wanted) for _, target, wanted in parts[section][name].referenced())
         found += dict.fromkeys(place for place in named if place not in found)
     return found
@@ -135,32 +139,34 @@ def _changed(
     """The part with the changes made, and a label for each that makes a difference."""
     if not changes:
         return base, {}
-    values = base.model_dump(exclude_unset=True)
-    for address, value in changes.items():
-        values = deep_merge(values, _nest(singular(address).split(".")[1:], value))
+    paths = {address: singular(address).split(".")[1:] for address in changes}
+    values = with_keys(base, [_nest(paths[address], value) for address, value in changes.items()])
     part = build(schema, section, f"{name} (varied by recipes.{recipe})", values)
+    where = {"where": getattr(base, "where", {})}
     own = {}
     for address, value in changes.items():
-        path = singular(address).split(".")[1:]
-        if _value(part, path) != _value(base, path, None):  # else the same part, and so the same artifacts
-            own[address] = (section, f"{'.'.join(path)}={slug(value)}")
+        differs = _value(part, paths[address]) != _value(base, paths[address], None)
+        # otherwise it is the same part, with the same artifacts
+        if differs or without(where, _nest(paths[address], value)) != where:
+            own[address] = (section, f"{'.'.join(paths[address])}={slug(value)}")
     return part, own
 
 
-def _unused(parts: Parts, recipe: str, address: str) -> str:
-    """Why an address changes nothing."""
+def _unused(parts: Parts, recipe: str, start: Recipe, address: str) -> str:
+    """The error for an address that changes nothing."""
     head, *rest = address.split(".")
     where = f"recipes.{recipe}: vary: '{address}'"
     if head in SINGULAR and rest:
         return f"{where}: nothing upstream of the recipe is in {SINGULAR[head]}"
     if head in SINGULAR.values() and len(rest) >= 2:
-        names = sorted(name for section, name in upstream(parts, ("recipes", recipe)) if section == head)
+        found = [place for _, *place in start.referenced()]
+        names = sorted({name for place in found for section, name in upstream(parts, tuple(place)) if section == head})
         return f"{where}: {head}.{rest[0]} is not upstream of the recipe; there are {', '.join(names) or 'none'}"
     return f"{where}: write section.key ({', '.join(SINGULAR)}) or sections.name.key"
 
 
 def _value(part: Part, path: list[str], *default: Any) -> Any:
-    """What lies at a path of keys; `default` where a part of another kind has them not."""
+    """The value at a path of keys; `default` if a part of another kind lacks them."""
     for key in path:
         part = getattr(part, key, *default)
     return part

@@ -6,7 +6,18 @@ from typing import Any
 
 from pipeline.config.parts import Part
 from pipeline.config.recipes import Recipe
-from pipeline.config.resolve import SCHEMA, Parts, Schema, check_references, read, typed
+from pipeline.config.resolve import (
+    SCHEMA,
+    Parts,
+    Schema,
+    build,
+    check_references,
+    expect,
+    models_in,
+    read,
+    typed,
+    with_keys,
+)
 from pipeline.config.site import Site
 from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
 from pipeline.errors import InputError
@@ -23,31 +34,42 @@ class Run:
     seeds: tuple[int, ...]
     main: bool
     varied: tuple[str, ...]
-    """`section.key` of what `vary` gives alternatives for: what differs from a paper's defaults by intent."""
+    """`section.key` of the keys with alternatives in `vary`: intended differences from a paper's defaults."""
 
 
 class Workflow:
-    """Parts by section and name, derived ones included, the runs of all recipes, and the keys of the site."""
+    """The resolved config: parts by section and name, including derived ones, runs of all recipes, and keys of the site.
+
+    `parts` have the values for all data sets; `on(dataset)` has the same parts with the values of their `where`.
+    """
 
     def __init__(self, raw: Mapping[str, Any], schema: Schema = SCHEMA):
         self._schema = schema
         own = {key: value for key, value in raw.items() if key in Site.model_fields}
         self.site = typed(Site, "", own)
-        self.parts, self._roots = read({key: raw[key] for key in raw if key not in own}, schema)
-        self.runs = [run for name in list(self.parts["recipes"]) for run in _runs(self.parts, schema, name)]
+        self.parts, self._chains = read({key: raw[key] for key in raw if key not in own}, schema)
+        self.runs = self._all_runs()
         check_references(self.parts)
+        self._on: dict[str, Parts] = {}
+        self._check_where()
         self._check_on_data_sets()
-        names = [(run.recipe, run.dataset) for run in self.runs]
-        for recipe, dataset in names:
-            if names.count((recipe, dataset)) > 1:
-                raise InputError(f"recipes.{recipe.split('~')[0]}: two runs would both be called {recipe} on {dataset}")
 
-    def part(self, section: str, name: str) -> Part:
-        """The part of that name; KeyError where there is none."""
-        return self.parts[section][name]
+    def part(self, section: str, name: str, dataset: str | None = None) -> Part:
+        """The part of that name, as it is on a data set if one is given. Raises KeyError if there is none."""
+        return (self.on(dataset) if dataset else self.parts)[section][name]
+
+    def on(self, dataset: str) -> Parts:
+        """All parts as they are on a data set."""
+        if dataset not in self._on:
+            lineage = self._lineage(dataset)
+            self._on[dataset] = {
+                section: {name: self._local(section, name, part, lineage) for name, part in entries.items()}
+                for section, entries in self.parts.items()
+            }
+        return self._on[dataset]
 
     def families(self) -> dict[str, list[Run]]:
-        """Family -> its main runs. A data set is of the family at the root of its `extends`, unless it says."""
+        """Family -> its main runs. By default, a data set's family is the root of its `extends`."""
         found: dict[str, list[Run]] = {}
         for run in self.runs:
             if run.main:
@@ -55,79 +77,132 @@ class Workflow:
         return found
 
     def family(self, dataset: str) -> str:
-        return self.parts["datasets"][dataset].family or self._roots["datasets"][dataset.split("~")[0]]
+        return self.parts["datasets"][dataset].family or self._chains["datasets"][dataset.split("~")[0]][-1]
 
     def run(self, recipe: str, dataset: str) -> Run:
-        """The run of that name; InputError where there is none."""
+        """The run of that name. Raises InputError if there is none."""
         for run in self.runs:
             if (run.recipe, run.dataset) == (recipe, dataset):
                 return run
         names = sorted({run.recipe for run in self.runs if run.dataset == dataset})
         raise InputError(f"no recipe '{recipe}' runs on {dataset}; there are {', '.join(names) or 'none'}")
 
-    def needed(self, runs: Sequence[Run]) -> dict[str, dict[str, Part]]:
-        """Section -> name -> part, of all that the runs' classifiers and qualities are made with, themselves included."""
+    def needed(self, dataset: str, runs: Sequence[Run]) -> Parts:
+        """Section -> name -> part, of the runs' classifiers and qualities on a data set and all parts that these need."""
+        parts = self.on(dataset)
         starts = [("classifiers", run.classifier) for run in runs]
         starts += [("qualities", run.quality) for run in runs if run.quality]
-        found: dict[str, dict[str, Part]] = {}
+        found: Parts = {}
         for start in dict.fromkeys(starts):
-            for section, name in upstream(self.parts, start):
-                found.setdefault(section, {})[name] = self.parts[section][name]
+            for section, name in upstream(parts, start):
+                found.setdefault(section, {})[name] = parts[section][name]
         return found
 
-    def pools(self, classifier: str) -> list[tuple[str, str]]:
-        """(filter, samples) for the generated data of a classifier, in the order of its `data`."""
-        return [(name, self.samples_of(name)) for name in self.part("classifiers", classifier).filters]
-
-    def samples_of(self, name: str) -> str:
-        """The pool that a filter decides about."""
-        return self.part("filters", name).pool(self.parts)
+    def pools(self, classifier: str, dataset: str) -> list[str]:
+        """The pools that a classifier trains on, in the order of its `data`."""
+        parts = self.on(dataset)
+        return [parts["filters"][name].pool_of(parts) for name in parts["classifiers"][classifier].filters]
 
     def setting(self, run: Run, address: str) -> list[Any]:
-        """Distinct values of `section.key` in the run's parts of that section that have the key, f0 among them.
+        """Distinct values of `section.key` in the run's parts of that section that have the key, including the scorer.
 
         Raises InputError for a section or key that does not exist.
         """
         section, *path = address.split(".")
-        found = upstream(self.parts, ("classifiers", run.classifier))
-        try:
-            types = self._schema[SINGULAR[section]]
-            types = types[1].values() if isinstance(types, tuple) else [types]
-            if not any(path[0] in kind.model_fields for kind in types):
-                raise KeyError(path[0])
-            values = [self.parts[target][name] for target, name in found if target == SINGULAR[section]]
-            values = [value for value in values if hasattr(value, path[0])]
+        parts = self.on(run.dataset)
+        if section not in SINGULAR or not self._is_setting(SINGULAR[section], path):
+            raise InputError(f"there is no setting '{address}'")
+        found: list[Any] = []
+        for target, name in upstream(parts, ("classifiers", run.classifier)):
+            if target != SINGULAR[section]:
+                continue
+            value: Any = parts[target][name]
             for key in path:
-                values = [getattr(value, key) for value in values]
-            return [value for i, value in enumerate(values) if value not in values[:i]]
-        except (AttributeError, KeyError) as error:
-            raise InputError(f"there is no setting '{address}': {error}") from None
+                value = getattr(value, key, _ABSENT) if value is not None else _ABSENT
+            if value is not _ABSENT and value not in found:
+                found.append(value)
+        return found
+
+    def _all_runs(self) -> list[Run]:
+        found: dict[tuple[str, str], Run] = {}
+        owners: dict[tuple[str, str], str] = {}
+        for name in list(self.parts["recipes"]):
+            for run in _runs(self.parts, self._schema, name):
+                place = run.recipe, run.dataset
+                if place in found:
+                    other = f" (the other is of recipes.{owners[place]})" if owners[place] != name else ""
+                    raise InputError(
+                        f"recipes.{name}: two runs would both be called {run.recipe} on {run.dataset}{other}"
+                    )
+                found[place], owners[place] = run, name
+        return list(found.values())
+
+    def _is_setting(self, section: str, path: list[str]) -> bool:
+        """Whether parts of the section, of any kind, have this key."""
+        kind = self._schema[section]
+        types: list[Any] = list(kind[1].values()) if isinstance(kind, tuple) else [kind]
+        for key in path:
+            types = [found for one in types for found in models_in(one) if key in found.model_fields]
+            types = [one.model_fields[key].annotation for one in types]
+        return bool(types)
+
+    def _lineage(self, dataset: str) -> list[str]:
+        """Names of a data set in `where`, the most specific last: its family, those it extends, its own."""
+        names = [*reversed(self._chains["datasets"][dataset.split("~")[0]]), dataset]
+        return list(dict.fromkeys(names if self.family(dataset) in names else [self.family(dataset), *names]))
+
+    def _local(self, section: str, name: str, part: Part, lineage: Sequence[str]) -> Part:
+        """A part with the values that its `where` gives for these names of a data set."""
+        layers = [(place, part.where[place]) for place in lineage if place in getattr(part, "where", {})]
+        if not layers:
+            return part
+        values = with_keys(part.model_copy(update={"where": {}}), [keys for _, keys in layers])
+        return build(self._schema, section, f"{name} (where {layers[-1][0]})", values)
+
+    def _check_where(self) -> None:
+        known = {place for dataset in self.parts["datasets"] for place in self._lineage(dataset)}
+        for section, entries in self.parts.items():
+            for name, part in entries.items():
+                for place, keys in getattr(part, "where", {}).items():
+                    expect(place in known, f"{section}.{name}.where", "data set", [place], sorted(known))
+                    for key in sorted({"where", *part.references} & keys.keys()):
+                        raise InputError(
+                            f"{section}.{name}.where.{place}: '{key}' must be the same on all data sets; "
+                            "set it in the vary of a recipe on these data sets"
+                        )
+                    self._local(section, name, part, [place])
 
     def _check_on_data_sets(self) -> None:
         seen = set()
         for run in self.runs:
-            for section, entries in self.needed([run]).items():
+            parts = self.on(run.dataset)
+            for section, entries in self.needed(run.dataset, [run]).items():
                 for name, part in entries.items():
                     if (place := (section, name, run.dataset)) in seen:
                         continue
                     seen.add(place)
                     try:
-                        part.check_on(self.part("datasets", run.dataset), self.parts)
+                        part.check(parts)
+                        part.check_on(self.part("datasets", run.dataset), parts)
                     except ValueError as error:
                         raise InputError(f"{section}.{name} on {run.dataset}: {error}") from None
 
 
+_ABSENT = object()
+
+
 def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
     recipe: Recipe = parts["recipes"][name]
-    for changes, suffix in combinations(name, recipe.vary):
-        derived: Recipe = derive(parts, schema, name, changes)
-        for dataset in derived.datasets:
-            yield Run(
-                recipe=name + suffix,
-                dataset=dataset,
-                classifier=derived.classifier,
-                quality=derived.quality,
-                seeds=recipe.seeds,
-                main=recipe.main,
-                varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
-            )
+    for called, one in recipe.each(name):
+        for changes, suffix in combinations(name, recipe.vary):
+            derived = derive(parts, schema, name, one, changes)
+            for dataset in derived.datasets:
+                yield Run(
+                    recipe=called + suffix,
+                    dataset=dataset,
+                    classifier=derived.classifier,
+                    quality=derived.quality,
+                    seeds=recipe.seeds,
+                    main=recipe.main,
+                    varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
+                )

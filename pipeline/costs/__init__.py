@@ -1,1 +1,1 @@
-"""What a run will take: its jobs, how fast each goes on some hardware, and what follows for time and disk."""
+"""Cost of a run: its jobs, their speed on some hardware, and the time and disk that follow."""

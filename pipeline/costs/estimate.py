@@ -1,4 +1,4 @@
-"""Jobs times figures: hours, bytes, and what the number of shards should be."""
+"""Jobs times figures: hours, bytes, and better numbers of shards."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +27,12 @@ COLUMNS = (
 )
 KEPT = (BYTES_A_PICTURE, BYTES_OF_WEIGHTS)
 SHORTEST, BEST, LONGEST = 600.0, 1800.0, 3600.0
-"""Seconds that a shard's job should take at least, about, and at most."""
+"""Shortest, best and longest job of a shard, in seconds."""
 MOST_SHARDS = 100_000
 
 
 def seconds_of(jobs: Iterable[Job], values: Mapping[Figure, float]) -> list[float]:
-    """Each job's own time."""
+    """Time of each job, in seconds."""
     return [
         sum(amount * values[figure] for figure, amount in job.work.items() if figure.quantity.startswith("seconds"))
         for job in jobs
@@ -42,10 +42,10 @@ def seconds_of(jobs: Iterable[Job], values: Mapping[Figure, float]) -> list[floa
 def by_part(
     jobs: Sequence[Job], seconds: Sequence[float], values: Mapping[Figure, float], origins: Mapping[Figure, str]
 ) -> pd.DataFrame:
-    """A row for each stage and part, in the order of the workflow.
+    """Table with a row for each stage and part, in the order of the workflow.
 
-    jobs (how many), gpu_hours, other_hours (of jobs without a GPU), longest_job_minutes, disk_bytes (what stays),
-    checkpoint_bytes (of one job, while it runs), times ("measured", "given", or both: what its figures of time are).
+    jobs (their number), gpu_hours, other_hours (of jobs without a GPU), longest_job_minutes, disk_bytes (of kept files),
+    checkpoint_bytes (of one job, while it runs), times (origin of its time figures: "measured", "given", or both).
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     used: dict[tuple[str, str], set[str]] = {}
@@ -67,7 +67,7 @@ def by_part(
 
 
 def walls(jobs: Sequence[Job], seconds: Sequence[float]) -> pd.DataFrame:
-    """Wall seconds for 1, 2, 4, ... GPUs, from as many as the largest job needs to where more would save under 5 %."""
+    """Wall seconds for 1, 2, 4, ... GPUs, from the number that the largest job needs until more would save under 5 %."""
     shortest = critical_seconds(jobs, seconds)
     gpus = 2 ** math.ceil(math.log2(max(1, *(job.gpus for job in jobs))))
     rows = [(gpus, wall_seconds(jobs, seconds, gpus))]
@@ -78,7 +78,7 @@ def walls(jobs: Sequence[Job], seconds: Sequence[float]) -> pd.DataFrame:
 
 
 class Advice(NamedTuple):
-    """A pool whose shards are not jobs of ten minutes to an hour, and how many there should be."""
+    """A pool with shards that take less than ten minutes or more than an hour, and a better number of shards."""
 
     pool: str
     shards: int
@@ -87,9 +87,9 @@ class Advice(NamedTuple):
 
 
 def better_shards(config: Mapping[str, Any], jobs: Sequence[Job], seconds: Sequence[float]) -> list[Advice]:
-    """Where another number of shards makes better jobs. A shard has a batch at least, for a smaller one is filled up."""
+    """Pools with a better number of shards. A shard has at least one batch, because a smaller batch is padded."""
     found = []
-    for pool, part in config["samples"].items():
+    for pool, part in config["pools"].items():
         ours = [own for job, own in zip(jobs, seconds, strict=True) if (job.stage, job.part) == ("sample", pool)]
         pictures = sum(job.work.get(Figure("sample", pool, BYTES_A_PICTURE), 0) for job in jobs)
         batches = math.ceil(pictures / part["batch_size"])

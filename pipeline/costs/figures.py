@@ -1,4 +1,4 @@
-"""Figures that jobs are multiplied by: a table that is measured, or given, and can be edited in between."""
+"""Figures that jobs are multiplied by: a table, measured or given, that users can edit."""
 
 import difflib
 import math
@@ -23,7 +23,7 @@ ORIGINS = ("measured", "given")
 
 
 class Figure(NamedTuple):
-    """What a figure is about; `part` is the name of the stage's part in the config."""
+    """Key of a figure; `part` is the name of the stage's part in the config."""
 
     stage: str
     part: str
@@ -32,24 +32,24 @@ class Figure(NamedTuple):
 
 START = Figure("start", "others", SECONDS_A_JOB)
 START_OF_GENERATORS = Figure("start", "generators", SECONDS_A_JOB)
-"""Until a job has loaded what it needs and has its device; those that train or draw with generators load more."""
+"""Time until a job has loaded its modules and has its device; jobs that train or draw with generators load more."""
 
 
 def wanted(config: Mapping[str, Any]) -> list[Figure]:
-    """The figures of a data set's parts, which are named in `config`: dataset, generators, samples, scores, classifiers.
+    """The figures of the parts named in `config`: dataset, generators, pools, scores, classifiers.
 
-    "generator" and "classifier" are about training: a picture of a batch, all views and passes of it. "sample" is a picture
-    at one step of the sampler, with guidance both passes. "evaluate" is a picture that a classifier looks at, for whatever
-    stage. "score" is a generated picture beside a real one of its class.
+    "generator" and "classifier" mean training: one picture of a batch with all its views and passes. "sample" is one picture
+    at one step of the sampler, with guidance both passes. "evaluate" is one picture that a classifier predicts, in any
+    stage. "score" is a pair of a generated picture and a real one of its class.
     """
-    found = [START, *([START_OF_GENERATORS] if config["generators"] else [])]
+    found = [START, *([START_OF_GENERATORS] if config["pools"] else [])]
     found += [Figure("store", config["dataset"], quantity) for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)]
     trained = (SECONDS_A_PICTURE, BYTES_OF_WEIGHTS, BYTES_OF_CHECKPOINT)
     found += [Figure("generator", name, quantity) for name in config["generators"] for quantity in trained]
     found += [
-        Figure("sample", name, quantity) for name in config["samples"] for quantity in (SECONDS_A_STEP, BYTES_A_PICTURE)
+        Figure("sample", name, quantity) for name in config["pools"] for quantity in (SECONDS_A_STEP, BYTES_A_PICTURE)
     ]
-    found += [Figure("score", name, SECONDS_A_PAIR) for name in config["scores"]]
+    found += [Figure("score", name, SECONDS_A_PAIR) for name, part in config["scores"].items() if part.get("scorer")]
     for name in config["classifiers"]:
         found += [Figure("classifier", name, quantity) for quantity in trained]
         found += [Figure("evaluate", name, SECONDS_A_PICTURE), Figure("features", name, BYTES_A_PICTURE)]
@@ -57,10 +57,10 @@ def wanted(config: Mapping[str, Any]) -> list[Figure]:
 
 
 def read(path: Path, needed: Iterable[Figure]) -> pd.DataFrame:
-    """A table of figures, indexed by stage, part and quantity; value is float64, batch is 0 where it says none.
+    """Read a table of figures, indexed by stage, part and quantity; value is float64, batch is 0 if it is empty.
 
-    Raises InputError, one sentence, for a file that is no such table, a row that is missing, unknown or there twice, and a
-    value that is no finite number of at least 0.
+    Raises InputError, one sentence, for a file that is not a table of figures, for missing, unknown or repeated rows, and
+    for a value that is not a finite number of at least 0.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -74,11 +74,11 @@ def read(path: Path, needed: Iterable[Figure]) -> pd.DataFrame:
         if row not in expected:
             near = difflib.get_close_matches(_named(row), expected.values(), n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
-            raise InputError(f"{path}: nothing is known of {_named(row)}{meant}; remove that row")
+            raise InputError(f"{path} has an unknown row {_named(row)}{meant}; remove it")
         if not _fits(value):
             raise InputError(f"{path}: {_named(row)} is '{value}'; it must be a finite number of at least 0")
         if batch and not (_fits(batch) and float(batch).is_integer()):
-            raise InputError(f"{path}: the batch of {_named(row)} is '{batch}'; it must be a whole number, or nothing")
+            raise InputError(f"{path}: the batch of {_named(row)} is '{batch}'; it must be a whole number, or empty")
         if origin not in ORIGINS:
             raise InputError(f"{path}: the origin of {_named(row)} is '{origin}'; it must be {' or '.join(ORIGINS)}")
         if rows.count(row) > 1:

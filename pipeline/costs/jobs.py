@@ -1,4 +1,4 @@
-"""Every job that a data set's main recipes need, and what each will do: the workflow's graph in numbers."""
+"""All jobs of a data set's main recipes and the work of each: the workflow's graph in numbers."""
 
 import functools
 import math
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.artifacts.shards import rows_of
+from pipeline.classifiers import AT_ONCE
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
     BYTES_OF_CHECKPOINT,
@@ -21,12 +22,9 @@ from pipeline.costs.figures import (
 )
 from pipeline.generators.plan import Plan
 
-AT_ONCE = 500
-"""Pictures that a classifier looks at together; the last batch is filled up, and takes as long as the others."""
-
 
 class Job(NamedTuple):
-    """One job. `piece` is its shard or seed; `work` is how much it does of what each figure is about, on each of its GPUs."""
+    """One job. `piece` is its shard or seed; `work` is its amount for each figure, on each of its GPUs."""
 
     stage: str
     part: str
@@ -34,15 +32,15 @@ class Job(NamedTuple):
     gpus: int
     work: Mapping[Figure, float]
     needs: Sequence[int]
-    """Places in the list of jobs of those whose outputs it reads, all before its own."""
+    """Positions, in the list of jobs, of the jobs that it reads outputs of; all are before its own."""
 
 
 def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray]) -> list[Job]:
-    """All jobs, each after those that it needs; what several recipes share is there once.
+    """All jobs, each after those that it needs; jobs that several recipes share appear once.
 
-    config: dataset (its name), shards (of its real pictures), runs (classifier, quality, seeds), and all parts that these
-    need, with all their keys, by section and name. counts: of each class, int64 [C], in each split. Filters are taken to
-    keep whatever they may.
+    config: dataset (its name), shards (of its real pictures), runs (classifier, quality, seeds), and by section and name all
+    parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. counts:
+    pictures of each class, int64 [C], by split. Filters are assumed to keep as much as they can.
     """
     graph = _Graph(config, counts)
     ends = []
@@ -57,7 +55,7 @@ def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray]) -> list[Jo
 
 
 def _once(method):
-    """Of a method that adds jobs and gives their places: asked for the same again, it adds none."""
+    """Decorate a method that adds jobs and returns their positions: a repeated call adds no jobs."""
 
     @functools.wraps(method)
     def remembering(self, *names):
@@ -101,19 +99,20 @@ class _Graph:
     @_once
     def generator(self, name: str) -> int:
         part = self.config["generators"][name]
-        work = {Figure("generator", name, SECONDS_A_PICTURE): part["steps"] * part["batch_size"]}
+        work = {Figure("generator", name, SECONDS_A_PICTURE): part["work"]["trained_pictures"]}
         return self.add("generator", name, "", 1, work | _kept("generator", name), [self.manifest()])
 
     @_once
     def sample(self, pool: str) -> list[int]:
-        """All shards of a pool."""
-        part = self.config["samples"][pool]
-        plan = self.add("plan", pool, needs=[self.manifest()])
-        needs = [self.generator(part["generator"]), plan]
+        """Jobs of all shards of a pool."""
+        part = self.config["pools"][pool]
+        plan, generator = self.add("plan", pool, needs=[self.manifest()]), part["generator"]
+        needs = [plan, *([self.generator(generator)] if generator in self.config["generators"] else [])]
         found = []
         for shard, rows in enumerate(self._shards(pool)):
             work = {
-                Figure("sample", pool, SECONDS_A_STEP): _filled_up(len(rows), part["batch_size"]) * part["steps"],
+                Figure("sample", pool, SECONDS_A_STEP): _filled_up(len(rows), part["batch_size"])
+                * part["work"]["steps"],
                 Figure("sample", pool, BYTES_A_PICTURE): len(rows),
             }
             found.append(self.add("sample", pool, f"shard {shard}", 1, work, needs))
@@ -130,20 +129,20 @@ class _Graph:
 
     @_once
     def score(self, name: str) -> list[int]:
-        """All shards of a pool's scores."""
+        """Jobs of all shards of a pool's scores."""
         part = self.config["scores"][name]
-        by = part["by"], part["by_seed"]
-        needs = [self.manifest(), self.features(*by), self.classifier(*by)]
-        labels = np.repeat(np.arange(len(self.counts["train"])), self._generated(part["samples"]))  # as a plan has them
+        needs, scorer = [self.manifest()], part.get("scorer")
+        if scorer:
+            needs += [self.features(scorer, part["scorer_seed"]), self.classifier(scorer, part["scorer_seed"])]
+        labels = np.repeat(np.arange(len(self.counts["train"])), self._generated(part["pool"]))  # in the plan's order
         found = []
-        for shard, (sample, rows) in enumerate(
-            zip(self.sample(part["samples"]), self._shards(part["samples"]), strict=True)
-        ):
-            peers = self.counts["train"][labels[rows.start : rows.stop]]
-            work = {
-                Figure("evaluate", part["by"], SECONDS_A_PICTURE): _filled_up(len(rows), AT_ONCE),
-                Figure("score", name, SECONDS_A_PAIR): int(peers.sum()),
-            }
+        for shard, (sample, rows) in enumerate(zip(self.sample(part["pool"]), self._shards(part["pool"]), strict=True)):
+            peers, work = self.counts["train"][labels[rows.start : rows.stop]], {}
+            if scorer:
+                work = {
+                    Figure("evaluate", scorer, SECONDS_A_PICTURE): _filled_up(len(rows), AT_ONCE),
+                    Figure("score", name, SECONDS_A_PAIR): int(peers.sum()),
+                }
             found.append(self.add("score", name, f"shard {shard}", 1, work, [*needs, sample]))
         return found
 
@@ -159,18 +158,15 @@ class _Graph:
         needs = [self.manifest(), *(self.select(used) for used in (*filters, *part["steps_as"]))]
         needs += [place for used in filters for place in self.sample(self.pool_of(used))]
         needs += [self.classifier(part["init"], seed)] if part["init"] else []
-        gpus = part["gpus"]  # which share the pictures that are looked at, too
+        gpus = part["gpus"]  # the GPUs share predictions, too
         looks = _filled_up(math.ceil(self._pictures("test") / gpus), AT_ONCE)
-        if part["scheme"] == "tau_norm":  # trains nothing
-            looks += 0 if part["norm_tau"] is not None else _filled_up(self._pictures("val"), AT_ONCE)
-            trained = 0
-        else:
-            # SAU's prototypes are made of two views of the real pictures before each epoch
-            views = 2 if part["scheme"] == "sau" and part["contrastive_weight"] else 0
-            looks = part["epochs"] * (looks + views * self._pictures("train") / gpus)
-            trained = part["epochs"] * self._epoch(name)
+        epochs, views, at_validation = (
+            part["work"][key] for key in ("epochs", "looks_an_epoch", "looks_at_validation")
+        )
+        looks = max(epochs, 1) * looks + epochs * views * self._pictures("train") / gpus
+        looks += at_validation * _filled_up(self._pictures("val"), AT_ONCE)
         work = {
-            Figure("classifier", name, SECONDS_A_PICTURE): trained / gpus,
+            Figure("classifier", name, SECONDS_A_PICTURE): epochs * self._epoch(name) / gpus,
             Figure("evaluate", name, SECONDS_A_PICTURE): looks,
         }
         return self.add("classifier", name, f"seed {seed}", gpus, work | _kept("classifier", name), needs)
@@ -183,14 +179,15 @@ class _Graph:
     @_once
     def quality(self, name: str) -> int:
         part = self.config["qualities"][name]
-        needs = [self.manifest(), *self.sample(part["samples"])]
-        if part["by"] is None:  # Inception, of whose speed nothing is known
+        needs = [self.manifest(), *self.sample(part["pool"])]
+        if part["scorer"] is None:  # Inception: its speed is unknown
             return self.add("quality", name, "", 1, {}, needs)
-        real, made = self._pictures("train") + self._pictures("rest"), int(self._generated(part["samples"]).sum())
+        real, generated = self._pictures("train") + self._pictures("rest"), int(self._generated(part["pool"]).sum())
         work = {
-            Figure("evaluate", part["by"], SECONDS_A_PICTURE): _filled_up(real, AT_ONCE) + _filled_up(made, AT_ONCE)
+            Figure("evaluate", part["scorer"], SECONDS_A_PICTURE): _filled_up(real, AT_ONCE)
+            + _filled_up(generated, AT_ONCE)
         }
-        return self.add("quality", name, "", 1, work, [*needs, self.classifier(part["by"], part["by_seed"])])
+        return self.add("quality", name, "", 1, work, [*needs, self.classifier(part["scorer"], part["scorer_seed"])])
 
     @_once
     def grid(self, pool: str) -> int:
@@ -200,38 +197,38 @@ class _Graph:
         return [name for name in self.config["classifiers"][classifier]["data"] if name != "real"]
 
     def pool_of(self, name: str) -> str:
-        """The pool that a filter decides about."""
+        """The pool that a filter selects from."""
         part = self.config["filters"][name]
-        return part["samples"] or self.config["scores"][part["scores"]]["samples"]
+        return part["pool"] or self.config["scores"][part["scores"]]["pool"]
 
     def _pictures(self, split: str) -> int:
         return int(self.counts[split].sum())
 
     def _generated(self, pool: str) -> np.ndarray:
-        """Pictures of each class in a pool."""
-        return Plan(self.config["samples"][pool], self.counts["train"]).per_class
+        """Number of pictures of each class in a pool."""
+        return Plan(self.config["pools"][pool], self.counts["train"]).per_class
 
     def _shards(self, pool: str) -> list[range]:
-        total, shards = int(self._generated(pool).sum()), self.config["samples"][pool]["shards"]
+        total, shards = int(self._generated(pool).sum()), self.config["pools"][pool]["shards"]
         return [rows_of(total, shard, shards) for shard in range(shards)]
 
     def _selected(self, name: str) -> int:
-        """Pictures that a filter keeps at most."""
-        made, first = self._generated(self.pool_of(name)), self.config["filters"][name]["first"]
-        return int((np.minimum(made, first) if first else made).sum())
+        """Largest number of pictures that a filter can keep."""
+        generated, first = self._generated(self.pool_of(name)), self.config["filters"][name]["first"]
+        return int((np.minimum(generated, first) if first else generated).sum())
 
     def _epoch(self, classifier: str) -> int:
-        """Pictures of an epoch."""
+        """Number of pictures in an epoch."""
         part = self.config["classifiers"][classifier]
         real = self._pictures("train") if "real" in part["data"] else 0
         return real + sum(self._selected(name) for name in (*self.filters_of(classifier), *part["steps_as"]))
 
 
 def _kept(stage: str, name: str) -> dict[Figure, float]:
-    """What a training leaves on disk, the checkpoint for as long as it runs."""
+    """Disk use of a training: weights, and a checkpoint while it runs."""
     return {Figure(stage, name, quantity): 1 for quantity in (BYTES_OF_WEIGHTS, BYTES_OF_CHECKPOINT)}
 
 
 def _filled_up(pictures: int, batch_size: int) -> int:
-    """Pictures in batches of which the last one is filled up."""
+    """Number of pictures with the last batch padded."""
     return -(-pictures // batch_size) * batch_size

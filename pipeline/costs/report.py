@@ -1,4 +1,4 @@
-"""An estimate as a page that a person reads before starting a run."""
+"""The page of a cost estimate, to read before a run starts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,16 +19,19 @@ def page(
     throughput: pd.DataFrame,
     given: Path | None,
 ) -> str:
-    """Markdown. table: `estimate.by_part`. walls: gpus, seconds. throughput: the figures with their columns, from the file
-    `given`, or None where they were measured for this."""
+    """The page, in Markdown.
+
+    table: from `estimate.by_part`. walls: columns gpus, seconds. throughput: the figures with their columns. given: the file
+    of the figures, or None if they were measured for this estimate.
+    """
     dataset, hours, kept = config["dataset"], table["gpu_hours"].sum(), table["disk_bytes"].sum()
     recipes = ", ".join(run["recipe"] for run in config["runs"])
     others = ", ".join(config["others"])
     parts = [
-        f"# What `all_{config['family']}` will take on {dataset}\n",
-        f"An estimate: **{duration(3600 * hours)} of one GPU, {size(kept)} on disk**, in {table['jobs'].sum():,} jobs "
-        f"of the recipes {recipes}; what is done already is counted too. {_about(throughput, given)}\n",
-        f"`all_{config['family']}` runs {others} as well, each with an estimate of its own.\n" if others else "",
+        f"# Estimated cost of `all_{config['family']}` on {dataset}\n",
+        f"**{duration(3600 * hours)} of one GPU, {size(kept)} on disk**, in {table['jobs'].sum():,} jobs "
+        f"of the recipes {recipes}. Finished jobs are included. {_about(throughput, given)}\n",
+        f"`all_{config['family']}` also runs {others}, each with its own estimate.\n" if others else "",
         "## Wall time\n",
         markdown(
             ["GPUs", "wall time", "GPUs' time in use"],
@@ -37,7 +40,7 @@ def page(
                 for row in walls.itertuples()
             ],
         ),
-        "More GPUs save less than 5 %: trainings are one job each, and wait for one another.\n",
+        "More GPUs save less than 5 %, because each training is one job and some wait for others.\n",
         "## Stages\n",
         markdown(
             ["stage", "part", "jobs", "GPU time", "longest job", "disk", f"times{_says(given)}"],
@@ -54,7 +57,7 @@ def page(
                 for row in table.itertuples()
             ],
         ),
-        f"While a training runs, its checkpoint takes as much again, or more: {_checkpoints(table)}.\n",
+        f"While a training runs, its checkpoint needs additional disk space: {_checkpoints(table)}.\n",
         "## Shards\n",
         *_shards(advice),
         "## Figures\n",
@@ -67,7 +70,7 @@ def page(
 
 
 def duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s`, `5 h 10 min`, `12 d 4 h`."""
+    """Format a time as `12 s`, `3 min 20 s`, `5 h 10 min` or `12 d 4 h`."""
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
     for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
@@ -78,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: float) -> str:
-    """`1.2 GB`, in powers of ten."""
+    """Format bytes as `1.2 GB`, in powers of ten."""
     for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if number >= length:
             return f"{number / length:.3g} {unit}"
@@ -89,20 +92,20 @@ def _about(throughput: pd.DataFrame, given: Path | None) -> str:
     first = throughput.iloc[0]
     if given is None:
         return (
-            f"Speeds were measured on {first['date']} on **{first['hardware']}**, by a few steps of the stages' own code; "
-            "what is called a GPU here is that."
+            f"Speeds were measured on {first['date']} on **{first['hardware']}** with a few steps of the stages' own code. "
+            '"GPU" on this page means that hardware.'
         )
     counted = throughput["origin"].value_counts()
-    said = " and ".join(f"{count} of its figures {origin}" for origin, count in counted.items())
-    return f"**Nothing was measured for it: all figures are from {given}**, which calls {said}."
+    said = " and ".join(f"{count} as {origin}" for origin, count in counted.items())
+    return f"**Nothing was measured for this estimate: all figures are from {given}**, which lists {said}."
 
 
 def _says(given: Path | None) -> str:
-    return f" (says {given.name})" if given else ""
+    return f" (according to {given.name})" if given else ""
 
 
 def _figures(throughput: pd.DataFrame, given: Path | None) -> str:
-    """All figures; where they come from a file, with what it says of each."""
+    """All figures; if they come from a file, with the origin, hardware and date given there."""
     says = ["origin", "hardware", "date"] if given else []
     header = ["stage", "part", "value", "quantity", "batch"]
     return markdown(
@@ -122,22 +125,22 @@ def _checkpoints(table: pd.DataFrame) -> str:
 
 def _shards(advice: Sequence[Advice]) -> list[str]:
     if not advice:
-        return ["No other number of shards would be better.\n"]
+        return ["No other number of shards is better.\n"]
     rows = [
-        [f"samples.{one.pool}.shards", str(one.shards), duration(60 * one.minutes), f"set shards to {one.better}"]
+        [f"pools.{one.pool}.shards", str(one.shards), duration(60 * one.minutes), f"set shards to {one.better}"]
         for one in advice
     ]
     return [
-        "Jobs of ten minutes to an hour are best: in shorter ones starting counts, and longer ones lose more to a kill. "
-        "The number of shards changes no picture, and a shard holds a batch at least. On this hardware:\n",
+        "Jobs of ten minutes to an hour are best: shorter ones mostly start up, and longer ones lose more when killed. "
+        "The number of shards changes no picture, and a shard has at least one batch. On this hardware:\n",
         markdown(["key", "now", "longest job", "better"], rows),
     ]
 
 
 def _smaller_batches(config: Mapping[str, Any], throughput: pd.DataFrame) -> list[str]:
-    """A note on figures of a smaller batch than the config's: a second a step was enough, or memory was not."""
+    """A note on figures of smaller batches than the config's, if a step took a second or memory was full."""
     asked = {("generator", name): part["batch_size"] for name, part in config["generators"].items()}
-    asked |= {("sample", name): part["batch_size"] for name, part in config["samples"].items()}
+    asked |= {("sample", name): part["batch_size"] for name, part in config["pools"].items()}
     asked |= {
         ("classifier", name): -(-part["batch_size"] // part["gpus"]) for name, part in config["classifiers"].items()
     }
@@ -150,24 +153,25 @@ def _smaller_batches(config: Mapping[str, Any], throughput: pd.DataFrame) -> lis
     ]
     if not smaller:
         return []
-    return [f"Batches smaller than the config's, for they took a second or filled the memory: {'; '.join(smaller)}.\n"]
+    return [f"Batches smaller than the config's, because they took a second or filled memory: {'; '.join(smaller)}.\n"]
 
 
 def _assumed(config: Mapping[str, Any]) -> list[str]:
     lines = [
-        "Filters keep all pictures, so trainings on generated ones are at most as long as said."
+        "Filters keep all pictures, so trainings on generated pictures take at most the time given here."
         if config["scores"]
         else "",
-        "Time is in proportion to pictures: a batch of another size takes as long a picture.",
-        "Jobs without a GPU start like those that load PyTorch. Waiting in a cluster's queue, and Snakemake's own time, are not "
-        "counted, nor is reading pictures into memory before the first step.",
-        "Cores for jobs without a GPU are always there, and disks as fast as when a few pictures were read twice.",
-        "Disk is pictures and weights. Pictures generated are taken to be as large in files as real ones of that side; "
-        "tables of a few dozen bytes a picture are not counted.",
+        "Time is proportional to the number of pictures: batches of other sizes take the same time per picture.",
+        "Jobs without a GPU take as long to start as those that load PyTorch.",
+        "Three things are not counted: waiting in a cluster's queue, Snakemake's own time, and reading pictures into memory "
+        "before the first step.",
+        "Cores for jobs without a GPU are always free, and disks are as fast as when a few pictures were read twice.",
+        "Disk is pictures and weights. Generated pictures are assumed to be as large in files as real ones of the same side; "
+        "tables of a few dozen bytes per picture are not counted.",
     ]
     if any(part["gpus"] > 1 for part in config["classifiers"].values()):
-        lines.append("Several GPUs of one job lose no time to each other.")
-    inception = [name for name, part in config["qualities"].items() if part["by"] is None]
+        lines.append("Several GPUs of one job lose no time waiting for each other.")
+    inception = [name for name, part in config["qualities"].items() if part["scorer"] is None]
     if inception:
         lines.append(f"Inception's passes for {', '.join(inception)} are not counted: its speed was not measured.")
     return [line for line in lines if line]

@@ -1,4 +1,4 @@
-"""How long a list of jobs takes on so many GPUs: each starts when what it needs is there and GPUs are free."""
+"""Wall time of a list of jobs on a number of GPUs: a job starts when its inputs exist and GPUs are free."""
 
 import heapq
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from pipeline.costs.jobs import Job
 
 
 def wall_seconds(jobs: Sequence[Job], seconds: Sequence[float], gpus: int) -> float:
-    """Wall time where, whenever a GPU falls free, the first job of the list that is ready and fits takes it.
+    """Wall time in seconds if every free GPU goes to the first job of the list that is ready and fits.
 
-    `seconds` is each job's own time. Jobs without a GPU run as soon as they are ready, cores for them are always there.
-    No job may need more than `gpus`. Never less than `critical_seconds`, nor than all GPU time over `gpus`.
+    `seconds` is each job's own time. Jobs without a GPU run as soon as they are ready, because cores are always free. No
+    job may need more than `gpus`. The result is at least `critical_seconds`, and at least all GPU time over `gpus`.
     """
     waits, users = [len(job.needs) for job in jobs], _users(jobs)
     ready = [place for place, count in enumerate(waits) if not count]
@@ -44,7 +44,7 @@ def wall_seconds(jobs: Sequence[Job], seconds: Sequence[float], gpus: int) -> fl
 
 
 def critical_seconds(jobs: Sequence[Job], seconds: Sequence[float]) -> float:
-    """Wall time on any number of GPUs: the longest chain of jobs that wait for each other."""
+    """Wall time in seconds on unlimited GPUs: the longest chain of jobs that wait for each other."""
     ends: list[float] = []
     for job, own in zip(jobs, seconds, strict=True):
         ends.append(own + max((ends[place] for place in job.needs), default=0.0))
@@ -52,7 +52,7 @@ def critical_seconds(jobs: Sequence[Job], seconds: Sequence[float]) -> float:
 
 
 def _users(jobs: Sequence[Job]) -> list[list[int]]:
-    """For each job the places of those that need it."""
+    """For each job, the positions of the jobs that need it."""
     users: list[list[int]] = [[] for _ in jobs]
     for place, job in enumerate(jobs):
         for needed in job.needs:

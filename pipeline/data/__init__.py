@@ -1,1 +1,1 @@
-"""Raw data sets, and which of their pictures are used as what."""
+"""Raw data sets, and the choice of their pictures and splits."""

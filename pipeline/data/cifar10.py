@@ -18,12 +18,9 @@ LOCATION = Location(
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """The official training and test split; see `cifar_binary.read`."""
-    from pipeline.data import cifar_binary
+    """The official training and test split, downloaded if `folder` is absent."""
+    from pipeline.data import cifar_binary, cifar_download
     from pipeline.data.raw import ArraySource
 
-    return ArraySource(
-        cifar_binary.read(
-            folder, LOCATION, TRAIN, "test_batch.bin", "batches.meta.txt", label_bytes=1, url=URL, md5=MD5
-        )
-    )
+    cifar_download.fetch(folder, LOCATION, URL, MD5)
+    return ArraySource(cifar_binary.read(folder, LOCATION, TRAIN, "test_batch.bin", "batches.meta.txt", label_bytes=1))

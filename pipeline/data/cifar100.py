@@ -17,10 +17,10 @@ LOCATION = Location(
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """The official training and test split with the 100 fine labels; see `cifar_binary.read`."""
-    from pipeline.data import cifar_binary
+    """The official training and test split with the 100 fine labels, downloaded if `folder` is absent."""
+    from pipeline.data import cifar_binary, cifar_download
     from pipeline.data.raw import ArraySource
 
-    return ArraySource(
-        cifar_binary.read(folder, LOCATION, ("train.bin",), "test.bin", "fine_label_names.txt", 2, url=URL, md5=MD5)
-    )
+    cifar_download.fetch(folder, LOCATION, URL, MD5)
+    data = cifar_binary.read(folder, LOCATION, ("train.bin",), "test.bin", "fine_label_names.txt", label_bytes=2)
+    return ArraySource(data)

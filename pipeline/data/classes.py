@@ -1,4 +1,4 @@
-"""The classes of a subset's table, and how many pictures of each there are."""
+"""The classes of a subset's table, and how many pictures there are of each, or of each cell."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,23 @@ from pipeline.data.subset import SPLITS
 
 
 def class_names(pictures: pd.DataFrame) -> np.ndarray:
-    """Names by class, object [C]."""
+    """Class names in the order of the labels, object [C]."""
     return pictures.drop_duplicates("class").sort_values("class")["class_name"].to_numpy()
 
 
 def counts_of(pictures: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Pictures of each class, int64 [C], in each split."""
+    """Split -> pictures of each class, int64 [C]."""
     classes = int(pictures["class"].max()) + 1
     return {
         split: np.bincount(pictures.loc[pictures["split"] == split, "class"], minlength=classes) for split in SPLITS
     }
+
+
+def counted(pictures: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Pictures in each split for each combination of values of the columns `by`, sorted by them.
+
+    Columns: `by`, and one for each split, int64. Combinations without pictures are missing; pictures that lack a value,
+    as a group, are not counted.
+    """
+    found = pictures.groupby([*by, "split"]).size().unstack("split", fill_value=0)
+    return found.reindex(columns=list(SPLITS), fill_value=0).reset_index().rename_axis(columns=None)

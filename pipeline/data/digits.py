@@ -11,9 +11,9 @@ TRAIN_PER_CLASS = 120
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """120 training pictures a class and 50 test pictures a class, drawn once for all; `folder` is not used.
+    """120 training and 50 test pictures of each class, drawn with a fixed seed. `folder` is not used.
 
-    Grey levels 0..16 become 0..255.
+    Grey levels 0..16 are scaled to 0..255.
     """
     import numpy as np
     from sklearn.datasets import load_digits

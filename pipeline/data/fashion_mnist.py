@@ -12,14 +12,14 @@ FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 LOCATION = Location(
     folder="fashion-mnist",
     needs=tuple(f"{name}.gz|{name}" for name in FILES),
-    how_to_get="install Debian's dataset-fashion-mnist and set data_root to /usr/share/datasets, or put the four files of "
-    "github.com/zalandoresearch/fashion-mnist there; for torchvision's copy, set `path: FashionMNIST/raw`",
+    how_to_get="install Debian's dataset-fashion-mnist and set `data_root: /usr/share/datasets`, or put the four files of "
+    "github.com/zalandoresearch/fashion-mnist into this folder; for torchvision's copy, set `path: FashionMNIST/raw`",
 )
 NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """The official training and test split. Raises InputError for a missing or damaged file."""
+    """The official training and test split. Raises InputError if a file is missing or damaged."""
     from pipeline.data.raw import ArraySource, RawData
     from pipeline.errors import InputError
 
@@ -33,7 +33,7 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
 
 
 def _idx(folder: Path, name: str):
-    """An IDX file of bytes: magic number 0x0800 + dimensions, big-endian sizes, data."""
+    """Read an IDX file of bytes: magic number 0x0800 + dimensions, big-endian sizes, data."""
     import numpy as np
 
     from pipeline.errors import InputError

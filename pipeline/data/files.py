@@ -1,4 +1,4 @@
-"""Files in folders and in lists: found in an order of their own, and missed before hours of work."""
+"""Picture files, from folders and from official lists, in an order that does not depend on the file system."""
 
 import os
 import unicodedata
@@ -13,7 +13,10 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 
 
 def read_list(path: Path, split: str) -> pd.DataFrame:
-    """An official list, a path and a label a line: source, class, split. Raises InputError naming a wrong line."""
+    """Read an official list, with a path and a label on each line, as a table: source, class, split.
+
+    Raises InputError with the number of a wrong line.
+    """
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -24,26 +27,26 @@ def read_list(path: Path, split: str) -> pd.DataFrame:
         if not (source and label.isdecimal()):
             if not label:
                 continue
-            raise InputError(f"{path}, line {number}: '{line[:80]}' must be a path, a space and a label from 0")
+            raise InputError(f"{path}, line {number}: '{line[:80]}' must be a path, a space and a label, 0 or more")
         sources.append(require_inside(source.rstrip(), f"{path}, line {number}"))
         labels.append(int(label))
     if not sources:
-        raise InputError(f"{path} is empty; a path and a label a line are expected")
+        raise InputError(f"{path} is empty; each line must be a path, a space and a label")
     return pd.DataFrame({"source": sources, "class": labels, "split": split})
 
 
 def require_inside(source: str, where: str) -> str:
-    """The path, normalised; InputError where it leads out of the data set's folder."""
+    """The normalised path. Raises InputError if it leads out of the data set's folder."""
     if source and source[0] not in "/." and "/." not in source and "//" not in source and "\\" not in source:
-        return source  # nearly all, and there may be millions
+        return source  # the short way, for nearly all of what may be millions
     normal = os.path.normpath(source.replace("\\", "/"))
     if Path(normal).is_absolute() or normal.split("/")[0] in ("..", "."):
-        raise InputError(f"{where}: '{source}' lies outside the data set's folder; paths must be relative and below it")
+        raise InputError(f"{where}: '{source}' lies outside the data set's folder; give a relative path inside it")
     return normal
 
 
 def require_files(folder: Path, table: pd.DataFrame, what: str) -> None:
-    """InputError where files of `table` are not below `folder`, with their number and the first five, or are listed twice."""
+    """Raise InputError if listed files are missing from `folder`, with their number and the first five, or are listed twice."""
     there: dict[str, set[str]] = {}
     missing = []
     for source in table["source"].tolist():
@@ -64,7 +67,7 @@ def require_files(folder: Path, table: pd.DataFrame, what: str) -> None:
 
 
 def others(folder: Path, part: str, names: Mapping[int, str], listed: pd.DataFrame) -> pd.DataFrame:
-    """What a list leaves out, as `rest`: pictures of `part`/`names[label]` that `listed` does not have."""
+    """Unlisted pictures, as the split `rest`: files in the folders `part`/`names[label]` that `listed` does not name."""
     known = set(listed["source"])
     rows = []
     for label, name in names.items():
@@ -74,30 +77,36 @@ def others(folder: Path, part: str, names: Mapping[int, str], listed: pd.DataFra
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the folders in `folder`; InputError for none."""
+    """Sorted names of the folders in `folder`. Raises InputError if there are none."""
     names = sorted(name for name, is_folder in _scan(folder) if is_folder and not name.startswith("."))
     if not names:
-        raise InputError(f"{folder} has no folders; one for each class is expected")
+        raise InputError(f"{folder} has no folders; it must have one for each class")
     return names
 
 
 def require_distinct(names: list[str], where: str) -> None:
-    """InputError where two names look the same but for case, which not every file system tells apart, or outer blanks."""
+    """Raise InputError if two names differ only in case, outer blanks or the encoding of accents.
+
+    Not every file system can hold both.
+    """
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold().strip(), name)
         if other != name:
             raise InputError(
-                f"{where}: classes '{other}' and '{name}' differ in case, blanks or the writing of accents only; rename or "
+                f"{where}: classes '{other}' and '{name}' differ only in case, blanks or the encoding of accents; rename or "
                 "merge one"
             )
 
 
 def pictures_below(folder: Path) -> list[str]:
-    """Paths of all pictures at any depth, relative to `folder`, sorted; InputError for none and for links in a circle."""
+    """Sorted paths of all pictures at any depth, relative to `folder`.
+
+    Raises InputError if there are none, or if a link leads back to a folder above it.
+    """
     found = sorted(_walk(folder, "", (folder.resolve(),)))
     if not found:
-        raise InputError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
+        raise InputError(f"{folder} has no pictures ({', '.join(PICTURES)}); add some or delete the folder")
     return found
 
 
@@ -108,14 +117,14 @@ def _walk(folder: Path, below: str, above: tuple[Path, ...]) -> Iterator[str]:
         if is_folder:
             inside = (folder / name).resolve()
             if inside in above:
-                raise InputError(f"{folder / name} links back to {inside}, a circle without end; remove the link")
+                raise InputError(f"{folder / name} links back to {inside}, a folder above it; remove the link")
             yield from _walk(folder / name, f"{below}{name}/", (*above, inside))
         elif name.lower().endswith(PICTURES):
             yield below + name
 
 
 def _scan(folder: Path) -> list[tuple[str, bool]]:
-    """(name, whether it is a folder) of all that is in a folder; InputError where it or a link in it cannot be followed."""
+    """(name, whether it is a folder) of each entry. Raises InputError if the folder, or a link in it, cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return [(entry.name, entry.is_dir()) for entry in entries]

@@ -1,4 +1,4 @@
-"""image_folder: a person's own pictures, in one folder a class or listed in a table."""
+"""image_folder: the user's own pictures, in one folder for each class or listed in a table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +13,13 @@ LOCATION = Location(
 )
 SPLITS = ("train", "val", "test")
 LIKE_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-"""Names of folders that are splits in another spelling, and no classes."""
+"""Names of folders that are splits and not classes, in several spellings."""
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """Folders, or `table`, a CSV or Parquet file in the folder with path and class, and group and split where it has them.
+    """Class folders, or a `table`: a CSV or Parquet file in `folder` with columns path and class, and perhaps group and split.
 
-    Folders named train, test and val are splits, with the classes' folders in them; else all is training.
+    Folders named train, val and test are splits, and hold the class folders. Without them, all pictures are for training.
     """
     from pipeline.data.raw import FileSource
 

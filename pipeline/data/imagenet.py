@@ -1,4 +1,4 @@
-"""imagenet: ImageNet-LT, ImageNet-1K's folders by the official lists (Liu et al. 2019)."""
+"""imagenet: ImageNet-LT, chosen from ImageNet-1K's folders by the official lists (Liu et al. 2019)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +10,14 @@ LISTS = {"train": "ImageNet_LT_train.txt", "val": "ImageNet_LT_val.txt", "test":
 LOCATION = Location(
     folder="imagenet",
     needs=("train", "val", *LISTS.values()),
-    how_to_get="unpack ILSVRC2012_img_train.tar, one folder for each WordNet id, as train/, and ILSVRC2012_img_val.tar as val/, "
-    "from image-net.org; put ImageNet_LT_train.txt, ImageNet_LT_val.txt and ImageNet_LT_test.txt, the lists of Liu et al. 2019 "
-    "(OpenLongTailRecognition), beside them (`source: imagenet_pareto` does without lists)",
+    how_to_get="unpack ILSVRC2012_img_train.tar from image-net.org as train/, with one folder for each WordNet id, and "
+    "ILSVRC2012_img_val.tar as val/; put the lists of Liu et al. 2019 (OpenLongTailRecognition) beside them: "
+    "ImageNet_LT_train.txt, ImageNet_LT_val.txt and ImageNet_LT_test.txt (`source: imagenet_pareto` needs no lists)",
 )
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """Train (115,846 pictures of 1,000 classes), val and test as listed; with `rest`, all others of train/ too."""
+    """Train (115,846 pictures of 1,000 classes), val and test as listed; with `rest`, also the other pictures of train/."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda: _listed(folder, settings["rest"]))
@@ -40,8 +40,8 @@ def _listed(folder: Path, rest: bool):
     if wrong.any():
         first = table[wrong].iloc[0]
         raise InputError(
-            f"{folder}: the lists give {first['source']} the label {first['class']}; labels must count the sorted WordNet "
-            f"ids from 0 to {len(wnids) - 1}"
+            f"{folder}: the lists give {first['source']} the label {first['class']}; labels must be positions among "
+            f"the sorted WordNet ids, 0 to {len(wnids) - 1}"
         )
     if is_flat(folder):
         table["source"] = table["source"].str.replace(r"^val/n\d+/", "val/", regex=True)

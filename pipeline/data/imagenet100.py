@@ -10,7 +10,7 @@ LOCATION = imagenet_pareto.LOCATION
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """The authors' classes and counts; which pictures of a class they took is not published, so they are drawn."""
+    """The authors' classes and counts. Their choice of pictures is not published, so the pictures are drawn."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda: _drawn(folder, settings["selection_seed"]))

@@ -1,110 +1,11 @@
-"""The 100 ImageNet classes of Fill-Up's ImageNet100-LT in the order of their labels, with their training pictures.
+"""The 100 classes of Fill-Up's ImageNet100-LT with their numbers of training pictures. The table is imagenet100_classes.tsv.
 
-The sorted counts are int(1000 (1/200)^(i/99)), as its Fig. A16 shows; which class has which count is the authors' list.
+The sorted counts are int(1000 (1/200)^(i/99)), as its Fig. A16 shows. The authors' list says which class has which count.
 """
 
-_TABLE = """\
-n01494475 44
-n01560419 55
-n01601694 10
-n01614925 17
-n01632458 361
-n01667778 555
-n01677366 1000
-n01728572 498
-n01740131 38
-n01744401 7
-n01796340 5
-n01806143 27
-n01818515 6
-n01843383 12
-n01860187 13
-n01872401 100
-n01910747 851
-n01917289 58
-n01930112 381
-n01950731 170
-n02074367 105
-n02085936 5
-n02093754 61
-n02094258 11
-n02095889 21
-n02100877 26
-n02102177 276
-n02106030 36
-n02111129 130
-n02111500 138
-n02113186 687
-n02113624 424
-n02117135 308
-n02124075 9
-n02128385 8
-n02137549 342
-n02167151 325
-n02174001 145
-n02190166 11
-n02206856 80
-n02236044 947
-n02279972 235
-n02364673 32
-n02422106 807
-n02423022 651
-n02489166 6
-n02504458 153
-n02641379 49
-n02667093 23
-n02692877 24
-n02783161 725
-n02795169 9
-n02804414 13
-n02807133 89
-n02815834 180
-n02859443 42
-n02869837 7
-n02877765 162
-n02971356 124
-n03028079 30
-n03063689 47
-n03216828 402
-n03345487 40
-n03384352 76
-n03400231 292
-n03662601 223
-n03770439 585
-n03781244 18
-n03803284 10
-n03814639 526
-n03838899 5
-n03876231 472
-n03902125 190
-n03956157 200
-n03995372 617
-n04008634 14
-n04044716 8
-n04065272 68
-n04116512 19
-n04131690 34
-n04153751 262
-n04254680 898
-n04258138 94
-n04264628 448
-n04285008 85
-n04355933 765
-n04357314 5
-n04372370 6
-n04442312 248
-n04465501 117
-n04548362 111
-n04554684 29
-n04591713 211
-n06874185 20
-n07715103 16
-n07718747 22
-n07753113 65
-n07932039 72
-n11879895 15
-n13054560 52
-"""
+from pathlib import Path
 
-COUNTS: dict[str, int] = {wnid: int(count) for wnid, count in map(str.split, _TABLE.splitlines())}
-"""WordNet id -> training pictures, the label being the position."""
+_ROWS = Path(__file__).with_suffix(".tsv").read_text().splitlines()[1:]
+
+COUNTS: dict[str, int] = {wnid: int(count) for wnid, count in (row.split("\t") for row in _ROWS)}
+"""WordNet id -> training pictures, in the order of the labels."""

@@ -1,4 +1,4 @@
-"""ImageNet-1K's folders where no list says which training pictures to take: they are drawn."""
+"""Training pictures drawn from ImageNet-1K's folders, for long tails without a published list."""
 
 import re
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from pipeline.errors import InputError
 
 
 def draw(folder: Path, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
-    """`counts` training pictures of each WordNet id, drawn from its sorted folder; the others are `rest`, val/ is test.
+    """Draw `counts` training pictures of each WordNet id from its sorted folder. The others are `rest`, and val/ is `test`.
 
-    Labels count the ids of `counts`. Raises InputError where a class has too few, and where val/ is flat, for then labels
-    are unknown.
+    A label is the position of its id in `counts`. Raises InputError if a class has too few pictures, or if val/ is flat and
+    so gives no labels.
     """
     if is_flat(folder):
         raise InputError(
-            f"{folder / 'val'} is flat, which says nothing of classes: sort its pictures into a folder for each WordNet id, "
+            f"{folder / 'val'} is flat, so its pictures have no classes: sort them into a folder for each WordNet id, "
             "as ImageNet's valprep script does"
         )
     rows = []
@@ -36,5 +36,5 @@ def draw(folder: Path, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
 
 
 def is_flat(folder: Path) -> bool:
-    """Whether val/ holds pictures and no folders of classes, as its archive unpacks."""
+    """Whether val/ holds pictures without class folders, as its archive unpacks."""
     return not any(re.fullmatch(r"n\d{8}", path.name) for path in (folder / "val").iterdir())

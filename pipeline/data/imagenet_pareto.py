@@ -1,4 +1,4 @@
-"""imagenet_pareto: a long tail of ImageNet-1K by a Pareto law, for who lacks the lists of ImageNet-LT; it is not ImageNet-LT."""
+"""imagenet_pareto: a long tail of ImageNet-1K by a Pareto law, for users without the lists of ImageNet-LT."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,14 @@ from pipeline.data.location import Location
 LOCATION = Location(
     folder="imagenet",
     needs=("train", "val"),
-    how_to_get="unpack ILSVRC2012_img_train.tar as train/ and ILSVRC2012_img_val.tar as val/, one folder for each WordNet id, "
-    "from image-net.org",
+    how_to_get="unpack ILSVRC2012_img_train.tar from image-net.org as train/ and ILSVRC2012_img_val.tar as val/, both with one "
+    "folder for each WordNet id",
 )
 POWER, LARGEST, SMALLEST = 6, 1280, 5
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """Counts of `pareto_counts` over shuffled classes, and no more than a class has; pictures are drawn."""
+    """Pictures drawn by `pareto_counts` of shuffled classes, at most as many as a class has. This is not ImageNet-LT."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda: _drawn(folder, settings["selection_seed"]))
@@ -25,7 +25,7 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
 def pareto_counts(classes: int):
     """Falling counts, int64 [classes]: quantiles of a Pareto law (Lomax) of power 6, scaled to 1,280 and at least 5.
 
-    ImageNet-LT was drawn by a Pareto law of this power between these bounds (Liu et al. 2019), in a way that is not
+    ImageNet-LT was drawn by a Pareto law of this power between these bounds (Liu et al. 2019). How it was drawn is not
     published.
     """
     import numpy as np

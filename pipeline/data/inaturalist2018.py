@@ -1,4 +1,4 @@
-"""inaturalist2018: 8,142 species, long-tailed by nature; the official layout with the usual lists or its own JSON files."""
+"""inaturalist2018: 8,142 species, long-tailed by nature, in the official folders with the usual lists or the competition's JSON."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ LOCATION = Location(
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """The official training and validation split, of which the second is the test split, as in the literature."""
+    """The official training split, and the official validation split as `test`, as in the literature."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda: _listed(folder))
@@ -41,7 +41,7 @@ def _listed(folder: Path):
 
 
 def _annotated(path: Path, split: str):
-    """The same from the competition's JSON: pictures with file names, annotations with category ids from 0."""
+    """The table of `read_list`, from the competition's JSON of images and annotations."""
     import pandas as pd
 
     from pipeline.data.files import require_inside
@@ -53,13 +53,13 @@ def _annotated(path: Path, split: str):
         rows = [(require_inside(image["file_name"], str(path)), label[image["id"]], split) for image in found["images"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
-            f"{path} is not the competition's: images with id and file_name, and annotations with image_id and category_id, are expected"
+            f"{path} is not the competition's: it must have images with id and file_name, and annotations with image_id and category_id"
         ) from None
     return pd.DataFrame(rows, columns=["source", "class", "split"]).sort_values("source", ignore_index=True)
 
 
 def _names(folder: Path) -> dict[int, str]:
-    """Label -> species, from the file of names or else from the annotations, which may hide them."""
+    """Label -> species, from the file of names, or else from the annotations, which may hide the names."""
     from pipeline.errors import InputError
 
     for name in (NAMES, ANNOTATIONS["train"]):
@@ -70,7 +70,7 @@ def _names(folder: Path) -> dict[int, str]:
                 return {int(category["id"]): str(category["name"]) for category in categories}
             except (KeyError, TypeError, ValueError):
                 raise InputError(
-                    f"{folder / name} is not the competition's: categories with id and name are expected"
+                    f"{folder / name} is not the competition's: it must have categories with id and name"
                 ) from None
     return {}
 
@@ -83,4 +83,4 @@ def _json(path: Path):
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+        raise InputError(f"{path} is damaged: {error}; unpack it again") from None

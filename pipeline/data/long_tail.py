@@ -1,4 +1,4 @@
-"""Long-tailed selections of balanced data, and the shots that tables speak of."""
+"""Long-tailed selections of balanced data."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from pipeline.errors import InputError
 def exponential_counts(largest: int, classes: int, imbalance_factor: float) -> np.ndarray:
     """Pictures to keep of each class, int64 [classes]: int(largest * (1 / imbalance_factor) ** (i / (classes - 1))).
 
-    LDAM (Cao et al. 2019) and its public code, whose rounding is down. Raises InputError where a class gets none.
+    This is LDAM's formula (Cao et al. 2019), rounded down as in its public code. Raises InputError if a class gets no picture.
     """
     shares = [(1 / imbalance_factor) ** (i / max(classes - 1, 1)) for i in range(classes)]
     counts = np.array([int(largest * share) for share in shares], np.int64)
@@ -25,8 +25,8 @@ def exponential_counts(largest: int, classes: int, imbalance_factor: float) -> n
 def select(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
     """Sorted positions, int64, of `counts[c]` pictures of each class c, drawn as LDAM's public code does.
 
-    One legacy NumPy generator shuffles the positions of class 0, 1, ... in turn and the first ones are kept, so a smaller
-    count keeps a part of what a larger one keeps. Raises InputError where a class has too few.
+    One legacy NumPy generator shuffles the positions of class 0, 1, ... in turn, and the first ones are kept. So a smaller
+    count keeps a part of a larger count's pictures. Raises InputError if a class has too few.
     """
     random = np.random.RandomState(seed)
     kept = []
@@ -37,12 +37,3 @@ def select(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
         random.shuffle(positions)
         kept.append(positions[:count])
     return np.sort(np.concatenate(kept))
-
-
-def shots(counts: np.ndarray, few_includes_20: bool = False) -> np.ndarray:
-    """'many' (over 100 training pictures), 'medium' or 'few' for each class.
-
-    'few' is under 20 (OLTR, Liu et al. 2019; DiffuLT), or up to 20 where `few_includes_20` (SAU, GLMC).
-    """
-    few = counts <= 20 if few_includes_20 else counts < 20
-    return np.where(counts > 100, "many", np.where(few, "few", "medium"))

@@ -1,4 +1,4 @@
-"""From stored shards to one table: what was rejected, and what is in training and test at once."""
+"""The manifest, one table of all stored pictures, and checks of it."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from pipeline.errors import InputError
 
 
 def gather(indices: Sequence[pd.DataFrame], rejected: pd.DataFrame, most_rejected: float, folder: str) -> pd.DataFrame:
-    """The manifest: all shards' rows, in order, with shards as paths relative to the manifest's folder, `folder`.
+    """Join the shards' rows, in order. The column shard becomes a path relative to the manifest's folder, `folder`.
 
-    Raises InputError where more than the share `most_rejected` of the pictures could not be read, and where that leaves a
-    class without a training or test picture.
+    Raises InputError if more than the share `most_rejected` of the pictures is unreadable, or if a class has no readable
+    training or test picture.
     """
     total = sum(map(len, indices)) + len(rejected)
-    remedy = f"mend or remove them and remove {folder}/pictures.parquet to begin anew; all are listed in {folder}/real/*.rejected.parquet"
+    remedy = f"fix or delete them, then delete {folder}/pictures.parquet to start over; all are listed in {folder}/real/*.rejected.parquet"
     if len(rejected) > most_rejected * total:
         shown = "; ".join(f"{row.source}: {row.reason}" for row in rejected.head(5).itertuples())
         raise InputError(
-            f"{len(rejected)} of {total} pictures cannot be read, more than most_rejected, {most_rejected:g}, allows "
+            f"{len(rejected)} of {total} pictures cannot be read; most_rejected allows a share of {most_rejected:g} "
             f"(first: {shown}); {remedy}"
         )
     manifest = pd.concat([index for index in indices if len(index)], ignore_index=True)
@@ -32,9 +32,9 @@ def gather(indices: Sequence[pd.DataFrame], rejected: pd.DataFrame, most_rejecte
 
 
 def duplicates(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Test pictures whose raw file is a training picture's too: test_key, test_source, train_key, train_source.
+    """Test pictures with the same raw bytes as a training picture: test_key, test_source, train_key, train_source.
 
-    Of several such training pictures the first is named.
+    If several training pictures have the same bytes, the first is named.
     """
     test, train = (manifest.loc[manifest["split"] == split, ["digest", "key", "source"]] for split in ("test", "train"))
     first = train.drop_duplicates("digest").rename(columns={"key": "train_key", "source": "train_source"})

@@ -1,4 +1,4 @@
-"""nico: NICO++ (track 1), 60 classes in 6 contexts, with the groups and the split of SubpopBench made reproducible."""
+"""nico: NICO++ (track 1), 60 classes in 6 contexts, with SubpopBench's groups, and its split made reproducible."""
 
 import zlib
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ HELD_OUT = 75
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """A class is a label, a group a label in a context; LDM-FG Sec. 4 uses them."""
+    """A class is a label. A group is a label in a context, as in LDM-FG Sec. 4."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda: _grouped(folder, settings["selection_seed"]))
 
 
 def _grouped(folder: Path, seed: int):
-    """SubpopBench (Yang et al. 2023): of each group, shuffled, `min(n, 75)` pictures are held out, a third of them, rounded
-    down, for validation and the others for the test; a group of up to 75 pictures has no training part.
+    """Shuffle each group, then split it as SubpopBench does (Yang et al. 2023).
 
-    Its files came in the file system's order; here they are sorted, and each group is shuffled by a generator of its own,
-    so that other groups do not matter.
+    `min(n, 75)` of a group's n pictures are held out: a third of them, rounded down, for validation, the others for the test.
+    So a group of up to 75 pictures has no training pictures. SubpopBench kept the file system's order. Here the files are
+    sorted, and each group has a random generator of its own, so that other groups do not matter.
     """
     import numpy as np
     import pandas as pd

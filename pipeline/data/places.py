@@ -1,4 +1,4 @@
-"""places: Places365's standard folders as a long tail, by the official lists of Places-LT (Liu et al. 2019)."""
+"""places: Places-LT, chosen from Places365's standard folders by the official lists (Liu et al. 2019)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ LOCATION = Location(
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """Train (62,500 pictures of 365 classes), val and test as listed; class names are the folders'."""
+    """Train (62,500 pictures of 365 classes), val and test as listed; with `rest`, also the other pictures of these folders."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda: _listed(folder, settings["rest"]))
@@ -35,7 +35,9 @@ def _listed(folder: Path, rest: bool):
     of_label = names.groupby(table["class"]).first()
     wrong = table.loc[names != table["class"].map(of_label), "source"]
     if len(wrong):
-        raise InputError(f"{folder}: the lists give pictures of different folders one label (first: {wrong.iloc[0]})")
+        raise InputError(
+            f"{folder}: the lists give pictures of different folders one label (first: {wrong.iloc[0]}); use the lists of Liu et al. 2019"
+        )
     if rest:
         folders = table["source"].str.rpartition("/")[0].str.partition("/")[2].groupby(table["class"]).first()
         table = pd.concat([table, others(folder, "train", folders.to_dict(), table)], ignore_index=True)

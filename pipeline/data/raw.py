@@ -1,4 +1,4 @@
-"""What every raw data set gives: each source is a module of this package with `open_source(folder, settings) -> Source`."""
+"""The interface of raw data sets. Each source is a module of this package with `open_source(folder, settings) -> Source`."""
 
 import os
 from collections.abc import Callable
@@ -13,23 +13,23 @@ from pipeline.errors import InputError
 
 
 class Source(Protocol):
-    """A raw data set. Listing it and reading from it are apart: a job that stores pictures does not list them all."""
+    """A raw data set. Listing and reading are separate, so that a job that stores a few pictures need not list all."""
 
     def pictures(self) -> pd.DataFrame:
-        """A row a picture, in an order of its own, whatever the file system's.
+        """A table with a row for each picture, in an order that does not depend on the file system.
 
         Columns: source (text that `read` understands), class (int, from 0), class_name, split ("train", "val", "test" or
-        "rest"), and group (text) where pictures have one. Raises InputError where something is missing.
+        "rest"), and group (text) if pictures have groups. Raises InputError if files are missing.
         """
         ...
 
     def read(self, source: str) -> bytes:
-        """The picture's file. Raises OSError where it cannot be read."""
+        """The bytes of a picture's file. Raises OSError if it cannot be read."""
         ...
 
 
 class RawData(NamedTuple):
-    """A balanced data set in memory; labels are int64 [N], pictures uint8 [N, H, W, 3] or grey [N, H, W]."""
+    """A data set in memory: labels int64 [N], pictures uint8 [N, H, W, 3], or [N, H, W] if they are grey."""
 
     class_names: list[str]
     train_pictures: np.ndarray
@@ -39,7 +39,7 @@ class RawData(NamedTuple):
 
 
 class ArraySource:
-    """A `RawData` as a `Source`: `train/17` is the training picture at position 17, as a PNG file."""
+    """A `RawData` as a `Source`. The source `train/17` is the training picture at position 17, as a PNG file."""
 
     def __init__(self, data: RawData):
         self.data = data
@@ -63,18 +63,19 @@ class ArraySource:
 
 
 class FileSource:
-    """Files below a folder; `listing()` is the table that says what they are, with paths relative to the folder."""
+    """Picture files below `root`. `listing()` gives the table of `Source.pictures`, with paths relative to `root`."""
 
     def __init__(self, root: Path, listing: Callable[[], pd.DataFrame]):
         self._root, self.pictures = root, listing
 
     def read(self, source: str) -> bytes:
-        # millions of small files: two thirds of the time of open() and read()
+        # there may be millions of small files, and open() and read() take 1.5 times as long
         descriptor = os.open(f"{self._root}/{source}", os.O_RDONLY)
         try:
             size = os.fstat(descriptor).st_size
             data = os.read(descriptor, size)
-            while len(data) < size and (more := os.read(descriptor, size - len(data))):  # as over a network
+            # over a network, a file may come in pieces
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):
                 data += more
             return data
         finally:
@@ -82,7 +83,7 @@ class FileSource:
 
 
 def read_exactly(path: Path, size: int, how_to_get: str) -> bytes:
-    """The bytes of a raw file of known size; InputError where it is missing, cut short or too long."""
+    """The bytes of a raw file of known size. Raises InputError if it is missing, truncated or too long."""
     if not path.is_file():
         raise InputError(f"{path} is missing: {how_to_get}")
     if path.stat().st_size != size:

@@ -1,4 +1,4 @@
-"""Raw pictures as they are stored."""
+"""Raw pictures as records of shards."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from pipeline.data.raw import Source
 
 
 def each_row(pictures: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Each row of a subset's table, without a copy of them all."""
+    """The rows of a subset's table, one mapping at a time."""
     columns = [pictures[name].tolist() for name in pictures]
     return (dict(zip(pictures, row, strict=True)) for row in zip(*columns, strict=True))
 
@@ -19,10 +19,10 @@ def each_row(pictures: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def records(
     rows: Iterable[dict[str, Any]], source: Source, side: int | None, rejected: list[dict[str, Any]]
 ) -> Iterator[tuple[str, bytes, str, dict[str, Any]]]:
-    """What `shards.write` takes for each picture, with the digest of its raw file among what is known about it.
+    """Records for `shards.write`, with the digest of the raw file in each provenance.
 
-    Pictures have a shorter side of at most `side` pixels, if given. Those that cannot be decoded are left out and added to
-    `rejected`, with the reason.
+    If `side` is given, larger pictures are scaled to a shorter side of `side` pixels. Unreadable pictures are skipped and
+    added to `rejected`, with the reason.
     """
     for row in rows:
         try:

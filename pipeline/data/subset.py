@@ -1,4 +1,4 @@
-"""Which pictures of a source are used, and as what: long tails, held-out test pictures, and the order of all."""
+"""The choice of a source's pictures and their splits: long tails, held-out test pictures, and the order of storage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,31 +13,30 @@ SPLITS = ("train", "val", "test", "rest")
 
 
 def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """A source's table with final splits, a `key`, and the order in which pictures are stored.
+    """Give a source's table its final splits, a column `key`, and the order in which pictures are stored.
 
-    `test_per_class` training pictures of each class are held out where the source has no test split; an exponential
-    long tail of `imbalance_factor` moves what it leaves out to `rest`, which is dropped unless `rest` is set. Classes are
-    numbered as they come, without gaps. Raises InputError where a class cannot give what is asked, where one has nothing
-    to train on or to test with, and where there is but one.
+    `test_per_class` training pictures of each class are held out if the source has no test split. An exponential long tail
+    of `imbalance_factor` moves the pictures that it leaves out to `rest`, which is dropped unless `settings["rest"]`. Classes
+    are renumbered in order, without gaps. Raises InputError if a class has too few pictures, no training picture or no test
+    picture, or if there is only one class.
     """
     pictures = pictures.reset_index(drop=True)
-    pictures["key"] = [
-        f"{row:08d}" for row in range(len(pictures))
-    ]  # of the source's order: the same in every long tail
-    # without gaps also where a list holds some of ImageNet's classes only
+    # a position in the source: the same in every long tail
+    pictures["key"] = [f"{row:08d}" for row in range(len(pictures))]
+    # no gaps, even if a list holds only some of ImageNet's classes
     pictures["class"] = np.unique(pictures["class"], return_inverse=True)[1]
     if settings.get("test_per_class"):
         pictures = _hold_out(pictures, settings["test_per_class"], settings["selection_seed"])
     for split, remedy in (("train", ""), ("test", "; give one, or set test_per_class to hold pictures out")):
         there = set(pictures.loc[pictures["split"] == split, "class"])
         if not there:
-            raise InputError(f"the data have no {split} split{remedy}")
+            raise InputError(f"the data set has no {split} split{remedy}")
         without = pictures.loc[~pictures["class"].isin(there), "class_name"].unique()
         if len(without):
             raise InputError(f"{len(without)} classes have no {split} picture: {', '.join(without[:5])}")
     if pictures["class"].max() == 0:
         raise InputError(
-            f"the data have one class, '{_name(pictures, 0)}', and a classifier needs two; is the folder one level too high?"
+            f"the data set has one class, '{_name(pictures, 0)}', but a classifier needs two; is the folder one level too high?"
         )
     if settings.get("imbalance_factor"):
         pictures = _long_tail(pictures, settings)
@@ -48,9 +47,9 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _hold_out(pictures: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
-    """The same number of training pictures of every class becomes the test split."""
+    """Move `per_class` training pictures of every class to the test split."""
     if (pictures["split"] == "test").any():
-        raise InputError(f"test_per_class is {per_class}, but the data come with a test split; leave it out")
+        raise InputError(f"test_per_class is {per_class}, but the data set has a test split; remove test_per_class")
     train, labels, available = _training(pictures)
     if available.min() <= per_class:
         raise InputError(
@@ -68,7 +67,7 @@ def _long_tail(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFr
     if len(short):
         most = int((available * largest / counts).min())
         raise InputError(
-            f"imbalance_factor {settings['imbalance_factor']:g} from {largest} asks {counts[short[0]]} training pictures of class "
+            f"imbalance_factor {settings['imbalance_factor']:g} from {largest} needs {counts[short[0]]} training pictures of class "
             f"'{_name(pictures, short[0])}', which has {available[short[0]]}; set largest_class to {most} or less"
         )
     return _moved(pictures, np.setdiff1d(train, train[select(labels, counts, settings["selection_seed"])]), "rest")

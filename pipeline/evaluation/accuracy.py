@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from pipeline.data.long_tail import shots
+from pipeline.data.shots import shots
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray, train_counts: np.ndarray) -> dict[str, float]:
-    """Percent of correct test pictures, int64 [N] labels and predictions, by classes' training pictures [C].
+    """Percent of correct pictures, overall and by shot. labels, predicted: int64 [N]; train_counts: training pictures [C].
 
-    top1: all. many, medium, few: of classes with over 100, 20..100, under 20 (OLTR, DiffuLT); medium_few: of
-    medium and few together (DiffuLT Table 6). medium_le20, few_le20: with 20 counted as few (SAU, GLMC). balanced: mean over classes of
-    their accuracy. A group without classes is left out.
+    top1: all test pictures. many, medium, few: those of a shot's classes (see pipeline.data.shots). medium_few: those of
+    medium and few together (DiffuLT Table 6). medium_le20, few_le20: with 20 training pictures counted as few (SAU, GLMC).
+    balanced: the mean of the classes' accuracies. Entries without test pictures are omitted.
     """
     correct = labels == predicted
     groups = shots(train_counts)[labels]
@@ -29,7 +29,7 @@ def accuracy(labels: np.ndarray, predicted: np.ndarray, train_counts: np.ndarray
 
 
 def per_class_accuracy(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Percent of correct test pictures of each class, float64 [classes]; NaN for a class without any."""
+    """Percent of correct pictures of each class, float64 [classes]; NaN for a class without pictures."""
     total = np.bincount(labels, minlength=classes).astype(float)
     right = np.bincount(labels[labels == predicted], minlength=classes)
     return np.divide(100 * right, total, out=np.full(classes, np.nan), where=total > 0)

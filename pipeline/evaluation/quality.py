@@ -1,4 +1,4 @@
-"""How good a pool is as a whole: Fréchet distance and inception score from running sums, in bounded memory."""
+"""Quality of a whole pool: Fréchet distance and inception score from running sums, in bounded memory."""
 
 import numpy as np
 
@@ -16,13 +16,13 @@ class Moments:
         self._products += features.T @ features
 
     def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
-        """float64 [D] and [D, D], the latter unbiased; needs two samples."""
+        """Mean, float64 [D], and unbiased covariance, float64 [D, D]; needs two samples."""
         mean = self._sum / self._count
         return mean, (self._products - self._count * np.outer(mean, mean)) / (self._count - 1)
 
 
 def frechet_distance(one: Moments, other: Moments) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), the distance of FID (Heusel et al. 2017, Eq. 6)."""
+    """Fréchet distance |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), as in FID (Heusel et al. 2017, Eq. 6)."""
     mean1, covariance1 = one.mean_and_covariance()
     mean2, covariance2 = other.mean_and_covariance()
     root_trace = np.sqrt(np.linalg.eigvals(covariance1 @ covariance2).astype(complex)).real.sum()
@@ -32,7 +32,7 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 class InceptionScore:
     """exp of the mean KL divergence from p(y|x) to p(y) (Salimans et al. 2016), as mean and deviation over splits.
 
-    Pictures go to splits in turn, so that a pool that is ordered by class is spread over all of them.
+    Pictures go to splits in turn, so a pool ordered by class is spread over all splits.
     """
 
     def __init__(self, classes: int, splits: int):

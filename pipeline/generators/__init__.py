@@ -1,1 +1,1 @@
-"""Picture generators, one package a kind: train.py learns, sample.py draws."""
+"""Picture generators, one package per kind: train.py trains, sample.py draws."""

@@ -1,61 +1,85 @@
-"""The plan of a pool: one row for each picture to make, each independent of how many there are.
+"""The plan of a pool: one row for each picture to generate, independent of the number of rows.
 
-So any rows can be had alone, and a plan of millions takes the memory of its classes.
+So any rows can be computed alone, and a plan of millions only needs memory for its cells: classes, or their groups.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.data.long_tail import shots
+from pipeline.data.shots import shots
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 class Plan:
-    """Rows to sample for a subset with `counts` training pictures a class, worked out as they are asked for.
+    """Rows to sample for a subset with `counts` training pictures per cell, computed on demand.
 
-    DiffuLT Sec. 3.2: class c gets max(0, N_t - counts[c]) pictures, with N_t = settings["fill_to"] ('max': the largest
-    class); or settings["per_class"] pictures. Of these, `fill_range` [a, b] holds indices floor(a n) to floor(b n).
+    `cells` has a row for each of the int64 [cells] counts: class and, if a cell is one group of a class, group (text).
+    By default, cells are the classes, 0 to C - 1.
+
+    DiffuLT Sec. 3.2: cell c gets max(0, N_t - counts[c]) pictures, with N_t = settings["fill_to"] ('max': the largest
+    cell); or settings["per_class"] pictures. A cell's own count decides its shot; only cells of settings["shots"] get
+    pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n).
     """
 
-    def __init__(self, settings: Mapping[str, Any], counts: np.ndarray):
+    def __init__(self, settings: Mapping[str, Any], counts: np.ndarray, cells: pd.DataFrame | None = None):
+        cells = pd.DataFrame({"class": np.arange(len(counts))}) if cells is None else cells
+        self._cells = cells.astype({"class": np.int32})
+        self._groups = np.array([_hash(name) for name in cells["group"]], np.uint64) if "group" in cells else None
         wanted = np.full(len(counts), settings["per_class"] or 0)
         if settings["fill_to"] is not None:
             fill_to = counts.max() if settings["fill_to"] == "max" else settings["fill_to"]
             wanted = np.maximum(0, fill_to - counts)
         wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
         self._low, high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
-        self.per_class = high - self._low
-        """Pictures of each class, int64."""
-        self._ends = np.cumsum(self.per_class)
+        self.per_cell = high - self._low
+        """Number of pictures of each cell, int64."""
+        self.per_class = np.bincount(self._cells["class"], weights=self.per_cell).astype(np.int64)
+        """Number of pictures of each class, int64."""
+        self._ends = np.cumsum(self.per_cell)
         self._seed = settings["seed"]
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def rows(self, start: int, stop: int) -> pd.DataFrame:
-        """Rows start to stop, ordered by class and index: class (int32), index (int32, within the class), seed (int64,
-        not negative)."""
+        """Rows start to stop - 1, ordered by cell and index.
+
+        Columns: class (int32), group (if there are groups), index (int32, within the cell), seed (int64, not negative).
+        """
         places = np.arange(start, min(stop, len(self)))
-        classes = np.searchsorted(self._ends, places, side="right")
-        indices = places - (self._ends - self.per_class - self._low)[classes]
-        seeds = row_seeds(self._seed, classes, indices)
-        return pd.DataFrame({"class": classes.astype(np.int32), "index": indices.astype(np.int32), "seed": seeds})
+        cells = np.searchsorted(self._ends, places, side="right")
+        indices = places - (self._ends - self.per_cell - self._low)[cells]
+        rows = self._cells.iloc[cells].reset_index(drop=True)
+        groups = None if self._groups is None else self._groups[cells]
+        seeds = row_seeds(self._seed, rows["class"].to_numpy(), indices, groups)
+        return rows.assign(index=indices.astype(np.int32), seed=seeds)
 
 
-def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """A seed in 0..2^63-1 for each row, int64, that depends on (pool seed, class, index) alone.
+def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """A seed for each row, int64 in 0..2^63-1, that depends only on (pool seed, class, index).
 
-    Each of the three is mixed in with the finaliser of SplitMix64 (Steele et al. 2014).
+    Each of the three is mixed in with the finaliser of SplitMix64 (Steele et al. 2014). With groups, it depends on
+    (pool seed, class, group, index), mixed in this order. `groups` are hashes of the names, uint64 [rows], so other groups
+    make no difference.
     """
+    values = [np.uint64(pool_seed), classes.astype(np.uint64), indices.astype(np.uint64)]
+    if groups is not None:
+        values.insert(2, groups)
     with np.errstate(over="ignore"):
         state = np.zeros(len(classes), np.uint64)
-        for value in (np.uint64(pool_seed), classes.astype(np.uint64), indices.astype(np.uint64)):
+        for value in values:
             state = state * np.uint64(0x9E3779B97F4A7C15) + value + np.uint64(0x9E3779B97F4A7C15)
             state = (state ^ (state >> np.uint64(30))) * _MIX[0]
             state = (state ^ (state >> np.uint64(27))) * _MIX[1]
             state ^= state >> np.uint64(31)
     return (state >> np.uint64(1)).astype(np.int64)
+
+
+def _hash(name: str) -> int:
+    """64 bits of a group's name, the same on any machine: BLAKE2b of its UTF-8 bytes, little-endian."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")

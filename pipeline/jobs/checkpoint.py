@@ -1,6 +1,6 @@
-"""What a job has done so far, kept outside the declared outputs, which Snakemake deletes.
+"""The work that a job has done so far, kept outside the declared outputs, because Snakemake deletes these.
 
-A folder's name holds a hash of everything the run depends on, so a changed run never continues a stale one.
+A folder's name has a hash of everything the run depends on, so a changed run never continues a stale one.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from pipeline.artifacts.atomic import replacing
 from pipeline.jobs import stopping
 
 LARGE = 2**26
-"""Bytes from which a file counts by size and time instead of content: hashing gigabytes would delay each job's start."""
+"""Larger files, in bytes, count by size and time instead of content, because hashing gigabytes would delay each job's start."""
 
 
 class Checkpoint:
-    """The last good state of a training run, as `folder/<hash>/last.pt`; due on a timer, and before the process ends by SIGTERM."""
+    """The last good state of a training run, `folder/<hash>/last.pt`; due on a timer, and before the process ends by SIGTERM."""
 
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path], minutes: float
@@ -35,22 +35,22 @@ class Checkpoint:
         stopping.defer()
 
     def load(self) -> dict[str, Any] | None:
-        """The state last saved, or None; None also where the file is damaged, which is told.
+        """The last saved state, or None; a damaged file is reported and also gives None.
 
-        On the CPU, from where networks and optimizers take it to their device: but for an optimizer's counts of steps,
-        which it reads at every step and must not have to fetch from a GPU.
+        It is on the CPU, and networks and optimizers copy it to their device. Only an optimizer's counts of steps stay,
+        because it reads them at every step and must not wait for a GPU.
         """
         try:
-            with zipfile.ZipFile(self.path) as file:  # torch writes checksums, and does not look at them
+            with zipfile.ZipFile(self.path) as file:  # torch writes checksums, but does not check them
                 if damaged := file.testzip():
-                    raise ValueError(f"{damaged} is not what was written")
+                    raise ValueError(f"the checksum of {damaged} is wrong")
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
-            raise  # no fault of the file, which is days of work
-        except Exception as error:  # zip files and pickles have many ways of being damaged
-            print(f"{self.path} is damaged ({error}); beginning anew", flush=True)
+            raise  # the file, which is days of work, is not at fault
+        except Exception as error:  # damaged zip files and pickles raise many kinds of errors
+            print(f"{self.path} is damaged ({error}); starting over", flush=True)
             return None
 
     def due(self) -> bool:
@@ -58,21 +58,21 @@ class Checkpoint:
         return stopping.wished() or time.monotonic() - self._saved >= self._seconds
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the last state; then end the process, if that is wished."""
+        """Replace the last state; then end the process, if a stop was requested."""
         with replacing(self.path) as part:
             torch.save(dict(state), part)
         self._saved = time.monotonic()
         if stopping.wished():
-            with suppress(OSError):  # whoever read our lines may be gone already
+            with suppress(OSError):  # the reader of our lines may have ended
                 print(f"stopped as asked; the next run continues from {self.path}", flush=True)
             stopping.end()
 
     def remove(self) -> None:
-        """Drop what the finished run no longer needs."""
+        """Delete the state, once the run has finished."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def describe(self) -> str:
-        """For messages: where the last good state is."""
+        """Place of the last good state, for messages."""
         return str(self.path) if self.path.exists() else "none was saved yet"
 
 
@@ -83,7 +83,7 @@ class Pieces:
         self._folder = _run_folder(folder, settings, code, inputs)
 
     def continued(self, make: Callable[[int], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
-        """The pieces that are there, and then those of `make(rows that are there)`, each kept before it is given."""
+        """The saved pieces, and then those of `make(number of saved rows)`, each saved before it is given."""
         rows = count = 0
         while (piece := _loaded(self._path(count))) is not None:
             yield piece
@@ -96,7 +96,7 @@ class Pieces:
             yield piece
 
     def remove(self) -> None:
-        """Drop what the finished shard no longer needs."""
+        """Delete the pieces, once the shard has finished."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
@@ -106,7 +106,7 @@ class Pieces:
 def _loaded(path: Path) -> np.ndarray | None:
     try:
         return np.load(path)
-    except (OSError, ValueError, EOFError):  # absent, or damaged: made again
+    except (OSError, ValueError, EOFError):  # missing or damaged: computed again
         return None
 
 

@@ -1,7 +1,8 @@
-"""Whose output it is: the attempt that began last writes, and one that was given up for lost does not.
+"""Lets only the latest attempt at a job write its output.
 
-A node that no longer answers may still run its job when Slurm starts it again elsewhere. Each attempt leaves its name in `.NAME.claim`
-beside the output; one that finds another name there has been replaced. Locks would not do: many network file systems have none.
+A node that no longer answers may still run its job when Slurm starts the job again elsewhere. Each attempt writes its name to
+`.NAME.claim` beside the output. An attempt that finds another name there has been replaced, and stops. Locks would not help,
+because many network file systems have none.
 """
 
 import os
@@ -17,27 +18,30 @@ _held: tuple[Path, str] | None = None
 
 
 def claim(output: Path) -> None:
-    """Make this process the one that writes `output`, a file or a folder, until another one claims it."""
+    """Let only this process write `output`, a file or a folder, until another process claims it."""
     global _held
     path = output.with_name(f".{output.name}.claim")
     name = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4()})"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(name)  # in place, so that a kill leaves nothing that the next attempt does not replace
+    path.write_text(name)  # in place, so that after a kill the next attempt overwrites it
     _held = path, name
     atomic.ask_before_writing(require)
 
 
 def require() -> None:
-    """Raise Superseded where another process has claimed what this one did."""
+    """Raise Superseded if another process has claimed this process's output."""
     if _held and (now := _written()) != _held[1]:
-        raise Superseded(f"{_held[0].parent} is written by {now or 'nobody'} now; this attempt stops without a trace")
+        raise Superseded(
+            f"{_held[0].parent} now belongs to another attempt, {now or 'which has ended'}; "
+            "this attempt stops and changes nothing"
+        )
 
 
 def release() -> None:
-    """Give up what this process has claimed, if it still does."""
+    """Give up the claim of this process, if it still holds it."""
     global _held
     if _held and _written() == _held[1]:
-        with suppress(OSError):  # a disk that has gone away meanwhile; the next attempt replaces it
+        with suppress(OSError):  # if the disk is gone, the next attempt overwrites the claim
             _held[0].unlink()
     _held = None
 

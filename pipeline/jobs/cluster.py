@@ -1,29 +1,29 @@
-"""What jobs ask of a Slurm cluster, and whether it has that: told before thousands of jobs fail one by one, or wait for ever."""
+"""Checks whether a Slurm cluster can meet the jobs' requests, before thousands of jobs fail or wait for ever."""
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 QUERY = ("sinfo", "--noheader", "--exact", "--format", "%P|%l|%c|%m|%G")
-"""The command whose output `nodes_of` reads."""
+"""The command for the text that `nodes_of` reads."""
 
 
 class Request(NamedTuple):
-    """What a stage's jobs ask for; each runs on one node."""
+    """The most that a stage's jobs request; each job runs on one node."""
 
     stage: str
     partition: str | None
-    """Several are separated by commas; None is the cluster's default."""
+    """One or several, separated by commas; None is the cluster's default."""
     cpus: int
     memory_mb: int
     minutes: int | None
     gpus: int
     gpu_type: str
-    """'' is any."""
+    """'' is any type."""
 
 
 class Nodes(NamedTuple):
-    """Nodes of one partition that are alike."""
+    """Nodes of one partition with the same resources."""
 
     partition: str
     default: bool
@@ -35,7 +35,7 @@ class Nodes(NamedTuple):
 
 
 def nodes_of(text: str) -> list[Nodes]:
-    """The nodes that `QUERY` has told of."""
+    """The nodes in the output of `QUERY`."""
     found = []
     for line in text.splitlines():
         name, limit, cpus, memory, devices = line.strip().split("|")
@@ -45,13 +45,13 @@ def nodes_of(text: str) -> list[Nodes]:
 
 
 def gpus_of(gres: str) -> dict[str, int]:
-    """Type -> number of the GPUs among Slurm's generic resources: `gpu:a100:4(S:0-1),mps:200`; '' is no type."""
+    """Type -> number of the GPUs in Slurm's generic resources, as `gpu:a100:4(S:0-1),mps:200`; without a type, it is ''."""
     kind_and_count = r"(?:^|,)gpu(?::(?!\d+(?:[,(]|$))([^:,(]+))?(?::(\d+))?(?=[,(]|$)"
     return {kind.lower(): int(count or 1) for kind, count in re.findall(kind_and_count, gres)}
 
 
 def complaints(requests: Iterable[Request], nodes: list[Nodes]) -> list[str]:
-    """One sentence for each thing that stages ask for and the cluster has not."""
+    """One sentence for each request that the cluster cannot meet."""
     stages: dict[str, set[str]] = {}
     for request in requests:
         if complaint := _complaint(request, nodes):
@@ -67,11 +67,11 @@ def _complaint(request: Request, nodes: list[Nodes]) -> str | None:
     if unknown := [name for name in names if name not in {each.partition for each in nodes}]:
         return f"the cluster has no partition {unknown[0]!r}; it has: {known}"
     if request.minutes is None:
-        return "no run time is asked for: --default-resources and --set-resources take the place of the whole tables in the profile"
+        return "no run time is requested: --default-resources and --set-resources replace the profile's whole tables; give `runtime` there"
     there = [each for each in nodes if each.partition in names]
     where = f"in the partition {' or '.join(dict.fromkeys(names))}"
     if request.minutes > (most := max(each.minutes for each in there)):
-        return f"{request.minutes} minutes are asked for, and jobs {where} may take {most:.0f}"
+        return f"{request.minutes} minutes are requested, but jobs {where} may take at most {most:.0f}"
     kinds = sorted({kind for each in there for kind in each.gpus})
     if request.gpu_type and request.gpu_type.lower() not in kinds:
         return f"no node {where} has GPUs of the type {request.gpu_type!r}; types there: {', '.join(filter(None, kinds)) or 'none'}"
@@ -81,7 +81,7 @@ def _complaint(request: Request, nodes: list[Nodes]) -> str | None:
         (request.cpus, lambda each: each.cpus, "cores"),
     ):
         if asked > (most := max(map(has, there))):
-            return f"{asked} {what} are asked for, and no node {where} has more than {most}"
+            return f"{asked} {what} are requested, but no node {where} has more than {most}"
     if not any(_fits(request, each) for each in there):
         return (
             f"no node {where} has all of {request.gpus} GPUs, {request.memory_mb} MB of memory, {request.cpus} cores"
@@ -104,7 +104,7 @@ def _gpus(nodes: Nodes, kind: str) -> int:
 
 
 def _minutes(limit: str) -> float:
-    """Slurm's `days-hours:minutes:seconds`, of which the first ones may be missing."""
+    """Minutes of Slurm's `days-hours:minutes:seconds`; the first ones may be missing."""
     if not re.fullmatch(r"[\d:-]+", limit):  # infinite, or n/a where a partition has no nodes
         return float("inf")
     days, _, rest = limit.rpartition("-")

@@ -1,4 +1,4 @@
-"""What every stage's command line shares: the settings, the planned code, and errors in one sentence."""
+"""The common part of every stage's command line: settings, the check of the code, and errors in one sentence."""
 
 import argparse
 import errno
@@ -14,7 +14,7 @@ from pipeline.errors import InputError, Superseded
 from pipeline.jobs import claim, fingerprint, stopping
 
 RUN = "COUNTERWEIGHT_RUN"
-"""The environment variable that names a run of the scheduler, which all attempts at a job have in common."""
+"""Environment variable with the name of the scheduler's run, the same for all attempts at a job."""
 FOR_THE_USER = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -25,12 +25,14 @@ FOR_THE_USER = (
     errno.EIO,
     errno.ESTALE,
 )
-"""Faults of a disk that a person must mend."""
+"""Errors of a disk that the user must fix."""
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
-    """A parser whose --help shows the stage's docstring, with --code, and with --config where the stage has one."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser with --code and, if the stage has settings, --config. Its --help shows the stage's docstring."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     if config:
         made.add_argument("--config", type=_mapping, required=True, metavar="JSON", help="the stage's settings")
     made.add_argument("--code", metavar="JSON", help="the fingerprint this job was planned with; checked if given")
@@ -38,26 +40,30 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
-    """Parse, check the code, claim the output, and run; an InputError becomes one line on stderr and exit status 1.
+    """Parse the arguments, check the code, claim the output, and run `main`.
 
-    Bad input does not get better by itself: where a scheduler may try again, its line is kept in `.NAME.failed` beside the
-    output, and another attempt of the same run ends with it at once.
+    An InputError becomes one line on stderr and exit status 1. Retrying cannot help bad input. So under a scheduler, the line
+    is kept in `.NAME.failed` beside the output, and the next attempt of the same run ends with it at once.
     """
-    # else a fifth of a stage's start goes into looking for garbage in what torch and diffusers make to stay
+    # garbage collection would take a fifth of a stage's start, and the objects of torch and diffusers stay
     gc.set_threshold(100_000)
-    given = arguments.parse_args()
+    given, rest = arguments.parse_known_args()
+    if hasattr(given, "inputs"):
+        given.inputs = _inputs(rest, arguments)
+    elif rest:
+        arguments.error(f"unrecognized arguments: {' '.join(rest)}")
     stopping.listen()
     failed = given.output.with_name(f".{given.output.name}.failed")
     try:
         _recall(failed)
         if given.code:
             fingerprint.check(given.code)
-        if os.getenv("RANK", "0") == "0":  # of the processes of one job, the one that writes
+        if os.getenv("RANK", "0") == "0":  # only the first of a job's processes writes
             claim.claim(given.output)
         main(given)
     except InputError as error:
         if RUN in os.environ:
-            with suppress(OSError, Superseded):  # the error counts, also where it cannot be kept
+            with suppress(OSError, Superseded):  # the error is reported even if it cannot be kept
                 claim.require()
                 failed.parent.mkdir(parents=True, exist_ok=True)
                 failed.write_text(f"{os.environ[RUN]}\n{error}")
@@ -67,8 +73,8 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     except OSError as error:
         if error.errno not in FOR_THE_USER:
             raise
-        fault = os.strerror(error.errno)  # the error's own may be longer than a sentence
-        sys.exit(f"error: {error.filename or given.output}: {fault}; mend that and run snakemake again")
+        fault = os.strerror(error.errno)  # the error's own text may be longer than a sentence
+        sys.exit(f"error: {error.filename or given.output}: {fault}; fix that and run snakemake again")
     except (MemoryError, RuntimeError) as error:
         if not _is_of_memory(error):
             raise
@@ -79,23 +85,47 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Whether it is of Python, of NumPy, of a GPU, or of torch on a CPU, which has no name for it."""
+    """Whether Python, NumPy, a GPU or torch on a CPU is out of memory. The last has no error type for it."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "can't allocate memory" in str(error)
 
 
 def _recall(failed: Path) -> None:
-    """End a second attempt with the first one's error, where that was of its input."""
+    """End a second attempt with the first one's error, if that was an InputError."""
     run, _, error = failed.read_text().partition("\n") if failed.exists() else ("", "", "")
     if error and run == os.getenv(RUN):
-        sys.exit(f"error: {error} (said the attempt before; trying again would not help)")
+        sys.exit(f"error: {error} (from the previous attempt; retrying cannot help)")
     failed.unlink(missing_ok=True)
 
 
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Any further `--name path ...` is an input of the kind that the config names: `inputs` maps names to lists of paths."""
+    parser.set_defaults(inputs={})
+    parser.epilog = "Further options, --NAME PATH ..., are inputs of the kind: a trained generator's --generator, say."
+
+
+def _inputs(words: list[str], parser: argparse.ArgumentParser) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    name = None
+    for word in words:
+        if word.startswith("--"):
+            name = word.removeprefix("--").replace("-", "_")
+            found[name] = []
+        elif name is None:
+            parser.error(f"unrecognized argument: {word}")
+        else:
+            found[name].append(Path(word))
+    return found
+
+
 def add_shard(parser: argparse.ArgumentParser) -> None:
-    """The options of a stage that makes one shard: --shard, `0 of 2` as (0, 2), and --output."""
+    """Add the options of a stage that makes one shard: --shard, `0 of 2` as (0, 2), and --output."""
     parser.add_argument(
-        "--shard", type=_shard, required=True, metavar="I of N", help="which shard, from 0, and of how many"
+        "--shard",
+        type=_shard,
+        required=True,
+        metavar="I of N",
+        help="number of the shard, from 0, and number of shards",
     )
     parser.add_argument("--output", type=Path, required=True, help="the shard to write, .tar")
 
@@ -113,5 +143,5 @@ def _mapping(text: str) -> dict:
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"a JSON mapping is expected, not {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON mapping")
     return value

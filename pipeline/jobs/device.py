@@ -1,4 +1,4 @@
-"""Where tensors live, and what makes CPU results the same whatever the machine's cores."""
+"""The device of a job's tensors. On a CPU, results do not depend on the machine's number of cores."""
 
 import ctypes
 import os
@@ -8,11 +8,11 @@ import sys
 import torch
 
 THREADS = 2
-"""Threads of every CPU job. Sums are split among threads, so their number is part of the result."""
+"""Threads of every CPU job. Sums are split among threads, so the number of threads affects results."""
 
 
 def device() -> torch.device:
-    """The first visible GPU, or this process's own where torchrun has started several; else the CPU with fixed threads."""
+    """The first visible GPU, or this process's own if torchrun has started several; else the CPU with `THREADS` threads."""
     torch.set_num_threads(THREADS)
     if "LOCAL_RANK" in os.environ:
         _end_with_launcher()
@@ -24,7 +24,7 @@ def device() -> torch.device:
 
 
 def _end_with_launcher() -> None:
-    """Make a worker die with torchrun, which alone holds the lease on their GPUs: see pipeline/jobs/lease.py."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, for the time from now on
+    """Make a worker end with torchrun, which alone holds the lease on the GPUs (pipeline/jobs/lease.py)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, from now on; torchrun may have ended before
     if os.getppid() != int(os.getenv("COUNTERWEIGHT_LAUNCHER", os.getppid())):
         sys.exit("error: the process that started this worker is gone")

@@ -1,4 +1,4 @@
-"""Progress that reads well on a terminal, in a log file, and where several jobs print at once."""
+"""Progress of long loops, readable on a terminal, in log files, and when several jobs print at once."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ SECONDS = 5.0
 
 
 def progress(items: Iterable[Item], label: str, total: int, start: int = 0, unit: str = "step") -> Iterator[Item]:
-    """The items, with a bar on stderr: redrawn on a terminal, else a line of its own every few seconds."""
+    """Yield the items, with a bar on stderr: redrawn on a terminal, else a new line every 5 seconds."""
     if sys.stderr.isatty():
         yield from tqdm(items, label, total, initial=start, unit=unit)
         return

@@ -1,6 +1,6 @@
-"""A wish that a stage ends soon: SIGTERM, which Slurm sends at a time limit, or Ctrl-C.
+"""A request to stop: SIGTERM, which Slurm sends at a time limit, or Ctrl-C.
 
-A stage that keeps checkpoints puts the end off until it has saved; any other ends at once.
+A stage with checkpoints saves one before it stops. Any other stage stops at once.
 """
 
 import signal
@@ -11,32 +11,30 @@ _deferred = False
 
 
 def listen() -> None:
-    """Hear wishes from now on."""
+    """Listen for requests from now on."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _hear)
 
 
 def defer() -> None:
-    """From now on the stage looks by itself whether it is to end; but a second Ctrl-C ends it at once."""
+    """From now on, let the stage ask `wished` itself. A second Ctrl-C still stops it at once."""
     global _deferred
     _deferred = True
 
 
 def wished() -> bool:
-    """Whether the stage is to end as soon as it has saved."""
+    """Whether the stage must stop as soon as it has saved."""
     return _wish is not None
 
 
 def end() -> None:
-    """End the process with the status of one that the signal has ended."""
+    """Exit with the status of a process that the signal has ended."""
     sys.exit(128 + (_wish or signal.SIGTERM))
 
 
 def _hear(number: int, frame: object) -> None:
     global _wish
-    again, _wish = (
-        number == _wish == signal.SIGINT,
-        number,
-    )  # SIGTERM is repeated by Slurm and torchrun; SIGKILL follows
+    # only Ctrl-C counts twice: Slurm and torchrun repeat SIGTERM before they send SIGKILL
+    again, _wish = number == _wish == signal.SIGINT, number
     if again or not _deferred:
         end()

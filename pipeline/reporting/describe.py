@@ -1,11 +1,12 @@
-"""What a subset is like, from its manifest: counts of classes and groups, shots, and the long tail as a plot."""
+"""Description of a subset from its manifest: counts of classes and groups, shots, and a plot of the long tail."""
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.data.long_tail import shots
+from pipeline.data.classes import counted
+from pipeline.data.shots import RANGES, shots
 from pipeline.data.subset import SPLITS
 from pipeline.reporting.results import markdown
 
@@ -13,7 +14,7 @@ COLOURS = {"many": "#1b6ca8", "medium": "#e0a030", "few": "#c0392b"}
 
 
 class Description(NamedTuple):
-    """Tables and a text: a row a class (class, class_name, shot, and pictures in each split), and a row a group."""
+    """Two tables and a text: a row per class (class, class_name, shot, and pictures in each split), and a row per group."""
 
     classes: pd.DataFrame
     groups: pd.DataFrame
@@ -21,10 +22,10 @@ class Description(NamedTuple):
 
 
 def describe(manifest: pd.DataFrame, title: str) -> Description:
-    """Describe a manifest with the columns class, class_name, split and, where there are groups, group."""
-    classes = _counted(manifest, ["class", "class_name"])
+    """Describe a manifest with the columns class, class_name, split and, if there are groups, group."""
+    classes = counted(manifest, ["class", "class_name"])
     classes.insert(2, "shot", shots(classes["train"].to_numpy()))
-    groups = _counted(manifest, ["group"]) if "group" in manifest else pd.DataFrame(columns=["group", *SPLITS])
+    groups = counted(manifest, ["group"]) if "group" in manifest else pd.DataFrame(columns=["group", *SPLITS])
     train = classes["train"]
     lines = [["classes", str(len(classes))]]
     lines += [[f"{split} pictures", f"{classes[split].sum():,}"] for split in SPLITS]
@@ -35,7 +36,7 @@ def describe(manifest: pd.DataFrame, title: str) -> Description:
     ]
     lines += [
         [f"{shot}-shot classes", f"{(classes['shot'] == shot).sum()} ({text} training pictures)"]
-        for shot, text in (("many", "over 100"), ("medium", "20 to 100"), ("few", "under 20"))
+        for shot, text in RANGES.items()
     ]
     if len(groups):
         lines += [["groups", f"{len(groups)}, {(groups['train'] == 0).sum()} of them without training pictures"]]
@@ -60,9 +61,3 @@ def long_tail_plot(classes: pd.DataFrame, title: str):
     axes.set_ylim(0.8)
     axes.legend(handles=[Patch(color=colour, label=f"{shot}-shot") for shot, colour in COLOURS.items()])
     return figure
-
-
-def _counted(manifest: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Pictures in each split for each value of `by`."""
-    counted = manifest.groupby([*by, "split"]).size().unstack("split", fill_value=0)
-    return counted.reindex(columns=list(SPLITS), fill_value=0).reset_index().rename_axis(columns=None)

@@ -1,4 +1,4 @@
-"""A grid of pictures, one row a class: real beside generated ones, or real ones alone."""
+"""A grid of pictures, one row per class: real beside generated ones, or real ones alone."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 
 class Row(NamedTuple):
-    """A class's label and its pictures, uint8 [N, H, W, 3] for each heading; fewer than the columns leave gaps."""
+    """A class's label and its pictures, uint8 [N, H, W, 3] for each heading; missing pictures leave gaps."""
 
     label: str
     blocks: tuple[np.ndarray, ...]
 
 
 def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side: int, title: str) -> Image.Image:
-    """A block of `columns` pictures a row under each heading, from left to right, scaled to `side` pixels."""
+    """Draw a grid: under each heading, `columns` pictures per row from left to right, scaled to `side` pixels."""
     font = ImageFont.load_default(13)
     widest = max(int(font.getlength(row.label)) for row in rows)
     gap, left, top = 2, widest + 12, 44

@@ -1,4 +1,4 @@
-"""Figures of many runs: read, averaged over seeds, and put beside published ones."""
+"""Results of many runs: reading, averaging over seeds, and formatting."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,20 @@ import pandas as pd
 
 from pipeline.errors import InputError
 
+RENAMED = {
+    "synthetic_pictures": "generated_pictures",
+    "fd_f0": "fd_scorer",
+    "is_f0": "is_scorer",
+    "is_f0_std": "is_scorer_std",
+}
+"""Names in results of earlier versions -> present names."""
+
 
 def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """A row for each recipe, data set, seed and metric: dataset, recipe, network, seed, metric, value.
+    """Read a row for each recipe, data set, seed and metric: dataset, recipe, network, seed, metric, value.
 
-    A run has recipe, dataset, metrics (paths, one a seed) and quality (a path or None; a pool's figures get its users'
-    first seed). Raises InputError for a file that is missing or damaged.
+    A run has recipe, dataset, metrics (paths, one per seed) and quality (a path or None; a pool's figures get the first
+    seed of the recipe that uses it). Raises InputError for a missing or damaged file.
     """
     rows = []
     for run in runs:
@@ -23,37 +31,41 @@ def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             network = f"{found['backbone']}, width {found['width']}"
             rows += [
                 (run["dataset"], run["recipe"], network, found["seed"], metric, value)
-                for metric, value in found["metrics"].items()
+                for metric, value in _metrics(found)
             ]
         if run["quality"]:
             rows += [
                 (run["dataset"], run["recipe"], network, about[0]["seed"], metric, value)
-                for metric, value in _read(run["quality"])["metrics"].items()
+                for metric, value in _metrics(_read(run["quality"]))
             ]
     return pd.DataFrame(rows, columns=["dataset", "recipe", "network", "seed", "metric", "value"])
 
 
 def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean, deviation (of a sample; NaN for one seed) and number of seeds for each data set, recipe and metric."""
+    """Mean, sample standard deviation (NaN for one seed) and number of seeds for each data set, recipe and metric."""
     groups = rows.groupby(["dataset", "recipe", "metric"], sort=False)["value"]
     return groups.agg(mean="mean", deviation="std", seeds="count").reset_index()
 
 
 def show(mean: float, deviation: float, digits: int = 1) -> str:
-    """`50.7 ± 0.3`, or `50.7` where there is no deviation; a dash for nothing."""
+    """Format as `50.7 ± 0.3`, or `50.7` without a deviation; a dash for NaN."""
     if pd.isna(mean):
         return "–"
     return f"{mean:.{digits}f}" + ("" if pd.isna(deviation) else f" ± {deviation:.{digits}f}")
 
 
 def markdown(header: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table, its columns padded so that it reads well as text too."""
+    """Format a Markdown table with padded columns, readable as text too."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
     return "\n".join([padded[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *padded[1:]]) + "\n"
+
+
+def _metrics(found: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [(RENAMED.get(metric, metric), value) for metric, value in found["metrics"].items()]
 
 
 def _read(path: str) -> dict[str, Any]:

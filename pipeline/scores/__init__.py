@@ -1,1 +1,1 @@
-"""Scores of generated pictures: d1, d2 and d3, modules of their metrics' names, and what they share."""
+"""Scores of generated pictures: one module per metric (d1, d2, d3), and their shared code."""

@@ -1,4 +1,4 @@
-"""d3: the probability that f0 gives to the class a picture was made for."""
+"""d3: the scorer's probability of the class that a picture was generated for."""
 
 import torch
 
@@ -6,5 +6,5 @@ from pipeline.scores.evidence import Evidence
 
 
 def score(evidence: Evidence) -> torch.Tensor:
-    """DiffuLT Eq. 7, float64 [N] in 0..1."""
+    """Probability of DiffuLT's Eq. 7, float64 [N] in 0..1."""
     return evidence.logits.double().softmax(1).gather(1, evidence.labels[:, None])[:, 0]

@@ -1,4 +1,4 @@
-"""What a metric may look at: a shard's pictures and the real ones of their classes, as pixels and under the scorer f0."""
+"""Inputs of a metric: a shard's pictures and the real ones of their classes, as pixels and under the scorer (DiffuLT's f0)."""
 
 from typing import NamedTuple
 

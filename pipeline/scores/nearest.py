@@ -3,18 +3,18 @@
 import torch
 
 BLOCK = 1024
-"""Vectors of a block at most."""
+"""Largest number of vectors in a block."""
 BLOCK_NUMBERS = 2**23
-"""Numbers of a block's vectors at most: 64 MiB."""
+"""Largest number of values in a block's vectors: 64 MiB."""
 
 
 def nearest_distance(
     generated: torch.Tensor, labels: torch.Tensor, real: torch.Tensor, real_labels: torch.Tensor
 ) -> torch.Tensor:
-    """min over real j of the same class of ||generated_i - real_j||, float64 [N]; infinite for a class without any.
+    """Distance min_j ||generated_i - real_j|| over real j of the same class, float64 [N]; infinite if there are none.
 
-    generated [N, D] and real [M, D] of any dtype, labels int64. Unsquared, in float64, which is exact for pixels. Memory is
-    bounded by two blocks of vectors and the distances between them.
+    generated: [N, D] and real: [M, D] of any dtype; labels: int64. Distances are unsquared and in float64, which is exact
+    for pixels. Memory is bounded by two blocks of vectors and the distances between them.
     """
     block_size = max(1, min(BLOCK, BLOCK_NUMBERS // generated.shape[1]))
     found = torch.full((len(generated),), torch.inf, dtype=torch.float64, device=generated.device)

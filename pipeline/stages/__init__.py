@@ -1,1 +1,1 @@
-"""One small command line for each stage of the workflow."""
+"""One command line for each stage of the workflow."""

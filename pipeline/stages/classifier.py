@@ -1,10 +1,11 @@
 """Train a classifier on real and selected generated pictures.
 
-    python -m pipeline.stages.classifier --config '{"scheme": "plain", "backbone": "small", "loss": "cross_entropy", ...}' --seed 0 \\
+    python -m pipeline.stages.classifier --seed 0 \\
+        --config '{"scheme": "plain", "backbone": "small", "loss": {"kind": "cross_entropy"}, ...}' \\
         --manifest results/demo/subset/manifest.parquet --selected results/demo/select/demo/selected.parquet \\
         --output results/demo/classifier/demo/seed-0
 
-writes OUTPUT/weights.safetensors (of the last epoch) and OUTPUT/history.parquet. A checkpoint lies under OUTPUT/checkpoints meanwhile.
+writes OUTPUT/weights.safetensors (of the last epoch) and OUTPUT/history.parquet. Until it ends, a checkpoint is in OUTPUT/checkpoints.
 For several GPUs of one node: `python -m torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
 """
 
@@ -23,12 +24,14 @@ def main(args) -> None:
     from pipeline.classifiers.input.reader import open_pictures
     from pipeline.classifiers.processes import joined
     from pipeline.classifiers.train import train
+    from pipeline.data.groups import group_names, group_numbers
     from pipeline.errors import InputError
     from pipeline.jobs.checkpoint import Checkpoint
     from pipeline.jobs.device import device
 
     config = args.config
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, [*shards.PICTURE, "split"], shards.OPTIONAL)
+    groups = group_names(manifest)
     target = device()
 
     torch.manual_seed(args.seed)
@@ -41,16 +44,20 @@ def main(args) -> None:
     def labelled(tables) -> Labelled:
         tables = [(table, folder, generated) for table, folder, generated in tables if len(table)]
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
-        labels = torch.cat([torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables])
-        return Labelled(pictures, labels, torch.cat([torch.full((len(table),), made) for table, _, made in tables]))
+        labels = [torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables]
+        generated = [torch.full((len(table),), is_generated) for table, _, is_generated in tables]
+        grouped = [torch.from_numpy(group_numbers(table, groups)) for table, _, _ in tables]
+        return Labelled(pictures, *map(torch.cat, (labels, generated, grouped)))
 
     def real(split: str):
         return manifest[manifest["split"] == split], args.manifest.parent, False
 
-    selected = [(shards.read_table(path, shards.PICTURE), path.parent, True) for path in args.selected]
+    selected = [(shards.read_table(path, shards.PICTURE, shards.OPTIONAL), path.parent, True) for path in args.selected]
     training = ([real("train")] if config["real"] else []) + selected
     if not any(len(table) for table, _, _ in training):
-        raise InputError(f"{args.output}: nothing to train on, for no picture was selected; loosen the filter's keep")
+        raise InputError(
+            f"{args.output}: nothing to train on, because no picture was selected; loosen the filter's keep"
+        )
     data = labelled(training)
     epoch_length = len(data.labels) + sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
     start = [path for path in (args.init, config["pretrained"]) if path]
@@ -74,7 +81,7 @@ def main(args) -> None:
         if not processes.first:
             return
         best = history["test_top1"].idxmax()
-        facts = {
+        outcome = {
             "steps": int(history["epoch"].iloc[-1]) * steps_of(epoch_length, config["batch_size"], processes),
             "real_pictures": int((~data.generated).sum()),
             "generated_pictures": int(data.generated.sum()),
@@ -82,7 +89,7 @@ def main(args) -> None:
             "best_test_top1": float(history["test_top1"][best]),
         }
         weights = args.output / "weights.safetensors"
-        networks.save(network, weights, facts)
+        networks.save(network, weights, outcome)
         shards.write_table(history, args.output / "history.parquet", beside=[weights])
         checkpoint.remove()
 
@@ -90,18 +97,18 @@ def main(args) -> None:
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
-    parser.add_argument("--selected", type=Path, nargs="*", default=[], help="selected.parquet of each generated part")
+    parser.add_argument("--selected", type=Path, nargs="*", default=[], help="selected.parquet of each filter")
     parser.add_argument(
         "--steps-as",
         type=Path,
         nargs="*",
         default=[],
-        help="selected.parquet of what else an epoch is to be as long as",
+        help="selected.parquet of filters that make an epoch longer without being used",
     )
     parser.add_argument("--init", type=Path, help="weights.safetensors to start from")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="time between checkpoints (10)")
+    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints (10)")
     return parser
 
 

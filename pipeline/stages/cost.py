@@ -1,10 +1,10 @@
-"""Estimate GPU hours, wall time and disk of all that a data set's main recipes run, before any of it starts.
+"""Estimate GPU hours, wall time and disk of a data set's main recipes before they run.
 
     python -m pipeline.stages.cost --config '{"dataset": "demo", "runs": [...], "generators": {...}, ...}' \\
         --pictures results/demo/subset/pictures.parquet --throughput results/demo/cost/throughput.csv --output results/demo/cost
 
 writes OUTPUT/cost.csv (stage, part, jobs, gpu_hours, other_hours, longest_job_minutes, disk_bytes, checkpoint_bytes, times) and
-OUTPUT/cost.md, the same for reading, with wall times. --throughput may be a table of one's own: see `throughput`.
+OUTPUT/cost.md, a page to read, with wall times. --throughput may be a table of your own, in the form of the stage `throughput`.
 """
 
 from pathlib import Path

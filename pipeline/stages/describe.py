@@ -4,7 +4,7 @@
         --output results/cifar100_lt/describe
 
 writes OUTPUT/summary.md, OUTPUT/classes.csv (pictures of each class in each split), OUTPUT/groups.csv (the same for each group, empty
-where there are none), OUTPUT/long_tail.png and OUTPUT/pictures.png.
+without groups), OUTPUT/long_tail.png and OUTPUT/pictures.png.
 """
 
 from pathlib import Path
@@ -49,7 +49,7 @@ def main(args) -> None:
 def arguments():
     parser = command.parser(__doc__, config=False)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
-    parser.add_argument("--title", default="subset", help="what to call it")
+    parser.add_argument("--title", default="subset", help="title of the subset")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     return parser
 

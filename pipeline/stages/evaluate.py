@@ -1,10 +1,10 @@
-"""Evaluate a classifier's last epoch on the test split.
+"""Evaluate a classifier's last epoch on a split, by default the test split.
 
     python -m pipeline.stages.evaluate --manifest results/demo/subset/manifest.parquet --seed 0 \\
         --weights results/demo/classifier/demo/seed-0/weights.safetensors --output results/demo/evaluate/demo/seed-0
 
 writes OUTPUT/predictions.parquet (key, class, predicted, probability of the class), OUTPUT/per_class.csv and
-OUTPUT/metrics.json. The best test epoch is in the metrics too, under names that say so.
+OUTPUT/metrics.json. The metrics include the best test epoch, as best_test_epoch and best_test_top1.
 """
 
 import json
@@ -22,17 +22,23 @@ def main(args) -> None:
     from pipeline.classifiers import network
     from pipeline.classifiers.input.reader import open_pictures
     from pipeline.data.classes import class_names, counts_of
+    from pipeline.errors import InputError
     from pipeline.evaluation.accuracy import accuracy, per_class_accuracy
     from pipeline.jobs.device import device
 
     manifest = shards.read_table(args.manifest)
-    test = manifest[manifest["split"] == "test"]
+    judged = manifest[manifest["split"] == args.split]
+    if not len(judged):
+        raise InputError(
+            f"{args.manifest} has no pictures of the split '{args.split}'; "
+            f"give --split one of: {', '.join(manifest['split'].unique())}"
+        )
     target = device()
     classifier = network.load(args.weights, target)
-    pictures = open_pictures([(test, args.manifest.parent)], classifier.side, target)
+    pictures = open_pictures([(judged, args.manifest.parent)], classifier.side, target)
     _, logits = classifier.predict(pictures, label="evaluating")
 
-    labels, predicted = test["class"].to_numpy("int64"), logits.argmax(1).numpy()
+    labels, predicted = judged["class"].to_numpy("int64"), logits.argmax(1).numpy()
     probabilities = logits.double().softmax(1).numpy()[np.arange(len(labels)), labels]
     names, counts = class_names(manifest), counts_of(manifest)["train"]
     by_class = pd.DataFrame({"class": np.arange(len(names)), "class_name": names, "train_pictures": counts})
@@ -41,14 +47,14 @@ def main(args) -> None:
     with replacing(per_class) as part:
         by_class.to_csv(part, index=False)
 
-    facts = network.facts(args.weights)
+    outcome = network.outcome(args.weights)
     kept = ("steps", "real_pictures", "generated_pictures", "best_test_epoch", "best_test_top1")
-    metrics = accuracy(labels, predicted, counts) | {name: facts[name] for name in kept}
-    about = {"seed": args.seed, "backbone": facts["backbone"], "width": facts["width"], "metrics": metrics}
+    metrics = accuracy(labels, predicted, counts) | {name: outcome[name] for name in kept}
+    about = {"seed": args.seed, "backbone": outcome["backbone"], "width": outcome["width"], "metrics": metrics}
     figures = args.output / "metrics.json"
     with replacing(figures) as part:
         part.write_text(json.dumps(about, indent=1))
-    predictions = test[["key", "class"]].assign(predicted=predicted, probability=probabilities)
+    predictions = judged[["key", "class"]].assign(predicted=predicted, probability=probabilities)
     shards.write_table(predictions, args.output / "predictions.parquet", beside=[per_class, figures])
     print(f"top-1 {metrics['top1']:.2f} % after the last epoch")
 
@@ -58,6 +64,7 @@ def arguments():
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--weights", type=Path, required=True, help="the classifier's weights.safetensors")
     parser.add_argument("--seed", type=int, required=True, help="the classifier's seed, for the tables")
+    parser.add_argument("--split", default="test", help="the split to evaluate on (test)")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     return parser
 

@@ -1,4 +1,4 @@
-"""The real training pictures' features under a classifier, made once and read by every scoring job.
+"""Compute the real training pictures' features under a classifier, once for all scoring jobs.
 
     python -m pipeline.stages.features --manifest results/demo/subset/manifest.parquet \\
         --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\

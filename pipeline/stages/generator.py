@@ -3,8 +3,8 @@
     python -m pipeline.stages.generator --config '{"kind": "cbdm", "steps": 1200, ...}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/generator/demo
 
-writes OUTPUT/unet and OUTPUT/scheduler (diffusers' format, averaged weights) and OUTPUT/history.parquet. A checkpoint lies under
-OUTPUT/checkpoints meanwhile; a run with the same settings, code and pictures continues from it.
+writes OUTPUT/unet and OUTPUT/scheduler (diffusers' format, averaged weights) and OUTPUT/history.parquet. Until it ends, a checkpoint is
+in OUTPUT/checkpoints; a run with the same settings, code and pictures continues from it.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ def main(args) -> None:
     checkpoint = Checkpoint(
         args.output / "checkpoints", args.config, args.code, [args.manifest], args.checkpoint_minutes
     )
-    history = kinds.load("generators", f"{args.config['kind']}.train").train(
+    history, files = kinds.load("generators", f"{args.config['kind']}.train").train(
         args.config,
         pictures,
         np.array(real["class"]),
@@ -35,8 +35,7 @@ def main(args) -> None:
         checkpoint,
         args.output,
     )
-    trained = sorted(path for folder in ("unet", "scheduler") for path in (args.output / folder).iterdir())
-    shards.write_table(history, args.output / "history.parquet", beside=trained)
+    shards.write_table(history, args.output / "history.parquet", beside=files)
     checkpoint.remove()
 
 
@@ -44,7 +43,7 @@ def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="time between checkpoints (10)")
+    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints (10)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Draw a first look at a pool: real beside generated pictures, one row a class.
+"""Draw a grid of a pool's pictures: real beside generated ones, one row per class.
 
     python -m pipeline.stages.grid --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/grid/demo.png
@@ -25,7 +25,7 @@ def main(args) -> None:
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
     counts = train["class"].value_counts()
     total, heads = 0, []
-    for path in args.indices:  # a pool may have millions of pictures: no more than what is shown stays in memory
+    for path in args.indices:  # a pool may have millions of pictures: only those shown stay in memory
         index = shards.read_table(path, shards.PICTURE)
         total += len(index)
         heads.append(index[index["class"].isin(shown["class"])].groupby("class").head(COLUMNS))
@@ -46,7 +46,7 @@ def arguments():
     parser = command.parser(__doc__, config=False)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
-    parser.add_argument("--title", default="pool", help="what to write above the grid")
+    parser.add_argument("--title", default="pool", help="title of the grid")
     parser.add_argument("--output", type=Path, required=True, help="the picture to write, .png")
     return parser
 

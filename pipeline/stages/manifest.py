@@ -3,8 +3,8 @@
     python -m pipeline.stages.manifest --config '{"most_rejected": 0.001}' \\
         --indices results/demo/subset/real/shard-00000.parquet ... --output results/demo/subset/manifest.parquet
 
-writes the manifest, one row a picture (key, class, class_name, split, source, group where there are groups, and its place in a shard),
-and beside it rejected.parquet (pictures that could not be read) and duplicates.parquet (test pictures that are training pictures too).
+writes the manifest, one row per picture (key, class, class_name, split, source, group if there are groups, and its place in a shard),
+and beside it rejected.parquet (unreadable pictures) and duplicates.parquet (test pictures that are also training pictures).
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def main(args) -> None:
     shards.write_table(rejected, args.output.with_name("rejected.parquet"))
     shards.write_table(twice, args.output.with_name("duplicates.parquet"))
     shards.write_table(manifest, args.output)
-    print(f"{len(manifest)} pictures; {len(rejected)} rejected; {len(twice)} test pictures are training pictures too")
+    print(f"{len(manifest)} pictures; {len(rejected)} rejected; {len(twice)} test pictures are also training pictures")
 
 
 def arguments():

@@ -1,10 +1,10 @@
-"""Plan a pool: which pictures to make, each with its seed.
+"""Plan a pool: the pictures to generate, each with its seed.
 
     python -m pipeline.stages.plan --config '{"fill_to": "max", "per_class": null, "fill_range": [0, 1],
         "shots": ["many", "medium", "few"], "seed": 0}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
-writes one row a picture: class, class_name, index (within the class), seed.
+writes one row per picture: class, class_name, index (within the class), seed.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.generators.plan import Plan
 from pipeline.jobs import command
 
 BLOCK = 2**16
-"""Rows of a row group: more than a shard has in most pools, so that its job reads one or two."""
+"""Rows of a row group: more than most shards have, so that a shard's job reads only one or two groups."""
 
 
 def main(args) -> None:

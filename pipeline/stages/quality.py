@@ -4,8 +4,9 @@
         --manifest results/demo/subset/manifest.parquet --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/quality/demo/quality.json
 
-writes fd_f0 and is_f0 (with is_f0_std) under a classifier f0, or fid and is under Inception v3 weights from a local file, and
-how many pictures each side had. The reference is all training pictures and, where the subset keeps it, what the long tail left out.
+writes fd_scorer and is_scorer (with is_scorer_std) under a classifier, or fid and is under Inception v3 weights from a local file, and
+the numbers of generated and real pictures. The real ones are the training split and, if the subset keeps them, those that the long tail
+left out.
 """
 
 import json
@@ -39,21 +40,21 @@ def main(args) -> None:
             features, logits = extract(table, folder)
             yield features.numpy(), logits.numpy()
 
-    real = made = score = None
+    real = generated = score = None
     for features, _ in results([(reference, args.manifest.parent)], "real pictures"):
         real = real or Moments(features.shape[1])
         real.update(features)
     for features, logits in results(pool, "generated pictures"):
-        made = made or Moments(features.shape[1])
+        generated = generated or Moments(features.shape[1])
         score = score or InceptionScore(logits.shape[1], args.config["splits"])
-        made.update(features)
+        generated.update(features)
         score.update(logits)
     count = sum(len(table) for table, _ in pool)
     if count < 2:
         raise InputError(f"{args.output}: the pool has {count} pictures; a distance needs at least two")
-    distance, inception_score = ("fid", "is") if inception else ("fd_f0", "is_f0")
+    distance, inception_score = ("fid", "is") if inception else ("fd_scorer", "is_scorer")
     mean, deviation = score.mean_and_deviation()
-    found = {distance: frechet_distance(real, made), inception_score: mean, f"{inception_score}_std": deviation}
+    found = {distance: frechet_distance(real, generated), inception_score: mean, f"{inception_score}_std": deviation}
     found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
     metrics = {name: float(np.round(value, 6)) for name, value in found.items()}
     with replacing(args.output) as part:
@@ -63,7 +64,7 @@ def main(args) -> None:
 
 
 def _classifier(weights, target):
-    """(features, logits) of pictures, a table and its folder, under f0."""
+    """A function from pictures, a table and its folder, to (features, logits) under the scorer."""
     from pipeline.classifiers import network
     from pipeline.classifiers.input.reader import open_pictures
 
@@ -72,34 +73,21 @@ def _classifier(weights, target):
 
 
 def _inception(weights, pool, target):
-    """The same under torch-fidelity's Inception v3, the network of the published FID figures; real pictures as large as the pool's."""
-    import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
+    """The same under Inception v3, with real pictures resized to the pool's side."""
     from pipeline.artifacts import shards
     from pipeline.classifiers.input.reader import to_batch
-    from pipeline.errors import InputError
+    from pipeline.evaluation import inception
 
-    if not Path(weights).is_file():
-        raise InputError(f"inception_weights: {weights} is missing; give torch-fidelity's pt_inception-2015-12-05 file")
-    network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], weights).to(target).eval()
-
+    extract = inception.load(Path(weights), target)
     side = next((shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table)), None)
-
-    @torch.inference_mode()
-    def extract(table, folder):
-        pictures = to_batch(shards.read_pictures(table, folder, side), target)
-        found = [network(batch) for batch in pictures.split(50)]
-        return tuple(torch.cat(parts).cpu() for parts in zip(*found, strict=True))
-
-    return extract
+    return lambda table, folder: extract(to_batch(shards.read_pictures(table, folder, side), target))
 
 
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
-    parser.add_argument("--weights", type=Path, help="f0's weights.safetensors, where no Inception is given")
+    parser.add_argument("--weights", type=Path, help="the scorer's weights.safetensors, unless Inception is given")
     parser.add_argument("--output", type=Path, required=True, help="the figures to write, .json")
     return parser
 

@@ -1,12 +1,13 @@
-"""Make one shard of a pool: execute its rows of the plan.
+"""Generate one shard of a pool: draw the pictures of its rows of the plan.
 
-    python -m pipeline.stages.sample --config '{"sampler": "ddim", "steps": 50, "guidance": 1.6, "clip_denoised": false,
-        "batch_size": 64, "store": {"side": null, "format": "png", "quality": 95}}' --kind cbdm --shard "0 of 2" \\
-        --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo \\
+    python -m pipeline.stages.sample --config '{"generator": {"kind": "cbdm"}, "batch_size": 64,
+        "draw": {"kind": "ddim", "steps": 50, "guidance": 1.6, "clip_denoised": false},
+        "store": {"side": null, "format": "png", "quality": 95}}' --shard "0 of 2" \\
+        --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo/history.parquet \\
         --output results/demo/sample/demo/shard-00000.tar
 
-writes the tar, and beside it the index (.parquet) and small statistics (.json). Finished batches lie under checkpoints/ meanwhile; a run
-with the same settings, code and generator continues after them.
+writes the tar, and beside it the index (.parquet) and small statistics (.json). Each record has its row of the plan. Until it ends,
+finished batches are in checkpoints/; a run with the same settings, code and generator continues after them.
 """
 
 import json
@@ -21,35 +22,32 @@ def main(args) -> None:
     from pipeline.artifacts.atomic import replacing
     from pipeline.jobs.checkpoint import Pieces
     from pipeline.jobs.device import device
+    from pipeline.jobs.overlap import overlapped
     from pipeline.jobs.progress import progress
 
     shard, count = args.shard
     rows = shards.read_part(args.plan, shard, count)
-    sampler = kinds.load("generators", f"{args.kind}.sample").Sampler(args.generator, args.config, device())
-    store = args.config["store"]
-    labels, seeds = rows["class"].to_numpy("int64"), rows["seed"].to_numpy()
-    inputs = [args.plan, *sorted(args.generator.glob("*/*.safetensors"))]
-    pieces = Pieces(args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, inputs)
-    drawn = (
-        picture
-        for batch in pieces.continued(lambda done: sampler.draw(labels[done:], seeds[done:]))
-        for picture in batch
+    tables = args.inputs.get("generator", [])
+    for table in tables:
+        shards.require_whole(table)
+    kind, store = args.config["generator"]["kind"], args.config["store"]
+    sampler = kinds.load("generators", f"{kind}.sample").Sampler(args.inputs, args.config, device())
+    pieces = Pieces(
+        args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, [args.plan, *tables]
     )
+    about = rows.to_dict("records")
 
-    def records():
-        label = f"sampling shard {shard}"
-        for row, picture in progress(zip(rows.itertuples(), drawn, strict=True), label, len(rows), unit="picture"):
-            provenance = {
-                "class": row[1],
-                "class_name": row.class_name,
-                "index": row[3],
-                "seed": row.seed,
-                "generator": str(args.generator),
-            }
-            key = f"{row[1]:05d}-{row[3]:07d}"
+    def records(batches):
+        drawn = (picture for batch in batches for picture in batch)
+        for row, picture in progress(
+            zip(about, drawn, strict=True), f"sampling shard {shard}", len(rows), unit="picture"
+        ):
+            key = f"{row['class']:05d}-{row['index']:07d}"
+            provenance = row | {"generator": str(tables[0].parent) if tables else kind}
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
-    index = shards.write(args.output, records())
+    batches = pieces.continued(lambda done: sampler.draw(rows[done:]))
+    index = overlapped(batches, lambda taken: shards.write(args.output, records(taken)))
     statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
     with replacing(statistics) as part:
@@ -60,9 +58,8 @@ def main(args) -> None:
 
 def arguments():
     parser = command.parser(__doc__)
-    parser.add_argument("--kind", required=True, help="the generator's kind")
     parser.add_argument("--plan", type=Path, required=True, help="the pool's plan.parquet")
-    parser.add_argument("--generator", type=Path, required=True, help="folder of the trained generator")
+    command.add_inputs(parser)
     command.add_shard(parser)
     return parser
 

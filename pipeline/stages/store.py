@@ -3,7 +3,7 @@
     python -m pipeline.stages.store --config '{"source": "digits", "store_side": null}' --raw data --shard "0 of 1" \\
         --pictures results/demo/subset/pictures.parquet --output results/demo/subset/real/shard-00000.tar
 
-writes the tar and beside it the index (.parquet). A picture that cannot be decoded is left out, and named in .rejected.parquet.
+writes the tar and beside it the index (.parquet). Unreadable pictures are skipped and listed in .rejected.parquet.
 """
 
 from pathlib import Path

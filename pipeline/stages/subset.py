@@ -1,11 +1,11 @@
-"""Decide which raw pictures are used, and as what: training, validation, test, or the rest.
+"""Choose raw pictures for each split: training, validation, test, and rest.
 
     python -m pipeline.stages.subset --config '{"source": "digits", "imbalance_factor": 40, "largest_class": null,
         "selection_seed": 0, "rest": true}' \\
         --raw data --output results/demo/subset/pictures.parquet
 
-writes one row a picture, in the order in which they are to be stored: key, class, class_name, split, source (where the raw data have
-it) and group, where there are groups. The test split is never touched; `rest` is what a long tail leaves out of the training split.
+writes one row per picture, in the order of storage: key, class, class_name, split, source (its place in the raw data) and, if there are
+groups, group. The test split is never touched; `rest` has the training pictures that a long tail leaves out.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Gather a data set's results: a long CSV and a table that a person can read.
+"""Gather a data set's results: a long CSV and a table to read.
 
     python -m pipeline.stages.summary --output results/demo --config '{"runs": [{"recipe": "demo_ce", "dataset": "demo",
         "metrics": ["results/demo/evaluate/demo_ce/seed-0/metrics.json"], "quality": null}]}'
@@ -9,6 +9,7 @@ writes OUTPUT/results.csv (dataset, recipe, network, seed, metric, value) and OU
 from pathlib import Path
 
 from pipeline.artifacts.atomic import replacing
+from pipeline.data.shots import RANGES
 from pipeline.jobs import command
 from pipeline.reporting.results import markdown, over_seeds, read_runs, show
 
@@ -19,8 +20,8 @@ COLUMNS = {
     "few": "few",
     "balanced": "mean of classes",
     "best_test_top1": "best test epoch",
-    "fd_f0": "FD under f0",
-    "is_f0": "IS under f0",
+    "fd_scorer": "FD under the scorer",
+    "is_scorer": "IS under the scorer",
     "fid": "FID",
     "is": "IS",
 }
@@ -31,7 +32,7 @@ def main(args) -> None:
     figures = over_seeds(rows).set_index(["recipe", "metric"])
     shown = {metric: title for metric, title in COLUMNS.items() if metric in set(rows["metric"])}
     means = figures["mean"].unstack("metric")
-    # with as many test pictures of each class, the mean of classes is top-1 again
+    # with equally many test pictures of each class, the mean of classes is the same as top-1
     if "balanced" in shown and (means["balanced"] - means["top1"]).abs().max() < 0.05:
         del shown["balanced"]
     lines = []
@@ -46,8 +47,8 @@ def main(args) -> None:
     text = (
         f"# Results on {rows['dataset'].iloc[0]}\n\n"
         "Accuracy on the test split in percent, after the last epoch: mean ± deviation over seeds.\n"
-        "Many, medium, few: classes with over 100, 20 to 100, under 20 training pictures. The best test epoch is chosen by looking\n"
-        "at the test split, as public code often does; it is there for comparison only.\n\n" + markdown(header, lines)
+        f"Many, medium, few: classes with {', '.join(RANGES.values())} training pictures. The best test epoch is chosen on\n"
+        "the test split, as in much public code; it is given for comparison only.\n\n" + markdown(header, lines)
     )
     with replacing(args.output / "results.csv") as part:
         rows.to_csv(part, index=False)

@@ -1,9 +1,9 @@
-"""Put our figures beside a published table's.
+"""Compare our figures with a published table's.
 
-    python -m pipeline.stages.tables --config '{"runs": [...]}' --published resources/published/diffult_3.csv \\
+    python -m pipeline.stages.tables --config '{"runs": [...]}' --published papers/diffult/table_3.csv \\
         --output results/tables/diffult_3.csv
 
-`runs` are as for the summary, each with `differs`, a list of what it does otherwise than the paper. Writes OUTPUT (row, dataset,
+`runs` are as in the stage `summary`, each with `differs`, a list of its differences from the paper. Writes OUTPUT (row, dataset,
 recipe, metric, published, measured, deviation, seeds, network, differs, note) and the same as Markdown beside it.
 """
 

@@ -1,9 +1,9 @@
-"""Measure how fast the stages are on the hardware at hand, and how much they write, on a few real pictures.
+"""Measure the stages' speed and output sizes on this hardware, with a few real pictures.
 
     python -m pipeline.stages.throughput --config '{"dataset": "demo", "source": "digits", "store_side": null, "generators": {...}, ...}' \\
         --raw data --pictures results/demo/subset/pictures.parquet --output results/demo/cost/throughput.csv
 
-writes a row a figure: stage, part, quantity, value, batch (with which it was measured), origin, hardware, date. Takes minutes.
+writes one row per figure: stage, part, quantity, value, batch (of the measurement), origin, hardware, date. Takes minutes.
 """
 
 from pathlib import Path

@@ -31,14 +31,14 @@ def copy(tmp_path_factory):
     root = make_copy(tmp_path_factory.mktemp("all") / "copy")
     file = root / "workflow_config.yaml"
     whole = yaml.safe_load(file.read_text())
-    real = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())["datasets"]
+    real = yaml.safe_load((REPOSITORY / "papers/data_sets.yaml").read_text())["datasets"]
     whole["datasets"] |= {name: {**real[name], "shards": 2} for name in FAMILIES}
     whole["datasets"]["fashion_mnist_lt"] |= {"imbalance_factor": 2, "largest_class": 4}
     recipes = whole["recipes"]
     recipes["ce"] |= {"datasets": ["demo", *FAMILIES], "seeds": [0]}  # and diffult, which extends it
     recipes["ce_long"]["datasets"] = ["demo"]
     whole["generators"]["cbdm"] |= {"side": 16, "steps": 2, "batch_size": 4}
-    whole["samples"]["cbdm"] |= {"fill_to": 8, "steps": 2}
+    whole["pools"]["cbdm"] |= {"fill_to": 8, "draw": {"kind": "ddim", "steps": 2, "clip_denoised": True}}
     whole["classifiers"]["ce"] |= {"side": 16, "epochs": 1}
     if (samples := REPOSITORY.parent / "shared/data").is_dir():
         whole["datasets"]["imagenet_real"] = {**real["imagenet_lt"], "path": "imagenet_real", "shards": 2}
@@ -149,7 +149,7 @@ def test_absent_raw_data_are_told_before_any_job(tmp_path, family):
     root = make_copy(tmp_path / "copy")
     file = root / "workflow_config.yaml"
     whole = yaml.safe_load(file.read_text())
-    real = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())["datasets"]
+    real = yaml.safe_load((REPOSITORY / "papers/data_sets.yaml").read_text())["datasets"]
     whole["datasets"][family] = real[family]
     whole["recipes"]["ce"]["datasets"].append(family)
     whole["generators"]["cbdm"]["side"] = whole["classifiers"]["ce"]["side"] = 16  # where pictures differ in size
@@ -157,9 +157,9 @@ def test_absent_raw_data_are_told_before_any_job(tmp_path, family):
     dry = snakemake(root, "-n", f"all_{family}")
     assert dry.returncode == 0, dry.stdout
     warnings = [line for line in dry.stdout.splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 1 and f"{family}: data/" in warnings[0] and " is not there: " in warnings[0]
+    assert len(warnings) == 1 and f"{family}: data/" in warnings[0] and " is missing: " in warnings[0]
     assert "rule subset" in dry.stdout or "choose the pictures" in dry.stdout
     ran = snakemake(root, f"all_{family}")
     assert ran.returncode != 0 and "Traceback" not in ran.stdout
-    assert any(f"{family}: data/" in line and " is not there: " in line for line in ran.stdout.splitlines()), ran.stdout
+    assert any(f"{family}: data/" in line and " is missing: " in line for line in ran.stdout.splitlines()), ran.stdout
     assert not (root / "results").exists() and not (root / "logs").exists()

@@ -60,7 +60,7 @@ def test_a_full_disk_ends_a_stage_with_a_sentence(finished, commands, tmp_path, 
     name, arguments = job.split()[0], set_option(commands[job], "--output", str(there))
     ran = stage(finished, name, *arguments)
     assert ran.returncode == 1
-    assert_told(ran.stdout, "error: ", str(there.parent), "No space left on device; mend that and run snakemake again")
+    assert_told(ran.stdout, "error: ", str(there.parent), "No space left on device; fix that and run snakemake again")
     small_disk(tmp_path / "disk", "64m")
     ran = stage(finished, name, *arguments)
     assert ran.returncode == 0, ran.stdout
@@ -153,7 +153,9 @@ def test_a_lock_that_a_kill_left_is_told_and_the_next_run_completes(copy, finish
 
 def test_a_second_run_at_once_is_refused_and_the_first_completes(copy, finished):
     first = begun(copy, WEIGHTS, "pipeline.stages.classifier")
+    first.signal(signal.SIGSTOP)  # or it might end before the second looks
     second = snakemake(copy, WEIGHTS)
+    first.signal(signal.SIGCONT)
     assert second.returncode != 0
     assert_told(second.stdout, "Directory cannot be locked", "no other Snakemake process")
     assert first.process.wait() == 0, first.told
@@ -237,7 +239,7 @@ def test_a_damaged_checkpoint_is_told_and_the_run_begins_anew(training, damage):
     snakemake(root, "--unlock")
     again = snakemake(root, target)
     assert again.returncode == 0, again.stdout
-    assert_told(again.stdout, "last.pt is damaged", "beginning anew")
+    assert_told(again.stdout, "last.pt is damaged", "starting over")
     assert bytes_under(folder) == expected
 
 

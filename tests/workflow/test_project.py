@@ -10,13 +10,11 @@ from fnmatch import fnmatch
 
 import pytest
 import yaml
-from workflow_helpers import REPOSITORY
+from workflow_helpers import REPOSITORY, repository_config
 
-from pipeline.artifacts.repair import job_of
 from pipeline.config.vary import SINGULAR
-from pipeline.config.workflow import Workflow
 
-PUBLISHED = sorted((REPOSITORY / "resources" / "published").glob("*_[0-9].csv"))
+PUBLISHED = sorted((REPOSITORY / "papers").glob("*/table_*.csv"))
 STAGES = sorted(path.stem for path in (REPOSITORY / "pipeline" / "stages").glob("[a-z]*.py"))
 
 
@@ -25,15 +23,17 @@ def pins(lines):
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in (line.split("==") for line in lines)}
 
 
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+
+
 @pytest.fixture(scope="module")
 def project():
-    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return PYPROJECT["project"]
 
 
 @pytest.fixture(scope="module")
 def flow():
-    raw = yaml.safe_load((REPOSITORY / "workflow_config.yaml").read_text())
-    return Workflow(raw)
+    return repository_config()
 
 
 def test_lock_holds_the_pins_of_pyproject(project):
@@ -47,35 +47,37 @@ def test_conda_environment_holds_the_pins_of_pyproject(project):
     assert pins(environment["dependencies"][-1]["pip"]) == pins(project["dependencies"])
 
 
+def test_data_files_beside_modules_are_installed_and_read_by_one():
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["pipeline"]
+    installed = {path for pattern in patterns for path in (REPOSITORY / "pipeline").glob(pattern)}
+    files = {
+        path for path in (REPOSITORY / "pipeline").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    data = {path for path in files if path.suffix != ".py"}
+    assert data == installed != set()
+    assert not [path for path in data if not path.with_suffix(".py").is_file()], "a fingerprint would miss them"
+
+
 def test_lock_names_no_address():
     assert not re.search(r"://|@|--|\+cpu|\+cu", (REPOSITORY / "requirements.lock").read_text())
 
 
 def test_rules_and_stages_pair_one_to_one():
-    rules = sorted(path.stem for path in (REPOSITORY / "rules").glob("*.smk") if path.stem not in ("common", "cluster"))
+    rules = sorted(
+        path.stem for path in (REPOSITORY / "rules").glob("*.smk") if path.stem not in ("common", "cluster", "checks")
+    )
     assert rules == [stage for stage in STAGES if stage != "__init__"]
-
-
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("__init__", "verify")])
-def test_a_repair_knows_what_every_stage_makes(stage, tmp_path):
-    """But trained networks, which it must not remake."""
-    outputs = re.search(r"output:(.*?)\n    \w+:", (REPOSITORY / "rules" / f"{stage}.smk").read_text(), re.DOTALL)[1]
-    named = [re.sub(r"\{\w+\}", "00000", path) for path in re.findall(r'"results/([^"]+)"', outputs)]
-    assert named or stage == "sample"  # whose outputs may lie in a store
-    for path in named or ["demo/sample/pool/shard-00000.tar"]:
-        found = job_of(tmp_path / path, tmp_path)
-        assert (found and found[0]) == (None if stage in ("generator", "classifier") else stage)
 
 
 def test_the_stages_examples_have_all_settings(flow):
     """--help shows how to run a stage by hand; settings that are cut short there ("...") are not looked at."""
-    demo, pool = flow.part("datasets", "demo"), flow.part("samples", "demo")
+    demo, pool = flow.part("datasets", "demo"), flow.part("pools", "demo")
     settings = {
         "subset": demo.settings(),
         "store": demo.storing_settings(),
         "manifest": demo.gathering_settings(),
         "plan": pool.plan_settings(),
-        "sample": pool.sampling_settings(),
+        "sample": pool.sampling_settings(flow.parts),
         "score": flow.part("scores", "demo").settings(),
         "select": flow.part("filters", "demo").settings(),
         "quality": flow.part("qualities", "demo").settings(),
@@ -123,11 +125,13 @@ def imported_by(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY / "pipeline")))
 def test_rooms_keep_to_their_own(path):
-    """Only stages know the command line, nobody but config knows config, and nothing knows Snakemake."""
+    """Only stages know the command line, only config knows config but for the table of artifacts, and nothing knows Snakemake."""
     names = imported_by(path)
     room = path.relative_to(REPOSITORY / "pipeline").parts[0]
     assert not any(name.split(".")[0] == "snakemake" for name in names)
-    assert room == "config" or not any(name.startswith("pipeline.config") for name in names)
+    of_config = {name for name in names if name.startswith("pipeline.config")}
+    artifacts = {name for name in of_config if name.startswith("pipeline.config.artifacts")}
+    assert room == "config" or of_config <= (artifacts if room == "stages" else set())
     assert room == "stages" or not any(name.startswith("pipeline.stages") for name in names)
     assert room in ("stages", "jobs") or "argparse" not in names
 
@@ -145,7 +149,7 @@ def test_imports_run_one_way_between_rooms():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name} {path.stem}")
 def test_published_tables_name_recipes_that_exist(path, flow):
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -169,23 +173,23 @@ def test_papers_settings_are_those_of_the_full_recipes(flow):
     full = {
         "diffult": [
             ("diffult", "cifar100_lt"),
-            ("diffult_cifar10", "cifar10_lt"),
-            ("diffult_imagenet_r50", "imagenet_lt"),
+            ("diffult", "cifar10_lt"),
+            ("imagenet_diffult", "imagenet_lt"),
             ("crt", "cifar100_lt"),
-            ("ce_imagenet_r50", "imagenet_lt"),
+            ("imagenet_ce", "imagenet_lt"),
         ],
         "sau": [
             ("sau", "cifar100_lt"),
-            ("sau_cifar10", "cifar10_lt"),
-            ("sau_imagenet_r50", "imagenet_lt"),
+            ("sau", "cifar10_lt"),
+            ("sau_imagenet", "imagenet_lt"),
             ("sau_glmc", "cifar100_lt"),
             ("glmc", "cifar100_lt"),
-            ("glmc_imagenet", "imagenet_lt"),
+            ("imagenet_glmc", "imagenet_lt"),
             ("mixup", "cifar10_lt"),
         ],
     }
     for paper, recipe, dataset in [(paper, *run) for paper, runs in full.items() for run in runs]:
-        with open(REPOSITORY / "resources" / "published" / f"{paper}_settings.csv", newline="") as file:
+        with open(REPOSITORY / "papers" / paper / "settings.csv", newline="") as file:
             settings = list(csv.DictReader(file))
         assert {row["key"].split(".")[0] for row in settings} <= set(SINGULAR)
         run, known = flow.run(recipe, dataset), KNOWN_DIFFERENCES[paper]
@@ -199,12 +203,10 @@ def test_papers_settings_are_those_of_the_full_recipes(flow):
                 assert row["key"] not in known or known[row["key"]] != published
 
 
-@pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "resources" / "published").glob("*_settings.csv")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "papers").glob("*/settings.csv")), ids=lambda p: p.parent.name)
 def test_every_published_setting_is_one_of_some_run(path, flow):
     """Else a misspelt pattern or key would hide a difference."""
-    tables = [file for file in PUBLISHED if file.stem.startswith(path.stem.split("_")[0])]
+    tables = [file for file in PUBLISHED if file.parent == path.parent]
     rows = [row for file in tables for row in csv.DictReader(file.read_text().splitlines()) if row["recipe"]]
     runs = [flow.run(*names) for names in dict.fromkeys((row["recipe"], row["dataset"]) for row in rows)]
     for row in csv.DictReader(path.read_text().splitlines()):
@@ -224,7 +226,7 @@ def plain(value):
 
 
 def test_the_tables_of_diffult_and_sau_are_there():
-    assert [path.stem for path in PUBLISHED] == [
+    assert [f"{path.parent.name}_{path.stem.removeprefix('table_')}" for path in PUBLISHED] == [
         *(f"diffult_{number}" for number in range(1, 8)),
         *(f"sau_{number}" for number in range(1, 5)),
     ]

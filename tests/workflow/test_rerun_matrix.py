@@ -187,13 +187,13 @@ CASES = {
     "data set: rest": (setting("datasets/demo/rest", False), EVERYTHING),
     "generator: steps": (setting("generators/cbdm/steps", 7), after("generator cbdm")),
     "generator: tau": (setting("generators/cbdm/tau", 0.5), after("generator cbdm")),
-    "samples: guidance": (setting("samples/cbdm/guidance", 1.0), after("sample cbdm")),
-    "samples: shards": (setting("samples/cbdm/shards", 3), after("sample cbdm")),
-    "samples: store": (setting("samples/cbdm/store", {"format": "webp"}), after("sample cbdm")),
-    "samples: fill_to": (setting("samples/cbdm/fill_to", 31), after("plan cbdm")),
+    "pool: guidance": (setting("pools/cbdm/draw/guidance", 1.0), after("sample cbdm")),
+    "pool: shards": (setting("pools/cbdm/shards", 3), after("sample cbdm")),
+    "pool: store": (setting("pools/cbdm/store", {"format": "webp"}), after("sample cbdm")),
+    "pool: fill_to": (setting("pools/cbdm/fill_to", 31), after("plan cbdm")),
     "scores: fewer metrics": (setting("scores/by_ce/metrics", ["d3"]), after("score by_ce")),
     "scores: metrics in another order": (setting("scores/by_ce/metrics", ["d3", "d1", "d2"]), NOTHING),
-    "scores: another judge": (setting("scores/by_ce/by_seed", 1), {"features ce"} | after("score by_ce")),
+    "scores: another judge": (setting("scores/by_ce/scorer_seed", 1), {"features ce"} | after("score by_ce")),
     "filter: keep; the varied value that was the same becomes a part of its own": (
         setting("filters/likely/keep", "d3 >= 1e-6"),
         after("select likely") | {f"select likely~keep={SEVEN}"} | new_classifier(f"diffult~filter.keep={SEVEN}"),
@@ -208,13 +208,11 @@ CASES = {
         after("classifier diffult", "classifier two_stage", f"classifier {KEEP_ALL}"),
     ),
     "classifier: generated_weight of the last one": (
-        setting("classifiers/two_stage/generated_weight", 0.5),
+        setting("classifiers/two_stage/loss", {"generated_weight": 0.5}),
         after("classifier two_stage"),
     ),
     "classifier: loss": (
-        all_of(
-            setting("classifiers/two_stage/loss", "cross_entropy"), setting("classifiers/two_stage/generated_weight", 1)
-        ),
+        setting("classifiers/two_stage/loss", "cross_entropy"),
         after("classifier two_stage"),
     ),
     "classifier: no first stage": (setting("classifiers/two_stage/init", None), after("classifier two_stage")),
@@ -232,8 +230,8 @@ CASES = {
     "new parts and a recipe that is not main": (
         all_of(
             setting("generators/plain", {"extends": "cbdm", "tau": 0}),
-            setting("samples/plain", {"extends": "cbdm", "generator": "plain"}),
-            setting("recipes/other", {"extends": "ce_long", "main": False, "vary": {"sample.generator": ["plain"]}}),
+            setting("pools/plain", {"extends": "cbdm", "generator": "plain"}),
+            setting("recipes/other", {"extends": "ce_long", "main": False, "vary": {"pool.generator": ["plain"]}}),
         ),
         NOTHING,
     ),
@@ -249,7 +247,7 @@ CASES = {
     "code of sampling": (code("generators/cbdm/sample.py"), after("sample cbdm")),
     "code of the plan": (code("generators/plan.py"), after("plan cbdm")),
     "code of a metric": (code("scores/d1.py"), after("score by_ce")),
-    "code of selection": (code("stages/select.py"), after("select likely", "select likely~keep=all")),
+    "code of selection": (code("scores/selection.py"), after("select likely", "select likely~keep=all")),
     "code of f0's loss": (code("classifiers/losses/cross_entropy.py"), after("classifier ce", "classifier ce_long")),
     "code of the other loss": (
         code("classifiers/losses/weighted_cross_entropy.py"),
@@ -274,7 +272,7 @@ CASES = {
         all_of(
             text("rules/sample.smk", "threads: 2", "threads: 1"),
             text("rules/sample.smk", '"logs/sample/', '"logs/drawn/'),
-            text("rules/sample.smk", "make shard", "draw shard"),
+            text("rules/sample.smk", "generate shard", "draw shard"),
         ),
         NOTHING,
     ),

@@ -11,9 +11,9 @@ from workflow_helpers import copy_of, edit_json, planned, set_option, snakemake,
 pytestmark = pytest.mark.slow
 
 SCHEMES = {
-    "ldam_drw": {"loss": "ldam", "class_weights": "effective_number", "class_weights_from": 0.5},
-    "balanced_softmax": {"loss": "balanced_softmax", "sampler": "class_aware"},
-    "half_real": {"data": ["real", "likely"], "sampler": "half_real"},
+    "ldam_drw": {"loss": {"kind": "ldam", "class_weights": {"kind": "effective_number", "start": 0.5}}},
+    "balanced_softmax": {"loss": "balanced_softmax", "data_sampler": "class_aware"},
+    "half_real": {"data": ["real", "likely"], "data_sampler": "half_real"},
     "mixup": {"scheme": "mixup"},
     "shared": {"gpus": 2},
     "cmo": {"scheme": "cutmix", "patch_sampler": "power"},

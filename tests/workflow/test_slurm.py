@@ -163,6 +163,7 @@ def test_the_micro_run_has_the_bytes_of_a_local_one(finished, tmp_path):
         assert job["TimeLimit"] == ("1-00:00:00" if training else "02:00:00" if light else "04:00:00"), job["rule"]
 
 
+@pytest.mark.nightly
 def test_the_demo_runs_from_a_fresh_clone(tmp_path):
     root = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
@@ -172,7 +173,7 @@ def test_the_demo_runs_from_a_fresh_clone(tmp_path):
 
 
 def test_jobs_that_run_at_once_have_gpus_of_their_own(copy):
-    set_key(copy, "samples/cbdm/shards", 4)
+    set_key(copy, "pools/cbdm/shards", 4)
     (copy / "sitecustomize.py").write_text(MEETING)
     ran = on_slurm(copy, *(f"results/demo/sample/cbdm/shard-0000{shard}.tar" for shard in range(4)))
     assert ran.returncode == 0, ran.stdout
@@ -243,6 +244,7 @@ def test_a_job_at_its_time_limit_saves_and_its_retry_continues(to_train, trained
     assert generator_of(to_train) == trained
 
 
+@pytest.mark.nightly
 def test_a_job_over_its_memory_is_killed_and_its_retry_has_more(finished, copy):
     (copy / "results/demo/features/ce/seed-0/features.safetensors").unlink()
     told = ("features:runtime=10", "features:mem_mb=400 * attempt ** 3")
@@ -257,6 +259,7 @@ def test_a_job_over_its_memory_is_killed_and_its_retry_has_more(finished, copy):
     assert bytes_under(copy / "results") == bytes_under(finished / "results")
 
 
+@pytest.mark.nightly
 def test_a_lost_job_does_not_touch_what_its_retry_makes(to_train, trained):
     set_key(to_train, "checkpoint_minutes", 0.02)
     with begun(to_train, GENERATOR) as run:
@@ -303,7 +306,7 @@ def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(
         assert f".snakemake/slurm_logs/rule_score/demo_by_ce_00000/{number}.log" in ran.stdout
     assert "shard-00000.tar is damaged" in ran.stdout
     log = text_of(copy / "logs/score/demo/by_ce/00000.log")
-    assert "said the attempt before; trying again would not help" in log
+    assert "from the previous attempt; retrying cannot help" in log
     damaged[picture["offset"] + picture["size"] // 2] ^= 1
     (copy / shard).write_bytes(damaged)
     again = on_slurm(copy, scores)
@@ -314,6 +317,7 @@ def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(
 # A run that is stopped, or cannot ask Slurm
 
 
+@pytest.mark.nightly
 def test_ctrl_c_cancels_the_jobs(to_train, trained):
     with begun(to_train, GENERATOR) as run:
         wait_for(lambda: is_training(to_train))
@@ -326,6 +330,7 @@ def test_ctrl_c_cancels_the_jobs(to_train, trained):
     assert generator_of(to_train) == trained
 
 
+@pytest.mark.nightly
 def test_a_controller_that_is_away_for_a_while_loses_no_job(to_train, trained):
     with begun(to_train, GENERATOR) as run:
         wait_for(lambda: is_training(to_train))
@@ -357,6 +362,7 @@ def test_what_the_cluster_has_not_is_told_before_any_job(tmp_path, told, complai
     assert not (root / "results").exists()
 
 
+@pytest.mark.nightly
 def test_jobs_that_slurm_has_forgotten_are_sent_again(to_train, trained):
     """As after MinJobAge, where nobody could ask meanwhile: here the controller comes back without its memory."""
     set_key(to_train, "checkpoint_minutes", 0.02)

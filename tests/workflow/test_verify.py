@@ -19,7 +19,8 @@ from workflow_helpers import EVERYTHING, bytes_under, environment, planned, snak
 
 from pipeline.artifacts import digests, shards
 from pipeline.artifacts.damage import examine
-from pipeline.artifacts.repair import job_of
+from pipeline.artifacts.shards import said
+from pipeline.config.artifacts import made_by
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +137,9 @@ def test_damaged_pictures_are_counted_and_the_first_is_named(results):
     tar.write_bytes(damaged)
     assert examine(results).damage == {tar: f"2 of {len(index)} pictures are damaged, first {index['key'][3]}"}
     tar.write_bytes(flip(whole, 100))
-    assert examine(results).damage == {tar: "its pictures are whole, but not what lies between them"}
+    assert examine(results).damage == {
+        tar: "its pictures are whole, but other bytes differ from those that were written"
+    }
     tar.write_bytes(whole)
 
 
@@ -226,7 +229,7 @@ def test_a_repair_restores_bytes_and_time_stamps_and_nothing_else_runs(copy, dam
     damage(copy)
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 0, ran.stdout
-    assert "remade, byte for byte as it was" in ran.stdout
+    assert "remade, byte for byte as before" in ran.stdout
     assert state(copy) == before
     assert not list((copy / "results").rglob(".*damaged"))
     assert planned(copy, *EVERYTHING) == {}
@@ -264,12 +267,12 @@ def test_a_repair_trains_nothing_though_settings_were_edited_meanwhile(copy):
 
 
 def test_what_is_remade_otherwise_is_told_and_keeps_its_new_time_stamp(copy):
-    set_config(copy, "samples", "cbdm", "steps", 5)
+    set_config(copy, "pools", "cbdm", "draw", {"kind": "ddim", "steps": 5, "clip_denoised": True})
     before = state(copy)
     flipped(f"{SAMPLE}.tar")(copy)
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 0, ran.stdout
-    assert f"{SAMPLE}.*: remade, but not as it was" in ran.stdout
+    assert f"{SAMPLE}.*: remade, but its bytes differ" in ran.stdout
     changed = {path.name for path, (_, time) in state(copy).items() if time != before[path][1]}
     assert changed == {f"shard-00001.{suffix}" for suffix in ("tar", "parquet", "json")}
     assert verify(copy).returncode == 0
@@ -281,7 +284,7 @@ def test_tables_of_which_nothing_is_left_to_compare_get_a_new_time_stamp(copy, n
     cut(name)(copy)
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 0, ran.stdout
-    assert "nothing left of it tells whether it is as it was" in ran.stdout
+    assert "nothing is left to compare it with" in ran.stdout
     assert {path for path, (_, time) in state(copy).items() if time != before[path][1]} >= {copy / name}
 
 
@@ -290,7 +293,10 @@ def test_where_nothing_can_be_remade_all_stays_as_it_was(copy):
     before = state(copy)
     ran = verify(copy, "--repair", "false")
     assert ran.returncode == 1
-    assert f"{SAMPLE}.*: not remade" in ran.stdout and ran.stdout.splitlines()[-1] == "error: some damage is left"
+    assert (
+        f"{SAMPLE}.*: not remade" in ran.stdout
+        and ran.stdout.splitlines()[-1] == "error: some files are still damaged or missing"
+    )
     assert state(copy) == before
 
 
@@ -313,7 +319,7 @@ def test_trained_weights_are_named_and_not_trained_again(copy):
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 1 and "Traceback" not in ran.stdout
     assert f"damaged: {weights}" in ran.stdout
-    assert re.search(f"error: {weights} .*days of training.*remove it", ran.stdout)
+    assert re.search(f"error: {weights} .*days of training.*delete it", ran.stdout)
     assert state(copy) == before
 
 
@@ -324,7 +330,7 @@ def test_a_killed_repair_is_taken_up_again(copy):
     assert killed.returncode == -9
     assert not (copy / f"{SAMPLE}.tar").exists()
     told = verify(copy)
-    assert told.returncode == 1 and f"damaged: {SAMPLE}.tar: a repair of it was interrupted" in told.stdout
+    assert told.returncode == 1 and f"damaged: {SAMPLE}.tar: its repair was interrupted" in told.stdout
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 0, ran.stdout
     assert state(copy) == before
@@ -355,10 +361,16 @@ def test_a_repair_knows_which_stage_makes_a_file(finished):
     told = snakemake(finished, "--summary", "--", *EVERYTHING)
     rows = [line.split("\t") for line in told.stdout.splitlines() if line.startswith("results/")]
     makers = {path: rule for path, _, rule, *_ in rows}
-    assert set(makers) == {str(path.relative_to(finished)) for path in artifacts(finished / "results")}
+    generator = finished / "results/demo/generator/cbdm"  # a generator's table speaks for its other files
+    trained = {generator / name for name in said(generator / "history.parquet")["beside"]}
+    assert len(trained) == 3
+    found = set(artifacts(finished / "results")) - trained
+    assert set(makers) == {str(path.relative_to(finished)) for path in found}
     for path, rule in makers.items():
-        found = job_of(finished / path, finished / "results")
-        assert (found and found[0]) == (None if rule in ("generator", "classifier") else rule), path
+        stage, outputs = made_by(path)
+        assert path in outputs
+        assert {makers[other] for other in outputs} == {rule} == {stage}
+    assert not any(made_by(str(path.relative_to(finished))) for path in trained)
 
 
 def test_results_are_the_same_bytes_when_they_are_written_again(copy):

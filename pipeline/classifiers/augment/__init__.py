@@ -1,4 +1,4 @@
-"""Random views of pictures: a whole batch at a time, on any device, each sample with its own draw."""
+"""Random augmentation of whole batches, on any device; each sample has its own draw."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,15 +15,15 @@ KINDS = {
     kind.__name__: kind
     for kind in (crop, flip, resized_crop, color_jitter, grayscale, blur, auto_augment, rand_augment, cutout)
 }
-"""What a step's `kind` may be; the rest of the step are the function's arguments."""
+"""Values that a step's `kind` may have; the other keys of the step are the function's arguments."""
 
 
 def augment(pictures: torch.Tensor, steps: Sequence[Mapping[str, Any]], draws: Draws) -> torch.Tensor:
-    """Take uint8 [B, 3, H, W] RGB pictures through `steps`, in order; uint8 again, on the same device.
+    """Apply `steps` in order to RGB pictures, uint8 [B, 3, H, W]; the result is uint8 on the same device.
 
     A step is {"kind": one of KINDS, ...} with the parameters of that kind. `draws` has B rows, on the pictures' device.
-    How many numbers a step takes from it depends on its parameters alone. Pixels are whole numbers after each step, as
-    with Pillow. Raises InputError for other pictures and for unknown kinds.
+    How many numbers a step takes from it depends only on the step's parameters. Pixels are whole numbers after each
+    step, as in Pillow. Raises InputError for pictures of another type or shape and for unknown kinds.
     """
     if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
         raise InputError(

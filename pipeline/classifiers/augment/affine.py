@@ -1,6 +1,6 @@
-"""Rotations, shears and shifts, one value a sample, with Pillow's geometry: pixels have their centres at halves.
+"""Rotations, shears and shifts, one value per sample, with Pillow's geometry: pixel centres lie at halves.
 
-pictures: uint8 [B, 3, H, W]; values: float [B]; fill: the colour beyond the edge; bilinear, or else nearest.
+pictures: uint8 [B, 3, H, W]; values: float [B]; fill: the colour outside the picture; bilinear: False takes the nearest pixel.
 """
 
 import torch
@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 
 def rotate(pictures: torch.Tensor, degrees: torch.Tensor, fill: Colour, bilinear: bool) -> torch.Tensor:
-    """Turn counter-clockwise about the middle."""
+    """Rotate counter-clockwise about the centre."""
     height, width = pictures.shape[2:]
     cosine, sine = degrees.deg2rad().cos(), degrees.deg2rad().sin()
     matrices = torch.stack(
@@ -26,22 +26,22 @@ def rotate(pictures: torch.Tensor, degrees: torch.Tensor, fill: Colour, bilinear
 
 
 def shear_x(pictures: torch.Tensor, factors: torch.Tensor, fill: Colour, bilinear: bool) -> torch.Tensor:
-    """Row y comes from `factors` y further right."""
+    """Shear horizontally: row y is taken from `factors` * y pixels further right."""
     return _transform(pictures, _identity_but(0, 1, factors), fill, bilinear)
 
 
 def shear_y(pictures: torch.Tensor, factors: torch.Tensor, fill: Colour, bilinear: bool) -> torch.Tensor:
-    """Column x comes from `factors` x further down."""
+    """Shear vertically: column x is taken from `factors` * x pixels further down."""
     return _transform(pictures, _identity_but(1, 0, factors), fill, bilinear)
 
 
 def translate_x(pictures: torch.Tensor, shares: torch.Tensor, fill: Colour, bilinear: bool) -> torch.Tensor:
-    """Pixels come from `shares` of the width further right."""
+    """Shift horizontally: pixels are taken from `shares` of the width further right."""
     return _transform(pictures, _identity_but(0, 2, shares * pictures.shape[3]), fill, bilinear)
 
 
 def translate_y(pictures: torch.Tensor, shares: torch.Tensor, fill: Colour, bilinear: bool) -> torch.Tensor:
-    """Pixels come from `shares` of the height further down."""
+    """Shift vertically: pixels are taken from `shares` of the height further down."""
     return _transform(pictures, _identity_but(1, 2, shares * pictures.shape[2]), fill, bilinear)
 
 
@@ -57,7 +57,7 @@ def _identity_but(row: int, column: int, values: torch.Tensor) -> torch.Tensor:
 
 
 def _transform(pictures: torch.Tensor, matrices: torch.Tensor, fill: Colour, bilinear: bool) -> torch.Tensor:
-    """The pixel at (x, y) comes from matrices (x, y, 1), float [B, 2, 3]."""
+    """Apply affine matrices, float [B, 2, 3]: the pixel at (x, y) is taken from matrix @ (x, y, 1)."""
     height, width = pictures.shape[2:]
     x = torch.arange(width, device=pictures.device) + 0.5
     y = torch.arange(height, device=pictures.device)[:, None] + 0.5

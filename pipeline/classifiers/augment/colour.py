@@ -20,9 +20,9 @@ def color_jitter(
     hue: float,
     probability: float,
 ) -> torch.Tensor:
-    """torchvision's ColorJitter: factors of 1 - s .. 1 + s, not below 0, and hue turned by -hue..hue of a circle.
+    """torchvision's ColorJitter: factors in max(0, 1 - s)..1 + s, and the hue shifted by -hue..hue of a full circle.
 
-    All uniform, and in random order; one with s = 0 is left out. `probability` is of the whole.
+    All values are uniform, and the order is random; a change with s = 0 is skipped. `probability` is that of any jitter.
     """
     jittered = draws.uniform() < probability
     order = draws.uniform(len(JITTER)).argsort(1)
@@ -46,13 +46,16 @@ def color_jitter(
 
 
 def grayscale(pictures: torch.Tensor, draws: Draws, probability: float) -> torch.Tensor:
-    """Grey of three equal channels."""
+    """Turn pictures grey with `probability`: three equal channels."""
     greyed = (draws.uniform() < probability)[:, None, None, None]
     return torch.where(greyed, tone.grey(pictures).to(torch.uint8), pictures)
 
 
 def blur(pictures: torch.Tensor, draws: Draws, sigma: tuple[float, float], probability: float) -> torch.Tensor:
-    """Gaussian blur, sigma[0]..sigma[1] pixels, uniform; cut off at three times sigma[1]; the border goes on outside."""
+    """Gaussian blur with `probability`; its width is uniform in sigma[0]..sigma[1] pixels.
+
+    The kernel ends at three times sigma[1]; border pixels are repeated outside the picture.
+    """
     rows = (draws.uniform() < probability).nonzero().squeeze(1)
     sigmas = (sigma[0] + (sigma[1] - sigma[0]) * draws.uniform())[rows]
     radius = math.ceil(3 * sigma[1])

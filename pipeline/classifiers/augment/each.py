@@ -1,4 +1,4 @@
-"""Different operations for the samples of a batch."""
+"""A different operation for each sample of a batch."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,16 +9,16 @@ Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def constant(values: Sequence, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """`values` as a tensor on the device; a GPU is not waited for, as torch.tensor would."""
+    """`values` as a tensor on the device, without the wait for a GPU that torch.tensor(device=...) has."""
     return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)
 
 
 def apply_each(
     pictures: torch.Tensor, operations: Sequence[Operation], chosen: torch.Tensor, values: torch.Tensor
 ) -> torch.Tensor:
-    """Each sample after operations[its `chosen`] with its value; -1 leaves it alone. int64 [B], float [B]."""
+    """Apply operations[chosen] to each sample with its value; -1 leaves it unchanged. chosen: int64 [B]; values: float [B]."""
     result = pictures.clone()
-    # all groups' sizes in one go: a GPU is waited for once (by bincount, twice)
+    # all groups' sizes at once: this waits for a GPU once, bincount would wait twice
     numbers = torch.arange(-1, len(operations), device=chosen.device)
     sizes = (chosen == numbers[:, None]).sum(1).tolist()
     _, *groups = chosen.argsort().split(sizes)

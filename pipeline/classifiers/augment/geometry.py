@@ -8,14 +8,14 @@ from pipeline.classifiers.augment.each import constant
 from pipeline.classifiers.input.draws import Draws
 
 TRIES = 10
-"""Boxes that a resized crop draws before it takes the middle of the picture."""
+"""Boxes that a resized crop tries before it takes the middle of the picture."""
 
 NARROWEST, WIDEST = 3 / 4, 4 / 3
-"""Width over height of a resized crop's box."""
+"""Range of width over height of a resized crop's box."""
 
 
 def crop(pictures: torch.Tensor, draws: Draws, padding: int) -> torch.Tensor:
-    """Shift by -padding..padding pixels both ways, with black from beyond the edge."""
+    """Random crop: shift by -padding..padding pixels both ways, with black from outside the picture."""
     height, width = pictures.shape[2:]
     shift = draws.integers(2 * padding + 1, 2) - padding
     rows = shift[:, 0, None, None] + torch.arange(height, device=pictures.device)[:, None]
@@ -24,15 +24,15 @@ def crop(pictures: torch.Tensor, draws: Draws, padding: int) -> torch.Tensor:
 
 
 def flip(pictures: torch.Tensor, draws: Draws, probability: float) -> torch.Tensor:
-    """Mirror left to right."""
+    """Mirror left to right with `probability`."""
     mirrored = (draws.uniform() < probability)[:, None, None, None]
     return torch.where(mirrored, pictures.flip(3), pictures)
 
 
 def resized_crop(pictures: torch.Tensor, draws: Draws, smallest: float) -> torch.Tensor:
-    """A random box of each picture, at the picture's own height and width.
+    """Random resized crop: a random box of each picture, resized to the picture's height and width.
 
-    Bilinear as Pillow's `resize`, and rounded after each direction.
+    Resizing is bilinear as in Pillow's `resize`, and rounded after each direction.
     """
     height, width = pictures.shape[2:]
     top, left, tall, wide = resized_crop_boxes(draws.uniform(TRIES + 1, 2), height, width, smallest).unbind(1)
@@ -45,9 +45,9 @@ def resized_crop(pictures: torch.Tensor, draws: Draws, smallest: float) -> torch
 def resized_crop_boxes(uniforms: torch.Tensor, height: int, width: int, smallest: float) -> torch.Tensor:
     """Boxes of torchvision's RandomResizedCrop: int64 [B, 4] of top, left, height, width, in a picture of height x width.
 
-    Ten boxes have an area of smallest..1 of the picture's, uniform, and a ratio of width to height of 3/4..4/3, uniform
-    in its logarithm; the first that fits is put anywhere. If none fits, the box is as much of the picture's middle as
-    that ratio allows. uniforms: float [B, 11, 2] in [0, 1); ten pairs for (area, ratio) and one for (top, left).
+    Ten boxes are drawn: the area is uniform in smallest..1 of the picture's, width / height log-uniform in 3/4..4/3. The
+    first box that fits gets a uniform position. If none fits, the box is the largest part of the picture's middle that
+    this ratio allows. uniforms: float [B, 11, 2] in [0, 1); ten pairs for (area, ratio) and one for (top, left).
     """
     uniforms = uniforms.double()
     area = height * width * (smallest + (1 - smallest) * uniforms[:, :TRIES, 0])
@@ -65,7 +65,7 @@ def resized_crop_boxes(uniforms: torch.Tensor, height: int, width: int, smallest
 
 
 def cutout(pictures: torch.Tensor, draws: Draws, size: int) -> torch.Tensor:
-    """Black out a size x size box, its centre at any pixel and the box clipped at the border (DeVries and Taylor 2017)."""
+    """Black out a size x size box, centred on a random pixel and clipped at the border (DeVries and Taylor 2017)."""
     height, width = pictures.shape[2:]
     rows = _from(draws.integers(height) - size // 2, size, height)
     columns = _from(draws.integers(width) - size // 2, size, width)
@@ -73,7 +73,7 @@ def cutout(pictures: torch.Tensor, draws: Draws, size: int) -> torch.Tensor:
 
 
 def take(pictures: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-    """Pixels at int64 rows and columns that broadcast to [B, H, W]; beyond the picture there is `fill`, uint8 [3]."""
+    """Pixels at int64 rows and columns that broadcast to [B, H, W]; outside the picture the colour is `fill`, uint8 [3]."""
     height, width = pictures.shape[2:]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     where = (rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)).flatten(1)
@@ -82,15 +82,15 @@ def take(pictures: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, fill
 
 
 def _from(start: torch.Tensor, length: torch.Tensor | int, count: int) -> torch.Tensor:
-    """bool [B, count]: which positions are start..start + length - 1."""
+    """Mask of the positions start..start + length - 1, bool [B, count]."""
     position = torch.arange(count, device=start.device)
     end = start + length
     return (position >= start[:, None]) & (position < end[:, None])
 
 
 def _resizing(start: torch.Tensor, length: torch.Tensor, count: int) -> torch.Tensor:
-    """float [B, count, count]: how much each of `count` pixels adds to each of as many that show start..start + length - 1."""
-    scale = (length / count)[:, None, None]  # at most 1: a box never shrinks
+    """Bilinear weights that resize pixels start..start + length - 1 to `count` pixels: float [B, count (new), count (old)]."""
+    scale = (length / count)[:, None, None]  # at most 1, because a box is never shrunk
     centre = start[:, None, None] + (torch.arange(count, device=start.device)[:, None] + 0.5) * scale
     distance = (torch.arange(count, device=start.device) + 0.5 - centre).abs()
     weights = (1 - distance).clamp(min=0) * _from(start, length, count)[:, None]

@@ -1,4 +1,4 @@
-"""AutoAugment and RandAugment: a few operations a sample, chosen from a list."""
+"""AutoAugment and RandAugment: a few operations per sample, chosen from a list."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 
 
 class Range(NamedTuple):
-    """An operation's value: `start` at magnitude 0, start + change at the largest, or start - change where `signed`."""
+    """Range of an operation's value: `start` at magnitude 0, start + change at the largest; if `signed`, also start - change."""
 
     start: float = 0
     change: float = 0
@@ -35,8 +35,10 @@ AUTO_AUGMENT = {
     "translate_x": Range(0, 150 / 331, True),
     "translate_y": Range(0, 150 / 331, True),
 }
-"""The ranges of Cubuk et al. 2019, of what the policy below needs; the largest magnitude is 9. SAU's and GLMC's code never negates
-a rotation, and shears between pixels."""
+"""Ranges of the operations in the policy below (Cubuk et al. 2019); the largest magnitude is 9.
+
+Unlike here, SAU's and GLMC's code never negates a rotation, and interpolates between pixels when it shears.
+"""
 
 CIFAR10 = (
     (("invert", 0.1, 7), ("contrast", 0.2, 6)),
@@ -65,7 +67,7 @@ CIFAR10 = (
     (("equalize", 0.8, 8), ("invert", 0.1, 3)),
     (("translate_y", 0.7, 9), ("auto_contrast", 0.9, 1)),
 )
-"""The 25 sub-policies found on CIFAR-10 (appendix there): operation, probability and magnitude, twice."""
+"""The 25 sub-policies found on CIFAR-10 (appendix of that paper): two operations each, with probability and magnitude."""
 
 RAND_AUGMENT = {
     "auto_contrast": Range(),
@@ -84,17 +86,17 @@ RAND_AUGMENT = {
     "translate_x": Range(0, 0.45, True),
     "translate_y": Range(0, 0.45, True),
 }
-"""timm's operations for "rand" without "inc"; the largest magnitude is 10, at which posterize and solarize do least."""
+"""timm's operations for "rand" without "inc". At magnitude 10, the largest, posterize and solarize change least."""
 
 WHOLE = ("posterize", "solarize", "solarize_add")
-"""Operations whose value RandAugment rounds down."""
+"""Operations that take whole numbers: RandAugment rounds their values down."""
 
 
 def auto_augment(pictures: torch.Tensor, draws: Draws, policy: str) -> torch.Tensor:
     """AutoAugment (Cubuk et al. 2019), each sample with its own sub-policy; the policy is "cifar10".
 
-    Each of the two operations has its own probability and sign. Pixels that move are taken from the nearest, and from
-    beyond the edge comes grey of 128. Raises InputError for other policies.
+    Each of the two operations has its own probability and sign. Moved pixels are taken from the nearest one; outside the
+    picture is grey of 128. Raises InputError for other policies.
     """
     if policy != "cifar10":
         raise InputError(f"there is no AutoAugment policy {policy}; allowed is cifar10")
@@ -111,15 +113,15 @@ def auto_augment(pictures: torch.Tensor, draws: Draws, policy: str) -> torch.Ten
 def rand_augment(
     pictures: torch.Tensor, draws: Draws, operations: int, magnitude: float, magnitude_std: float
 ) -> torch.Tensor:
-    """RandAugment as timm's `rand-n<operations>-m<magnitude>-mstd<magnitude_std>`, as CMO and with it Fill-Up use it.
+    """timm's RandAugment `rand-n<operations>-m<magnitude>-mstd<magnitude_std>`, as used by CMO and by Fill-Up with it.
 
-    Each sample draws `operations` with replacement; one is used with probability 1/2, at a magnitude that is normally
-    distributed and clipped to 0..10. Pixels that move are bilinear, where timm takes bicubic ones half of the time, and
-    from beyond the edge comes ImageNet's mean.
+    Each sample draws `operations` with replacement. Each is used with probability 1/2, at a magnitude that is normally
+    distributed and clipped to 0..10. Moved pixels are bilinear (in timm half of them are bicubic); outside the picture
+    is ImageNet's mean.
     """
     numbers = draws.integers(len(RAND_AUGMENT), operations)
     used = draws.uniform(operations) < 0.5
-    normal = torch.special.ndtri(draws.uniform(operations).double() + 2**-25).float()  # never of 0 or 1
+    normal = torch.special.ndtri(draws.uniform(operations).double() + 2**-25).float()  # never ndtri(0) or ndtri(1)
     magnitudes = (magnitude + magnitude_std * normal).clamp(0, 10)
     values = _values(RAND_AUGMENT, numbers, magnitudes / 10, draws.integers(2, operations))
     names = list(RAND_AUGMENT)
@@ -131,7 +133,7 @@ def rand_augment(
 def _values(
     ranges: Mapping[str, Range], numbers: torch.Tensor, magnitudes: torch.Tensor, negative: torch.Tensor
 ) -> torch.Tensor:
-    """float [B, N] for int64 numbers of operations, magnitudes of 0..1 and 0 or 1 for signs, all [B, N]."""
+    """Values, float [B, N], of operations: int64 numbers, magnitudes in 0..1 and `negative` 0 or 1, all [B, N]."""
     start, change, signed = constant(list(ranges.values()), numbers.device)[numbers].unbind(2)
     return start + change * magnitudes * (1 - 2 * signed * negative)
 
@@ -144,7 +146,7 @@ def _apply(
     fill: affine.Colour,
     bilinear: bool,
 ) -> torch.Tensor:
-    """One operation after the other, int64 [B, N] in `names` or -1 for none, with float [B, N] values."""
+    """Apply N operations in order. chosen: int64 [B, N], positions in `names` or -1 for none; values: float [B, N]."""
     moving = {name: partial(move, fill=fill, bilinear=bilinear) for name, move in affine.OPERATIONS.items()}
     operations = [(moving | tone.OPERATIONS)[name] for name in names]
     for number, value in zip(chosen.unbind(1), values.unbind(1), strict=True):

@@ -1,30 +1,30 @@
-"""Changes of colour, one value a sample: Pillow's ImageEnhance and ImageOps for a batch, to the bit unless said otherwise.
+"""Changes of colour, one value per sample: Pillow's ImageEnhance and ImageOps for a batch, bit for bit unless noted.
 
-pictures: uint8 [B, 3, H, W], and the same again returned; values: float [B].
+All functions take and return pictures as uint8 [B, 3, H, W]; values: float [B].
 """
 
 import torch
 
 
 def brightness(pictures: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """Black at 0, the picture at 1, brighter beyond."""
+    """Change brightness: black at 0, the picture at 1, brighter above 1."""
     return _blend(torch.zeros_like(pictures), pictures, factors)
 
 
 def contrast(pictures: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """The mean grey at 0, the picture at 1, more contrast beyond."""
+    """Change contrast: the mean grey at 0, the picture at 1, more contrast above 1."""
     pixels = pictures.shape[2] * pictures.shape[3]
     total = grey(pictures).sum((1, 2, 3), keepdim=True)
     return _blend((2 * total + pixels) // (2 * pixels), pictures, factors)
 
 
 def saturation(pictures: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """Grey at 0, the picture at 1, more colour beyond."""
+    """Change saturation: grey at 0, the picture at 1, more colour above 1."""
     return _blend(grey(pictures), pictures, factors)
 
 
 def sharpness(pictures: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """Smoothed at 0, the picture at 1, sharper beyond; the outermost pixels stay."""
+    """Change sharpness: smoothed at 0, the picture at 1, sharper above 1; the outermost pixels stay."""
     pixels = pictures.short()
     rows = pixels[..., :-2, :] + pixels[..., 1:-1, :] + pixels[..., 2:, :]
     square = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
@@ -36,9 +36,9 @@ def sharpness(pictures: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 
 
 def hue(pictures: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-    """Turn the hue by `shifts` of a full circle, with value and saturation as they are.
+    """Shift the hue by `shifts` of a full circle; value and saturation stay.
 
-    As torchvision's `adjust_hue` of tensors, not of Pillow's pictures, whose hues are 256 steps.
+    As torchvision's `adjust_hue` of tensors; that of Pillow's pictures rounds hues to 256 steps.
     """
     red, green, blue = pictures.float().unbind(1)
     brightest, darkest = pictures.amax(1).float(), pictures.amin(1).float()
@@ -57,27 +57,27 @@ def hue(pictures: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
 
 
 def posterize(pictures: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
-    """Keep the highest bits, 0..8 of them, rounded."""
+    """Keep the highest `bits` of each pixel, 0..8, rounded."""
     return pictures & (256 - 2 ** (8 - _spread(bits).round())).to(torch.uint8)
 
 
 def solarize(pictures: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
-    """Invert what is at or above the threshold."""
+    """Invert pixels at or above the threshold."""
     return torch.where(pictures < _spread(thresholds), pictures, ~pictures)
 
 
 def solarize_add(pictures: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
-    """Add a whole number of 0..127 to what is below 128 (RandAugment in timm)."""
+    """Add a whole number in 0..127 to pixels below 128 (RandAugment in timm)."""
     return torch.where(pictures < 128, pictures + _spread(amounts).to(torch.uint8), pictures)
 
 
 def invert(pictures: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    """255 less the picture."""
+    """Invert pictures: 255 minus the pixel."""
     return ~pictures
 
 
 def auto_contrast(pictures: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    """Stretch each channel to 0..255, rounded down; Pillow's rounding error makes some of its levels one lower."""
+    """Stretch each channel to 0..255, rounded down; in Pillow rounding errors make some levels one lower."""
     darkest, brightest = (of(pictures, (2, 3), keepdim=True).int() for of in (torch.amin, torch.amax))
     span = brightest - darkest
     stretched = (pictures - darkest) * 255 // span.clamp(min=1)
@@ -115,13 +115,13 @@ OPERATIONS = {
 
 
 def grey(pictures: torch.Tensor) -> torch.Tensor:
-    """Luma of ITU-R 601 as Pillow rounds it: int32 [B, 1, H, W] in 0..255."""
+    """ITU-R 601 luma, rounded as in Pillow: int32 [B, 1, H, W] in 0..255."""
     red, green, blue = pictures.int().split(1, 1)
     return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
 def _blend(nothing: torch.Tensor, pictures: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """`nothing` at factor 0, the pictures at 1; clipped, and rounded down."""
+    """Blend linearly: `nothing` at factor 0, the pictures at 1; clipped to 0..255 and rounded down."""
     nothing = nothing.float()
     return (nothing + _spread(factors) * (pictures - nothing)).clamp_(0, 255).to(torch.uint8)
 

@@ -1,4 +1,4 @@
-"""Weights that torchvision publishes, from a file."""
+"""Load weights that torchvision publishes from a file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,15 +10,17 @@ from pipeline.errors import InputError
 
 
 def load_pretrained(network: nn.Module, path: Path) -> None:
-    """Take over a state dict of torchvision's, .pth, but for the last layer. Raises InputError where it does not fit."""
+    """Load a state dict of torchvision (.pth) without its last layer. Raises InputError if it does not fit."""
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: download the weights of this network from torchvision's pages") from None
-    except Exception:  # pickle and zip have exceptions of their own, whose advice is for programmers
-        raise InputError(f"{path} cannot be read as a file of weights; it must be one of torchvision's, .pth") from None
+        raise InputError(f"{path} is missing; download the weights of this network from torchvision's pages") from None
+    except Exception:  # pickle and zip raise exceptions of their own, with advice for programmers
+        raise InputError(f"{path} is not a readable weight file; give one of torchvision's, .pth") from None
     if not isinstance(weights, Mapping):
-        raise InputError(f"{path} cannot be read as a file of weights: it holds a {type(weights).__name__}")
+        raise InputError(
+            f"{path} is not a weight file but holds a {type(weights).__name__}; give one of torchvision's, .pth"
+        )
     weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}
     try:
         network.load_state_dict(weights)

@@ -5,11 +5,12 @@ from torch import nn
 from torch.nn import functional
 
 
-def build(width: int) -> nn.Module:
-    """Stages of width, 2 width and 4 width channels; features are float [N, 4 width].
+def build(name: str, width: int) -> nn.Module:
+    """Build a network with stages of width, 2 width and 4 width channels; features are float [N, 4 width].
 
-    Width 16 is the 0.46 M network of LDAM-DRW and DiffuLT's baselines, width 64 the one of GLMC and SAU. Weights start
-    Kaiming-normal.
+    Weights start Kaiming-normal.
+    `resnet32` has width 16: the network of LDAM-DRW and DiffuLT's baselines, 0.47 M weights with a head of 100 classes.
+    `resnet32x4` has width 64: the network of GLMC and SAU, 7.4 M weights.
     """
     return ResNet32(width)
 
@@ -35,7 +36,7 @@ class ResNet32(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions; where the shape changes, the shortcut skips pixels and adds channels of zeros (A)."""
+    """Two 3 x 3 convolutions. If the shape changes, the shortcut skips pixels and adds channels of zeros (option A)."""
 
     def __init__(self, channels: int, out_channels: int, stride: int):
         super().__init__()

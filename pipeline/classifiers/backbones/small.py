@@ -3,8 +3,8 @@
 from torch import nn
 
 
-def build(width: int) -> nn.Module:
-    """Three 3 x 3 convolutions with a halving between; features are float [N, 2 width], after a ReLU."""
+def build(name: str, width: int) -> nn.Module:
+    """Three 3 x 3 convolutions, with a max-pool before the last; features are float [N, 2 width], after a ReLU."""
     layers = nn.Sequential(
         *_convolution(3, width),
         *_convolution(width, 2 * width),

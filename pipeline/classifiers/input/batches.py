@@ -8,32 +8,35 @@ import torch
 
 from pipeline.classifiers.augment import augment
 from pipeline.classifiers.augment.geometry import TRIES
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.input.data_samplers import order
 from pipeline.classifiers.input.draws import Draws
 from pipeline.classifiers.input.reader import OnDisk, Pictures
 from pipeline.classifiers.processes import Processes
-from pipeline.classifiers.scheme import Batch, Loader
+from pipeline.classifiers.scheme import Loader
 from pipeline.errors import InputError
 from pipeline.seeds import mixed_seed
 
 View = Sequence[Mapping[str, Any]]
 
 TOGETHER = 8
-"""Batches of small pictures that are augmented at once: a GPU spends longer on starting so small operations than on them."""
+"""Batches of small pictures augmented at once, because a GPU takes longer to start operations this small than to run them."""
 
 
 class Labelled(NamedTuple):
-    """Pictures with int64 [N] labels and bool [N], whether each was generated; both on the CPU."""
+    """Pictures with labels int64 [N], `generated` bool [N] and groups int64 [N], -1 for none; all three on the CPU."""
 
     pictures: Pictures
     labels: torch.Tensor
     generated: torch.Tensor
+    groups: torch.Tensor
 
 
 def steps_of(length: int, batch_size: int, processes: Processes) -> int:
-    """Batches of an epoch of `length` pictures: the last may be smaller, but batch norm needs two pictures a process.
+    """Number of batches in an epoch of `length` pictures.
 
-    Raises InputError where that leaves none.
+    The last may be smaller, but has at least two pictures per process, because batch norm needs them. Raises InputError if
+    no batch is left.
     """
     whole, rest = divmod(length, batch_size)
     steps = whole + (rest >= 2 * processes.count)
@@ -55,9 +58,9 @@ def batches(
     processes: Processes,
     first: int = 0,
 ) -> Iterator[tuple[Batch, float]]:
-    """An epoch's batches of a scheme's loader number `place` from the `first` on, and the weight of this process's part of each.
+    """Batches of an epoch from the `first` on, each with the weight of this process's part; the loader is number `place`.
 
-    The weight is 1 where all processes have as many pictures. What is drawn depends on seed, epoch and place alone.
+    The weight is 1 if all processes have equally many pictures. Draws depend only on seed, epoch and place.
     """
     batch_size = loader.settings["batch_size"]
     steps = steps_of(length, batch_size, processes)
@@ -87,7 +90,7 @@ def once(
     device: torch.device,
     processes: Processes,
 ) -> Iterator[Batch]:
-    """Every picture that was not generated, once and in order, augmented anew each epoch; each process has some of the batches."""
+    """Every real picture once and in order, augmented anew each epoch; each process gets a part of the batches."""
     if data is None:
         return
     real = torch.nonzero(~data.generated)[:, 0].split(batch_size)
@@ -104,8 +107,8 @@ def once(
 
 
 def _batch(views: list[torch.Tensor], data: Labelled, rows: torch.Tensor, device: torch.device) -> Batch:
-    labels, generated = (facts[rows].to(device, non_blocking=True) for facts in (data.labels, data.generated))
-    return Batch(views, labels, generated)
+    columns = (data.labels, data.generated, data.groups)
+    return Batch(views, *(column[rows].to(device, non_blocking=True) for column in columns))
 
 
 def _views(
@@ -115,7 +118,7 @@ def _views(
     draws: Callable[[int, int, int, torch.device], Draws],
     device: torch.device,
 ) -> Iterator[list[torch.Tensor]]:
-    """Each batch's augmented views. A large picture's first crop is made while it is read."""
+    """Augmented views of each batch. A large picture gets its first crop while it is read."""
     cropped = [_crop(pictures, view) for view in views]
     together = 1 if isinstance(pictures, OnDisk) else TOGETHER
     groups = [range(len(rows))[start : start + together] for start in range(0, len(rows), together)]
@@ -136,6 +139,6 @@ def _views(
 
 
 def _crop(pictures: Pictures, view: View) -> float | None:
-    """The least share of a large picture's area that the view begins with; None for its middle, or a small picture."""
+    """Smallest share of a large picture's area that the view's first crop keeps; None for its middle or a small picture."""
     begins = isinstance(pictures, OnDisk) and len(view) > 0 and view[0]["kind"] == "resized_crop"
     return view[0]["smallest"] if begins else None

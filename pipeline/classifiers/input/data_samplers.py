@@ -10,11 +10,11 @@ from pipeline.errors import InputError
 from pipeline.seeds import epoch_order, mixed_seed
 
 STREAMS = {"class_aware": 1001, "power": 1002, "progressive": 1003, "effective_number": 1004, "half_real": 1005}
-"""A number of its own for each kind, far from those that tell the draws of a training step apart."""
+"""A separate random stream for each kind, far from the streams of a training step."""
 
 
 def order(
-    kind: str,
+    sampler: Mapping[str, Any],
     labels: torch.Tensor,
     generated: torch.Tensor,
     length: int,
@@ -22,25 +22,26 @@ def order(
     epoch: int,
     settings: Mapping[str, Any],
 ) -> torch.Tensor:
-    """Positions of the `length` pictures of an epoch, int64 [length] in 0..N-1, that depend on the arguments alone.
+    """Positions of the `length` pictures of an epoch, int64 [length] in 0..N-1, fixed by the arguments.
 
-    labels int64 [N] and generated bool [N] (whether generated) on the CPU; `epoch` counts from 0. A class has as many
-    pictures n as `labels` shows, real and generated ones alike; classes without any are left out. Kinds:
+    labels: int64 [N]; generated: bool [N]; both on the CPU. `epoch` counts from 0. n is the number of a class's pictures
+    in `labels`, real and generated; classes without pictures are skipped. The sampler's `kind`:
 
     "instance": permutations of all pictures, one after the other.
-    "class_aware": classes in shuffled cycles, each time settings["per_class_draws"] pictures in a row, from shuffled
-        cycles through the class (Kang et al. 2020, public code, which draws 4; there cycles go on from epoch to epoch,
-        here each epoch starts new ones).
+    "class_aware": classes in shuffled cycles, with sampler["in_a_row"] pictures at each turn, from shuffled cycles
+        through the class (Kang et al. 2020; public code draws 4). In public code cycles continue across epochs; here
+        each epoch starts new ones.
     The next three draw with replacement, each picture with a probability proportional to
-    "power": n^-q, q = settings["sampler_power"]; 1 makes classes alike (the inverse sampler of CMO, Park et al. 2022),
-        0.5 gives them the square root of their share, 0 is uniform (second loader of GLMC, Du et al. 2023);
-    "progressive": (1 - t) / N + t / (C n) with t = epoch / (E - 1), E = settings["epochs"], which moves from all
-        pictures alike to all C classes alike (Kang et al. 2020); a single epoch has t = 0;
-    "effective_number": (1 - beta) / (1 - beta^n), beta = settings["class_weights_beta"] (Cui et al. 2019).
-    "half_real": in each batch of settings["batch_size"] real and generated pictures take turns, real ones first, so that
-        half of it is real, and one more where its size is odd, also that of a last, shorter one (LDM-FG, Sec. 4.1).
-        Either goes through permutations of its own. Raises InputError where there are none of either.
+    "power": n^-q, q = sampler["power"]; 1 gives classes equal shares (the inverse sampler of CMO, Park et al. 2022),
+        0.5 the square root of their share, 0 is uniform (second loader of GLMC, Du et al. 2023);
+    "progressive": (1 - t) / N + t / (C n) with t = epoch / (E - 1), E = settings["epochs"], which moves from equal
+        pictures to C equal classes (Kang et al. 2020); a single epoch has t = 0;
+    "effective_number": (1 - beta) / (1 - beta^n), beta = sampler["beta"] (Cui et al. 2019).
+    "half_real": in each batch of settings["batch_size"] real and generated pictures alternate, real ones first. So half
+        of a batch is real, and one more if its size is odd; the same holds for a shorter last batch (LDM-FG, Sec. 4.1).
+        Real and generated pictures go through separate permutations. Raises InputError if either are missing.
     """
+    kind = sampler["kind"]
     if kind == "instance":
         return _instance(len(labels), length, seed, epoch)
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch, STREAMS[kind]))
@@ -48,14 +49,14 @@ def order(
         return _half_real(generated, length, settings["batch_size"], generator)
     positions, counts = _by_class(labels)
     if kind == "class_aware":
-        return _class_aware(positions, counts, length, settings["per_class_draws"], generator)
+        return _class_aware(positions, counts, length, sampler["in_a_row"], generator)
     if kind == "power":
-        shares = counts.double() ** (1 - settings["sampler_power"])
+        shares = counts.double() ** (1 - sampler["power"])
     elif kind == "progressive":
         balance = epoch / max(settings["epochs"] - 1, 1)
         shares = (1 - balance) * counts / len(labels) + balance / len(counts)
     else:
-        shares = counts / effective_number(counts, settings["class_weights_beta"])
+        shares = counts / effective_number(counts, sampler["beta"])
     return _with_replacement(positions, counts, shares, length, generator)
 
 
@@ -65,11 +66,11 @@ def _instance(count: int, length: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def _half_real(generated: torch.Tensor, length: int, batch_size: int, generator: torch.Generator) -> torch.Tensor:
-    made = int(generated.sum())
-    if made in (0, len(generated)):
+    count = int(generated.sum())
+    if count in (0, len(generated)):
         raise InputError(
-            f"the sampler half_real needs real and generated pictures, but the classifier's data are "
-            f"{len(generated) - made} real and {made} generated ones; loosen the filter's keep, or name another sampler"
+            f"the sampler half_real needs real and generated pictures, but the classifier has "
+            f"{len(generated) - count} real and {count} generated ones; loosen the filter's keep, or name another sampler"
         )
     order = torch.empty(length, dtype=torch.int64)
     second = torch.arange(length) % batch_size % 2 == 1
@@ -94,23 +95,23 @@ def _class_aware(
 def _with_replacement(
     positions: torch.Tensor, counts: torch.Tensor, shares: torch.Tensor, length: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """First a class for each draw, by float [C] `shares`, then one of its pictures: torch draws from 2^24 things at most."""
+    """Draw a class by float [C] `shares`, then one of its pictures, because torch draws from at most 2^24 items."""
     classes = torch.multinomial(shares.double(), length, replacement=True, generator=generator)
     within = torch.rand(length, dtype=torch.float64, generator=generator) * counts[classes]
     return positions[(counts.cumsum(0) - counts)[classes] + within.long()]
 
 
 def _by_class(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions [N] of the pictures, class after class, and how many each class that has some has; int64."""
+    """Positions [N] of the pictures, class after class, and the count of each class that has pictures; both int64."""
     ordered, positions = labels.sort(stable=True)
     return positions, ordered.unique_consecutive(return_counts=True)[1]
 
 
 def _cycled(count: int, length: int, generator: torch.Generator) -> torch.Tensor:
-    """`length` of 0..count-1: permutations, one after the other."""
+    """`length` numbers in 0..count-1: permutations, one after the other."""
     return _permutations(-(-length // count), count, generator).flatten()[:length]
 
 
 def _permutations(rows: int, count: int, generator: torch.Generator) -> torch.Tensor:
-    """int64 [rows, count], each row a permutation: all at once, for a class of few pictures takes many."""
+    """Permutations, int64 [rows, count], one per row; drawn all at once, because a small class needs many."""
     return torch.rand(rows, count, dtype=torch.float64, generator=generator).argsort(dim=1)

@@ -1,4 +1,4 @@
-"""Random numbers of training steps: the same for a sample whatever the device, and however many processes share the batch."""
+"""Random numbers of training steps, the same for a sample on any device and with any number of processes."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from pipeline.seeds import mixed_seed
 
 
 class Draws:
-    """Numbers for the samples of a batch, a row each; a process that trains on a part of it gets its rows.
+    """Random numbers for the samples of a batch, one row each; a process gets the rows of its part.
 
-    All are drawn on the CPU, for the whole batch, from a seed made of `seed`, `step` and `stream`.
+    All are drawn on the CPU, for the whole batch, from a seed mixed from `seed`, `step` and `stream`.
     """
 
     def __init__(
@@ -27,18 +27,18 @@ class Draws:
 
     @classmethod
     def joined(cls, steps: "Sequence[Draws]") -> "Draws":
-        """The numbers of several steps, whose samples stand one after the other: what each gives by itself."""
+        """The draws of several steps, one step's samples after another's; each step's numbers stay the same."""
         found = cls.__new__(cls)
         found._parts = [part for step in steps for part in step._parts]
         found._device = steps[0]._device
         return found
 
     def uniform(self, *shape: int) -> torch.Tensor:
-        """float32 [B, *shape] in [0, 1), B being this process's samples."""
+        """float32 [B, *shape] in [0, 1) for this process's B samples."""
         return self._own([torch.rand(total, *shape, generator=generator) for generator, total, _ in self._parts])
 
     def integers(self, high: int, *shape: int) -> torch.Tensor:
-        """int64 [B, *shape] in 0..high-1."""
+        """int64 [B, *shape] in 0..high-1 for this process's B samples."""
         return self._own(
             [torch.randint(high, (total, *shape), generator=generator) for generator, total, _ in self._parts]
         )

@@ -1,7 +1,7 @@
 """The input side of training: pictures in memory or in shards, as batches on the device.
 
-Small pictures live on the device, where they are augmented too. Large ones stay in their shards, from which threads read
-and decode what the next steps need. Both take any positions in any order, so that every sampler works at any size.
+Small pictures stay on the device and are augmented there. Large ones stay in their shards; threads read and decode those
+that the next steps need. Both accept any positions in any order, so every sampler works at any picture size.
 """
 
 import contextlib
@@ -23,13 +23,14 @@ from torch.nn import functional
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.pictures import MOST_PIXELS, decode
+from pipeline.classifiers import AT_ONCE
 from pipeline.classifiers.augment.geometry import NARROWEST, WIDEST
 from pipeline.errors import InputError
 
 AHEAD = 4
-"""Batches that are decoded ahead of the one in use."""
+"""Batches decoded ahead of the one in use."""
 MOST_IN_MEMORY = 64
-"""Larger sides, in pixels, stay in their shards."""
+"""Largest side, in pixels, of pictures kept in memory; larger ones stay in their shards."""
 
 Positions = np.ndarray | torch.Tensor
 
@@ -45,25 +46,25 @@ class Pictures(Protocol):
         views: Sequence[float | None] = (None,),
         uniforms: Callable[[int], torch.Tensor] | None = None,
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """For each of `orders`, positions int64 [B] on the CPU, a batch uint8 [B, 3, H, W] on the device for each view.
+        """One batch per view, uint8 [B, 3, H, W] on the device, for each of `orders`, int64 positions [B] on the CPU.
 
-        A view of a large picture is a random resized crop of at least so large a share of the area, or with None the
-        middle; uniforms(step) gives the crops' random numbers, float32 [B, views, 11, 2] in [0, 1) as
-        `resized_crop_boxes` takes them, steps being counted from 0 in `orders`. Views of small pictures are the picture
-        itself, all one tensor.
+        A view of a large picture is a random resized crop, given as its smallest share of the area, or the middle if
+        None. uniforms(step) gives the crops' random numbers, float32 [B, views, 11, 2] in [0, 1), as
+        `resized_crop_boxes` takes them; steps count from 0 in `orders`. Views of small pictures are the pictures
+        themselves, all one tensor.
         """
 
 
 def open_pictures(
     tables: Sequence[tuple[pd.DataFrame, Path]], side: int | None, device: torch.device
 ) -> "InMemory | OnDisk":
-    """The pictures of tables of shards, one after the other, as squares of `side` pixels if given.
+    """Open the pictures of tables of shards, table after table, as squares of `side` pixels if given.
 
-    Up to 64 px, and where no side is given, they are read at once. Raises InputError where their sizes differ, and
-    before the first hour of reading where they cannot fit into memory.
+    Pictures up to 64 px, or without a given side, are read at once. Raises InputError if their sizes differ. If they
+    cannot fit into memory, it is raised before they are read.
     """
     if side and side > MOST_IN_MEMORY:
-        processes = int(os.getenv("LOCAL_WORLD_SIZE", "1"))  # that torchrun has started on this machine
+        processes = int(os.getenv("LOCAL_WORLD_SIZE", "1"))  # started by torchrun on this machine
         return OnDisk(tables, side, device, max(1, len(os.sched_getaffinity(0)) // processes))
     _expect_room(tables, side, device)
     pictures = [shards.read_pictures(table, folder, side) for table, folder in tables]
@@ -74,9 +75,9 @@ def open_pictures(
 
 
 def all_at_once(tables: Sequence[tuple[pd.DataFrame, Path]], side: int | None, device: torch.device) -> torch.Tensor:
-    """All pictures of the tables, uint8 [N, 3, H, W] on the device, as `open_pictures` shows them where nothing is augmented."""
+    """All pictures of the tables, uint8 [N, 3, H, W] on the device, as `open_pictures` shows them without augmentation."""
     pictures = open_pictures(tables, side, device)
-    orders = torch.arange(len(pictures)).split(500)  # large ones pass through memory that is pinned for a GPU
+    orders = torch.arange(len(pictures)).split(AT_ONCE)  # in parts, because large pictures pass through pinned memory
     return torch.cat([batch for (batch,) in pictures.batches(orders)])
 
 
@@ -100,7 +101,7 @@ class InMemory:
         views: Sequence[float | None] = (None,),
         uniforms: Callable[[int], torch.Tensor] | None = None,
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """As `Pictures` says."""
+        """As in `Pictures`."""
         for positions in orders:
             rows = torch.as_tensor(positions).to(self._pictures.device, non_blocking=True)
             yield (self._pictures[rows],) * len(views)
@@ -109,8 +110,8 @@ class InMemory:
 class OnDisk:
     """Pictures of tables with the columns key, shard, offset, size and crc32, one after the other, as squares of `side`.
 
-    Each of `tables` comes with the folder to which its shards' paths are relative. `workers` threads read: they do as well
-    as processes here, because decoding and resizing leave Python's lock to others.
+    Each table comes with the folder that its shards' paths are relative to. `workers` threads read the pictures; they are
+    as fast as processes here, because decoding and resizing release Python's lock.
     """
 
     def __init__(self, tables: Sequence[tuple[pd.DataFrame, Path]], side: int, device: torch.device, workers: int):
@@ -132,9 +133,9 @@ class OnDisk:
         views: Sequence[float | None] = (None,),
         uniforms: Callable[[int], torch.Tensor] | None = None,
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """As `Pictures` says. What is given depends neither on the number of workers nor on who is done first.
+        """As in `Pictures`. The result depends neither on the number of workers nor on which finishes first.
 
-        Raises InputError where a shard is missing, or a record damaged or no picture. No thread outlives the iterator.
+        Raises InputError if a shard is missing, or a record is damaged or not a picture. No thread outlives the iterator.
         """
         threads = ThreadPoolExecutor(self._workers, "pictures")
         begun: deque[tuple[torch.Tensor, list[Future]]] = deque()
@@ -163,7 +164,7 @@ class OnDisk:
         return batch, [threads.submit(self._read, row, views, *into) for row, *into in places]
 
     def _read(self, row: Any, views: Sequence[float | None], drawn: list, into: np.ndarray) -> None:
-        """One picture's views, into uint8 [views, 3, side, side]."""
+        """Read one picture's views into uint8 [views, 3, side, side]."""
         with shards.opened(self._shards[row.shard]) as file:
             picture = shards.read_record(file, row, _decoded)
         for smallest, uniforms, square in zip(views, drawn, into, strict=True):
@@ -180,21 +181,21 @@ class OnDisk:
 
 
 def _expect_room(tables: Sequence[tuple[pd.DataFrame, Path]], side: int | None, device: torch.device) -> None:
-    """Raise InputError where the pictures are more than the memory of the machine or of its GPU."""
+    """Raise InputError if the pictures need more memory than the machine or its GPU has."""
     needed = sum(len(table) * shards.read_pictures(table[:1], folder, side).nbytes for table, folder in tables)
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if device.type == "cuda":
         there = min(there, torch.cuda.get_device_properties(device).total_memory)
     if needed > there:
         raise InputError(
-            f"{sum(len(table) for table, _ in tables)} pictures take {needed / 1e9:.0f} GB of memory, and there are "
-            f"{there / 1e9:.0f} GB; use fewer, or give the classifier a `side` above {MOST_IN_MEMORY}, for pictures so "
-            "large are read from their shards as they are needed"
+            f"{sum(len(table) for table, _ in tables)} pictures need {needed / 1e9:.0f} GB of memory, but there are only "
+            f"{there / 1e9:.0f} GB; use fewer, or give the classifier a `side` above {MOST_IN_MEMORY}: larger pictures "
+            "are read from their shards when they are needed"
         )
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    """What `decode` gives, in a third of the time for a plain JPEG; about any other, and any fault, `decode` decides."""
+    """Decode as `decode` does, in a third of the time for a plain JPEG; `decode` itself handles other files and all faults."""
     with contextlib.suppress(Exception):
         image = Image.open(io.BytesIO(data))
         plain = image.format == "JPEG" and image.mode in ("RGB", "L") and image.width * image.height <= MOST_PIXELS
@@ -204,9 +205,9 @@ def _decoded(data: bytes) -> np.ndarray:
 
 
 def _middle(picture: np.ndarray, side: int) -> np.ndarray:
-    """ImageNet's usual view for evaluation, at any side: the shorter side scaled to 256, then the middle 224 of it.
+    """ImageNet's usual evaluation view: the shorter side is resized to 8/7 of `side`, then centre-cropped.
 
-    Rounding is torchvision's, Resize(256) and CenterCrop(224).
+    At 224 px this is torchvision's Resize(256) and CenterCrop(224), with its rounding.
     """
     shorter = min(picture.shape[:2])
     height, width = (length * (side * 8 // 7) // shorter for length in picture.shape[:2])
@@ -217,8 +218,10 @@ def _middle(picture: np.ndarray, side: int) -> np.ndarray:
 def _resized_crop_box(
     uniforms: Sequence[Sequence[float]], height: int, width: int, smallest: float
 ) -> tuple[int, int, int, int]:
-    """What `resized_crop_boxes` gives, for one picture: pictures of different sizes need a call each, and tensors of one
-    element would take a fifth of a worker's time."""
+    """`resized_crop_boxes` for one picture, without tensors.
+
+    Pictures of different sizes need a call each, and tensors of one element would take a fifth of a worker's time.
+    """
     *tries, (down, right) = uniforms
     for share, place in tries:
         area = height * width * (smallest + (1 - smallest) * share)
@@ -231,7 +234,7 @@ def _resized_crop_box(
 
 
 def _resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 [3, height, width] of [H, W, 3]: Pillow's antialiased bilinear to within two levels, in a third of its time."""
+    """Resize [H, W, 3] to uint8 [3, height, width]: Pillow's antialiased bilinear within two levels, in a third of its time."""
     channels_first = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)[None]
     resized = functional.interpolate(channels_first, size=(height, width), mode="bilinear", antialias=True)
     return resized[0].numpy()

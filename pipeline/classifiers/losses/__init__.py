@@ -2,30 +2,32 @@
 
 import torch
 
+from pipeline.classifiers.batch import Batch
 from pipeline.errors import InputError
 
 NAMED = 10
-"""Classes that an error names at most."""
+"""Largest number of classes that an error names."""
 
 
 class Loss(torch.nn.Module):
-    """What a batch costs. Priors and weights are buffers that are not saved, so that `.to(device)` takes them along."""
+    """Loss of a batch. Priors and weights are unsaved buffers, so `.to(device)` moves them too."""
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
-        """A scalar, in float32 or wider, of float [B, C] logits, int64 [B] labels and bool [B]: whether generated.
+    def forward(self, logits: torch.Tensor, batch: Batch, epoch: int) -> torch.Tensor:
+        """The loss, a scalar in float32 or wider, of float [B, C] logits; may read the batch's labels, `generated` and groups.
 
-        `epoch` counts from 0; only class weights that set in late look at it.
+        Logits of mixed pictures do not belong to the batch's views. `epoch` counts from 0; only class weights that start late
+        read it.
         """
         raise NotImplementedError
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
-    """The same numbers; half precision, as autocast leaves it, becomes float32."""
+    """`values` in float32 or wider: autocast's half precision becomes float32."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def require_pictures(counts: torch.Tensor, user: str) -> None:
-    """Raise InputError where one of int64 [C] counts is zero; `user` is what divides by them or takes their logarithm."""
+    """Raise InputError if one of int64 [C] counts is zero; `user` names the part that divides by them or takes their logarithm."""
     empty = (counts == 0).nonzero().flatten().tolist()
     if empty:
         numbers = ", ".join(str(label) for label in empty[:NAMED]) + (", ..." if len(empty) > NAMED else "")

@@ -1,4 +1,4 @@
-"""Balanced softmax: the softmax of training knows how frequent each class is."""
+"""Balanced softmax: the softmax of training includes the frequency of each class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,25 +6,26 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.losses import Loss, at_least_float32, require_pictures
 
 
 def build(settings: Mapping[str, Any], counts: torch.Tensor) -> Loss:
-    """Mean cross-entropy of logits + log n_c (Ren et al. 2020); logits are left plain when the network is used.
+    """Mean cross-entropy of logits + log n_c (Ren et al. 2020); predictions use the plain logits.
 
-    n: int64 [C] counts; which pictures they count is the caller's choice, and their sum makes no difference.
-    Raises InputError where one is zero.
+    n: int64 [C] counts of the pictures that the caller chose; their sum makes no difference.
+    Raises InputError if one is zero.
     """
     require_pictures(counts, "the loss balanced_softmax")
     return ShiftedCrossEntropy(counts.double().log())
 
 
 class ShiftedCrossEntropy(Loss):
-    """Mean cross-entropy after float [C] `shifts` were added to the logits."""
+    """Mean cross-entropy of logits plus float [C] `shifts`."""
 
     def __init__(self, shifts: torch.Tensor):
         super().__init__()
         self.register_buffer("shifts", shifts.float(), persistent=False)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor, generated: torch.Tensor, epoch: int) -> torch.Tensor:
-        return functional.cross_entropy(at_least_float32(logits) + self.shifts, labels)
+    def forward(self, logits: torch.Tensor, batch: Batch, epoch: int) -> torch.Tensor:
+        return functional.cross_entropy(at_least_float32(logits) + self.shifts, batch.labels)

@@ -1,1 +1,1 @@
-"""Training schemes, one module each: build(settings, network, facts) gives a `Scheme`."""
+"""Training schemes, one module each: build(settings, network, data) gives a `Scheme`."""

@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Facts, Scheme
+from pipeline.classifiers.scheme import Scheme, TrainingData
 from pipeline.classifiers.schemes.plain import Plain
 
 
-def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
-    """Plain training of a fresh linear head; the backbone's weights stay, its running statistics move as in public code.
+def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
+    """Train a fresh linear head; the backbone's weights stay, but its running statistics move as in public code.
 
-    Class-balanced batches are what the settings' sampler should give. An epoch's last, smaller batch counts, which public
-    code leaves out.
+    The settings' sampler should give class-balanced batches. An epoch's last, smaller batch counts; public code skips it.
     """
     network.backbone.requires_grad_(False)
     network.head = network.linear(network.backbone.feature_size, network.description["classes"])
-    return Plain(settings, network, facts)
+    return Plain(settings, network, data)

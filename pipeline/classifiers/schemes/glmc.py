@@ -1,4 +1,4 @@
-"""GLMC, global and local mixture consistency (Du et al. 2023), as its public code does it."""
+"""GLMC, global and local mixture consistency (Du et al. 2023), as in its public code."""
 
 import math
 from collections.abc import Mapping
@@ -8,37 +8,46 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.class_weights import Weights
 from pipeline.classifiers.mixing import mixed_up, pasted, random_box
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
+from pipeline.classifiers.scheme import Loader, Scheme, TrainingData
 from pipeline.classifiers.views_norm import in_one_pass
 
 
-def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
-    """Two augmented views of two batches: the first views mixed up, the second views cut and pasted.
+def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
+    """Loss of two augmented views of two batches: MixUp of the first views, CutMix of the second views.
 
-    One share ~ Beta(alpha, alpha) a batch serves both, and weighs the labels of both. The second batch is drawn with
-    probability n^-q. With e of E epochs and a = 1 - (e / E)^2, the loss is a times the cross-entropy of a plain head, 1 - a
-    times that of a second head with labels weighted by n^-k, and `consistency_weight` times the negative cosine between what
-    a predictor makes of one mixture and a projection of the other. The second head is the one that judges.
+    One share ~ Beta(alpha, alpha) per batch is used for both, and weights the labels of both. The second batch is drawn
+    with probability n^-q. With e of E epochs and a = 1 - (e / E)^2, the loss is a sum of
+
+        a times the cross-entropy of a plain head,
+        1 - a times that of a second head, with labels weighted by n^-k,
+        `consistency_weight` times the negative cosine between a prediction from one mixture and a projection of the other.
+
+    The trained classifier has the second head.
     """
-    return Glmc(settings, network, facts)
+    return Glmc(settings, network, data)
 
 
 class Glmc(Scheme):
-    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
+    def __init__(self, settings: Mapping[str, Any], network: Network, data: TrainingData):
         super().__init__(network)
         views = [settings["augment"]] * 2
         self.loaders = [
-            Loader("instance", views, settings),
-            Loader("power", views, settings),
+            Loader({"kind": "instance"}, views, settings),
+            Loader({"kind": "power", "power": settings["sampler_power"]}, views, settings),
         ]
         size, projected = network.backbone.feature_size, settings["projection_size"]
         self.plain_head = network.linear(size, network.description["classes"])
         self.projector, self.predictor = network.linear(size, projected), network.linear(projected, projected)
         self.class_weights = Weights(
-            settings | {"class_weights": "inverse_power", "class_weights_from": 0}, facts.counts
+            {
+                "class_weights": {"kind": "inverse_power", "power": settings["class_weights_power"], "start": 0},
+                "epochs": settings["epochs"],
+            },
+            data.counts,
         )
         self.settings = settings
 
@@ -55,7 +64,7 @@ class Glmc(Scheme):
         weights = self.class_weights(epoch)
         one, other = (functional.one_hot(batch.labels, len(weights)) for batch in batches)
         targets = share * one + (1 - share) * other
-        # of probabilities, torch divides by the batch size whatever they sum to: so weighted labels weigh
+        # for soft labels, torch divides by the batch size and not by their sum, so the weights take effect
         plain = sum(functional.cross_entropy(self.plain_head(found).float(), targets) for found in features)
         balanced = sum(
             functional.cross_entropy(self.network.head(found).float(), targets * weights) for found in features

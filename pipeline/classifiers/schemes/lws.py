@@ -7,18 +7,18 @@ import torch
 from torch import nn
 
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Facts, Scheme
+from pipeline.classifiers.scheme import Scheme, TrainingData
 from pipeline.classifiers.schemes.plain import Plain
 
 
-def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
-    """Logits s_c (w_c f + b_c) with w, b and the backbone of the first stage, and s = 1 at the start."""
-    return Scaling(settings, network, facts)
+def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
+    """Train s of logits s_c (w_c f + b_c), from s = 1; w, b and the backbone stay those of the first stage."""
+    return Scaling(settings, network, data)
 
 
 class Scaling(Plain):
-    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
-        super().__init__(settings, network, facts)
+    def __init__(self, settings: Mapping[str, Any], network: Network, data: TrainingData):
+        super().__init__(settings, network, data)
         network.requires_grad_(False)
         network.head = ScaledHead(network.head)
 
@@ -31,7 +31,7 @@ class Scaling(Plain):
 
 
 class ScaledHead(nn.Module):
-    """A linear head with a factor for each class, until both become one."""
+    """A linear head with a factor for each class, until `finish` merges the two."""
 
     def __init__(self, head: nn.Linear):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Mixup (Zhang et al. 2018) of two batches, each shuffled by itself."""
+"""Mixup (Zhang et al. 2018) of two batches with separate shuffles."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,26 +6,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.mixing import mixed_up
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts, Scheme, first_loader, loss_of
+from pipeline.classifiers.scheme import Scheme, TrainingData, first_loader, loss_of
 
 
-def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
-    """share * L(y_1) + (1 - share) * L(y_2) of mixed pictures, with one share ~ Beta(alpha, alpha) a batch."""
-    return Mixup(settings, network, facts)
+def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
+    """share * L(y_1) + (1 - share) * L(y_2) of mixed pictures, with one share ~ Beta(alpha, alpha) per batch."""
+    return Mixup(settings, network, data)
 
 
 class Mixup(Scheme):
-    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
+    def __init__(self, settings: Mapping[str, Any], network: Network, data: TrainingData):
         super().__init__(network)
         self.loaders = [first_loader(settings)] * 2
-        self.loss = loss_of(settings, facts)
+        self.loss = loss_of(settings, data)
         self.alpha = settings["mixing_alpha"]
 
     def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:
         first, second = batches
         share = random.beta(self.alpha, self.alpha)
         logits = self.network(mixed_up(first.views[0], second.views[0], share))
-        losses = (self.loss(logits, batch.labels, batch.generated, epoch) for batch in batches)
+        losses = (self.loss(logits, batch, epoch) for batch in batches)
         return share * next(losses) + (1 - share) * next(losses)

@@ -1,4 +1,4 @@
-"""Remix (Chou et al. 2020): Mixup whose labels lean to the smaller class."""
+"""Remix (Chou et al. 2020): Mixup with labels that lean towards the smaller class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,21 +7,22 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.losses import require_pictures
 from pipeline.classifiers.mixing import mixed_up
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
+from pipeline.classifiers.scheme import Loader, Scheme, TrainingData
 
 
-def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
+def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
     """Cross-entropy of mixed pictures with the label weights of Remix's Eq. 8."""
-    return Remix(settings, network, facts)
+    return Remix(settings, network, data)
 
 
 def label_share(share: float, first: torch.Tensor, second: torch.Tensor, ratio: float, tau: float) -> torch.Tensor:
-    """The first label's weight for each pair, float [B], of the two classes' sizes, [B] each (Eq. 8).
+    """Weight of each pair's first label, float [B], from the two classes' sizes, [B] each (Eq. 8).
 
-    0 where n_1 / n_2 >= ratio and share < tau, 1 where n_1 / n_2 <= 1 / ratio and 1 - share < tau, else the share.
+    0 if n_1 / n_2 >= ratio and share < tau, 1 if n_1 / n_2 <= 1 / ratio and 1 - share < tau, otherwise the share.
     """
     weight = torch.full(first.shape, share, device=first.device)
     weight[(first >= ratio * second) & (share < tau)] = 0.0
@@ -30,11 +31,11 @@ def label_share(share: float, first: torch.Tensor, second: torch.Tensor, ratio: 
 
 
 class Remix(Scheme):
-    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
+    def __init__(self, settings: Mapping[str, Any], network: Network, data: TrainingData):
         super().__init__(network)
-        self.loaders = [Loader("instance", [settings["augment"]], settings)] * 2
-        require_pictures(facts.counts, "the scheme remix")
-        self.register_buffer("counts", facts.counts, persistent=False)
+        self.loaders = [Loader({"kind": "instance"}, [settings["augment"]], settings)] * 2
+        require_pictures(data.counts, "the scheme remix")
+        self.register_buffer("counts", data.counts, persistent=False)
         self.settings = settings
 
     def forward(self, batches: list[Batch], epoch: int, random: np.random.Generator) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""SAU: a synthetic-unaware branch of mixed pictures beside a synthetic-aware, contrastive one."""
+"""SAU: a "synthetic-unaware" branch of mixed pictures beside a "synthetic-aware", contrastive one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,45 +8,44 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.contrastive import detected_noise, prototypes, supervised_contrastive
 from pipeline.classifiers.mixing import Box, area_outside, mixed_up, pasted
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts, Loader, Scheme
+from pipeline.classifiers.scheme import Loader, Scheme, TrainingData
 from pipeline.classifiers.views_norm import in_one_pass
 from pipeline.errors import InputError
 
 PROJECTED = 128
-"""Numbers of a vector that is contrasted."""
+"""Size of a projected vector."""
 
 
-def build(settings: Mapping[str, Any], network: Network, facts: Facts) -> Scheme:
+def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
     """L = lambda L_MixUp + beta L_CutMix + gamma L_SC (SAU, Eq. 14), after Algorithm 1.
 
-    MixUp and CutMix pair the first views of two batches, each shuffled by itself, with shares ~ Beta(1, 1) of their own.
-    The contrast is between the second and third views of the first batch and two sets of prototypes, which are made
-    before each epoch from the same views of the subset's real training pictures, in evaluation mode. A part of weight 0 is
-    not computed, nor are views that nothing else needs. Raises InputError without generated pictures.
+    MixUp and CutMix pair the first views of two batches with separate shuffles; each has its own share ~ Beta(1, 1).
+    The contrast is between the second and third views of the first batch and two sets of prototypes. Before each epoch,
+    prototypes are computed in evaluation mode from the same views of the subset's real training pictures. Terms of weight
+    0 are not computed, nor views that only they need. Raises InputError if there are no generated pictures.
     """
-    if not facts.generated_pictures:
-        raise InputError(
-            "scheme sau trains on real and generated pictures, but none of these was selected; loosen the filter's keep"
-        )
-    return Sau(settings, network, facts)
+    if not data.generated_pictures:
+        raise InputError("scheme sau needs generated pictures, but none was selected; loosen the filter's keep")
+    return Sau(settings, network, data)
 
 
 class Sau(Scheme):
-    def __init__(self, settings: Mapping[str, Any], network: Network, facts: Facts):
+    def __init__(self, settings: Mapping[str, Any], network: Network, data: TrainingData):
         super().__init__(network)
-        self.settings, self.facts = settings, facts
+        self.settings, self.data = settings, data
         self.contrasts = settings["contrastive_weight"] > 0
         contrasted = [settings["augment_2"], settings["augment_3"]] if self.contrasts else []
         self.loaders = [
-            Loader("instance", [settings["augment"], *contrasted], settings),
-            Loader("instance", [settings["augment"]], settings),
+            Loader({"kind": "instance"}, [settings["augment"], *contrasted], settings),
+            Loader({"kind": "instance"}, [settings["augment"]], settings),
         ]
         if self.contrasts:
             self.projection = _projection(network)
-            # a buffer, for a run that continues within an epoch needs those of the epoch's start
+            # a buffer, because a run that continues within an epoch needs the prototypes of the epoch's start
             self.register_buffer("prototypes", torch.zeros(2, network.description["classes"], PROJECTED))
 
     @torch.no_grad()
@@ -54,9 +53,9 @@ class Sau(Scheme):
         if not self.contrasts:
             return
         self.eval()
-        nothing = self.prototypes[0, :0]  # for a process that has none of the pictures
+        nothing = self.prototypes[0, :0]  # for a process without pictures
         vectors, labels = ([nothing], [nothing]), [torch.zeros(0, dtype=torch.int64, device=nothing.device)]
-        for batch in self.facts.once("train", epoch, self.loaders[0].views[1:]):
+        for batch in self.data.once("train", epoch, self.loaders[0].views[1:]):
             for found, view in zip(vectors, batch.views, strict=True):
                 found.append(self._projected([self.network.features(view)])[0])
             labels.append(batch.labels)
@@ -64,7 +63,7 @@ class Sau(Scheme):
         normalised = self.settings["normalised_prototypes"]
         self.prototypes = torch.stack(
             [
-                prototypes(torch.cat(found), torch.cat(labels), classes, normalised, self.facts.processes.sum)
+                prototypes(torch.cat(found), torch.cat(labels), classes, normalised, self.data.processes.sum)
                 for found in vectors
             ]
         )
@@ -97,8 +96,8 @@ class Sau(Scheme):
         return loss
 
     def _contrast(self, views: list[torch.Tensor], batch: Batch) -> torch.Tensor:
-        """Of the whole batch, in each of the processes that share it."""
-        settings, together = self.settings, self.facts.processes.together
+        """The contrastive loss of the whole batch, in each process that shares it."""
+        settings, together = self.settings, self.data.processes.together
         views = together(torch.stack(views, 1)).unbind(1)
         labels, generated = together(torch.stack([batch.labels, batch.generated.long()], 1)).unbind(1)
         noise = detected_noise(views, labels, generated.bool(), self.prototypes, settings["neighbours"])
@@ -119,7 +118,7 @@ class Sau(Scheme):
 
 
 def sau_box(random: np.random.Generator, share: float, height: int, width: int) -> Box:
-    """The box of SAU's Eq. 6: its centre is real, its sides are sqrt(1 - share) of the picture's; clipped, then rounded."""
+    """The box of SAU's Eq. 6: centre not rounded, sides sqrt(1 - share) of the picture's; clipped, then rounded."""
     cut = np.sqrt(1 - share)
     found: list[int] = []
     for side in (height, width):

@@ -1,1 +1,1 @@
-"""Figures of the hardware at hand: the stages' own code, timed for a few steps on a few pictures."""
+"""Figures of this hardware: the stages' own code, timed for a few steps on a few pictures."""

@@ -1,4 +1,4 @@
-"""Training a classifier for a few steps, looking at pictures with it, and scoring by it."""
+"""Time a classifier: a few training steps, predictions, and scoring."""
 
 import statistics
 import tempfile
@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 
 from pipeline import kinds
+from pipeline.classifiers import AT_ONCE
 from pipeline.classifiers import network as networks
 from pipeline.classifiers.input.batches import TOGETHER, Labelled
 from pipeline.classifiers.input.reader import open_pictures
 from pipeline.classifiers.train import train
-from pipeline.costs.jobs import AT_ONCE
 from pipeline.costs.measure.timing import (
     LONG,
     REPEATS,
@@ -28,24 +28,23 @@ from pipeline.costs.measure.timing import (
 )
 from pipeline.scores.evidence import Evidence
 
-FOR_FEW_EPOCHS = {"class_weights_from": 0.0, "uncut_epochs": [0, 0], "norm_tau": 1.0}
-"""Values with which a scheme sets in at once, and asks for no validation split."""
-
 
 class Stored(NamedTuple):
-    """Some of the real pictures: a table of shards, and the folder to which its paths are relative."""
+    """Some of the real pictures: a table of shards, and the folder that its paths are relative to."""
 
     table: pd.DataFrame
     folder: Path
 
     def rows(self, count: int) -> "Stored":
-        """So many of the pictures, some of them again."""
+        """`count` of the pictures; they repeat if there are fewer."""
         return Stored(self.table.iloc[np.arange(count) % len(self.table)].reset_index(drop=True), self.folder)
 
 
 def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Trained:
-    """Train by the classifiers' own loop, with the very scheme, on one real picture of each class and where
-    settings["generated"] says so on one generated picture of each too. With several GPUs, it is one GPU's share.
+    """Time a few steps of the classifiers' own training loop, with the scheme and settings of the config.
+
+    Each class has one real picture if settings["real"], and one that counts as generated if settings["generated"]. With
+    several GPUs, one GPU's share of the batch is timed.
     """
     kinds_of_data = [
         generated for generated, there in ((False, settings["real"]), (True, settings["generated"])) if there
@@ -55,18 +54,22 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
         pictures,
         torch.arange(len(pictures)) % classes,
         torch.cat([torch.full((classes,), generated) for generated in kinds_of_data]),
+        torch.full((len(pictures),), -1),
     )
     nothing = torch.zeros(0, dtype=torch.int64)
-    test = Labelled(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool())
+    test = Labelled(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool(), nothing)
     network, watch = networks.build(settings, classes), Stopwatch(device)
 
     def epoch(batch: int, steps: int, epochs: int = 1):
-        few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}  # as fast, and never infinite
-        few |= {key: value for key, value in FOR_FEW_EPOCHS.items() if key in settings}
+        few = settings | {
+            "batch_size": batch,
+            "epochs": epochs,
+            "learning_rate": 0.0,
+        }  # same speed, and the loss stays finite
         return lambda: train(few, data, test, lambda: None, network, batch * steps, 0, device, watch)
 
     def seconds_of_steps(batch: int, steps: int) -> float:
-        """Of so many steps more, so that whatever comes once an epoch does not count."""
+        """Seconds of `steps` additional steps, so that work done once per epoch does not count."""
         few, many = (seconds_of(epoch(batch, count), device) for count in (steps, 3 * steps))
         return (many - few) / 2
 
@@ -86,7 +89,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
 
 
 def looking(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Timed:
-    """Features and logits of pictures, large ones read from their shards meanwhile."""
+    """Time features and logits of pictures; large ones are read from their shards meanwhile."""
     network = networks.build(settings, classes).to(device)
 
     def step_seconds(batch: int) -> float:
@@ -100,7 +103,7 @@ def looking(settings: Mapping[str, Any], stored: Stored, classes: int, device: t
 def scoring(
     metrics: Sequence[str], settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device
 ) -> Timed:
-    """Metrics of generated pictures beside as many real ones of their class; a step is all pairs of them."""
+    """Time metrics of generated pictures and equally many real ones of their class; a step is all pairs of them."""
     network = networks.build(settings, classes).to(device)
 
     def step_seconds(count: int) -> float:

@@ -1,4 +1,4 @@
-"""All figures of a data set's parts, on the hardware at hand."""
+"""Measure all figures of a data set's parts on this hardware."""
 
 import datetime
 import json
@@ -28,14 +28,14 @@ from pipeline.data.stored import each_row, records
 from pipeline.jobs.device import THREADS
 
 PICTURES = 64
-"""Real pictures that everything is tried on."""
+"""Number of real pictures used for all measurements."""
 
 
 def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Source, device: torch.device) -> pd.DataFrame:
-    """A row for each of `figures.wanted(config)`.
+    """Measure a row for each of `figures.wanted(config)`.
 
-    config: dataset, store_side, and by name the settings of generators, samples (with `generator`),
-    scores (with `by`) and classifiers (with `generated`). subset: the subset stage's table. source: of the raw pictures.
+    config: dataset, store_side, and by name the settings of generators, pools (with `drawn_by`, `trained` and `side`),
+    scores (with `scorer`) and classifiers (with `generated`). subset: the subset stage's table. source: the raw pictures.
     """
     about = {"origin": "measured", "hardware": hardware(device), "date": datetime.date.today().isoformat()}
     rows = []
@@ -48,7 +48,7 @@ def measured(config: Mapping[str, Any], subset: pd.DataFrame, source: Source, de
 
 
 def hardware(device: torch.device) -> str:
-    """What a person calls it; of a CPU also how busy it is, for what is measured beside other work is slower."""
+    """Name of the hardware; for a CPU also its load, because measurements beside other work are slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     names = [
@@ -65,11 +65,11 @@ def hardware(device: torch.device) -> str:
 def _figures(
     config: Mapping[str, Any], subset: pd.DataFrame, source: Source, device: torch.device, folder: Path
 ) -> Iterator[tuple[Figure, float, int | None]]:
-    """(figure, value, batch where there is one), each once."""
+    """(figure, value, batch or None), each figure once."""
     classes = int(subset["class"].max()) + 1
     yield START, _start(["pipeline.classifiers.train"]), None
-    if config["generators"]:
-        kinds = sorted({part["kind"] for part in config["generators"].values()})
+    if config["pools"]:
+        kinds = sorted({part["generator"]["kind"] for part in config["pools"].values()})
         yield START_OF_GENERATORS, _start([f"pipeline.generators.{kind}.sample" for kind in kinds]), None
 
     train = subset[subset["split"] == "train"]
@@ -81,7 +81,13 @@ def _figures(
     yield Figure("store", config["dataset"], figures.BYTES_A_PICTURE), path.stat().st_size / len(few), None
 
     for name, settings in config["generators"].items():
-        yield from _generator(name, settings, config["samples"], stored, classes, device, folder / name)
+        pictures = shards.read_pictures(*stored, settings["side"])
+        labels = stored.table["class"].to_numpy("int64")
+        yield from _trained(
+            "generator", name, generators.training(settings, pictures, labels, classes, device, folder / name)
+        )
+    for name, settings in config["pools"].items():
+        yield from _pool(name, settings, stored, classes, device, folder)
     seen: dict[str, Any] = {}
     for name, settings in config["classifiers"].items():
         alike = json.dumps(settings, sort_keys=True)
@@ -95,32 +101,25 @@ def _figures(
         size = network.build(settings, classes).backbone.feature_size
         yield Figure("features", name, figures.BYTES_A_PICTURE), 4 * size, None  # of float32
     for name, settings in config["scores"].items():
-        by = config["classifiers"][settings["by"]]
-        timed = classifiers.scoring(settings["metrics"], by, stored, classes, device)
+        if settings["scorer"] is None:
+            continue
+        scorer = config["classifiers"][settings["scorer"]]
+        timed = classifiers.scoring(settings["columns"], scorer, stored, classes, device)
         yield Figure("score", name, figures.SECONDS_A_PAIR), timed.seconds / timed.batch**2, timed.batch
 
 
-def _generator(
-    name: str,
-    settings: Mapping[str, Any],
-    pools: Mapping[str, Mapping[str, Any]],
-    stored: Stored,
-    classes: int,
-    device: torch.device,
-    folder: Path,
+def _pool(
+    name: str, settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device, folder: Path
 ) -> Iterator[tuple[Figure, float, int | None]]:
-    """A generator's figures, and those of the pools that it draws."""
+    """Figures of a pool; `folder` contains the trained generators, by name."""
+    inputs = {"generator": [folder / settings["drawn_by"] / "history.parquet"]} if settings["trained"] else {}
+    timed = generators.drawing(settings, inputs, classes, device)
+    yield Figure("sample", name, figures.SECONDS_A_STEP), timed.a_picture, timed.batch
     pictures = shards.read_pictures(*stored, settings["side"])
-    labels = stored.table["class"].to_numpy("int64")
-    yield from _trained("generator", name, generators.training(settings, pictures, labels, classes, device, folder))
-    for pool, drawn in pools.items():
-        if drawn["generator"] != name:
-            continue
-        timed = generators.drawing(settings["kind"], drawn, classes, device, folder)
-        yield Figure("sample", pool, figures.SECONDS_A_STEP), timed.a_picture, timed.batch
-        grey = (pictures == pictures[..., :1]).all()
-        made = [encodings.encode(picture[..., 0] if grey else picture, **drawn["store"]) for picture in pictures]
-        yield Figure("sample", pool, figures.BYTES_A_PICTURE), _shard_bytes(made, folder / "pool.tar") / len(made), None
+    grey = (pictures == pictures[..., :1]).all()
+    encoded = [encodings.encode(picture[..., 0] if grey else picture, **settings["store"]) for picture in pictures]
+    size = _shard_bytes(encoded, folder / "pool.tar")
+    yield Figure("sample", name, figures.BYTES_A_PICTURE), size / len(encoded), None
 
 
 def _trained(stage: str, name: str, trained: Trained) -> Iterator[tuple[Figure, float, int | None]]:
@@ -130,7 +129,7 @@ def _trained(stage: str, name: str, trained: Trained) -> Iterator[tuple[Figure, 
 
 
 def _start(modules: list[str]) -> float:
-    """Seconds until a process has loaded these, and has the device; this one has loaded the same files before."""
+    """Seconds until a process has loaded these modules and has the device; this process has read the same files before."""
     code = (
         f"import torch, {', '.join(modules)}; from pipeline.jobs.device import device; torch.zeros(1, device=device())"
     )
@@ -142,9 +141,9 @@ def _store(few: pd.DataFrame, source: Source, side: int | None, path: Path) -> N
     shards.write_table(index, path.with_suffix(".parquet"))
 
 
-def _shard_bytes(made: list[bytes], path: Path) -> int:
-    """Of a shard that holds these pictures."""
+def _shard_bytes(encoded: list[bytes], path: Path) -> int:
+    """Size in bytes of a shard with these encoded pictures."""
     shards.write(
-        path, ((f"{row:08d}", picture, "png", {"class": 0, "class_name": ""}) for row, picture in enumerate(made))
+        path, ((f"{row:08d}", picture, "png", {"class": 0, "class_name": ""}) for row, picture in enumerate(encoded))
     )
     return path.stat().st_size

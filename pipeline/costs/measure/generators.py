@@ -1,10 +1,11 @@
-"""Training a generator for a few steps, and drawing a few pictures with what came of it."""
+"""Time a generator: a few training steps, and a few pictures drawn with the result."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pipeline import kinds
@@ -17,10 +18,11 @@ from pipeline.costs.measure.timing import (
     seconds_of,
     with_growing_batches,
 )
+from pipeline.jobs.inputs import Inputs
 
 TRAINED_STEPS = 5
 DRAWN_STEPS = 51
-"""At most: noise is drawn for 50 steps at once."""
+"""Largest number of steps; noise is drawn for 50 steps at once."""
 
 
 def training(
@@ -31,8 +33,10 @@ def training(
     device: torch.device,
     folder: Path,
 ) -> Trained:
-    """Train by the generator's own `train` on some of the real pictures, uint8 [N, H, W, 3], which are repeated as
-    needed. The weights lie in `folder` afterwards."""
+    """Time the generator's own `train` on some of the real pictures, uint8 [N, H, W, 3], repeated as needed.
+
+    The weights are written to `folder`.
+    """
     train = kinds.load("generators", f"{settings['kind']}.train").train
     watch = Stopwatch(device)
 
@@ -40,7 +44,7 @@ def training(
         nonlocal watch
         watch = Stopwatch(device)
         rows = np.arange(batch) % len(pictures)
-        few = settings | {"batch_size": batch, "steps": TRAINED_STEPS, "learning_rate": 0.0, "many_shot_share": 1.0}
+        few = settings | {"batch_size": batch, "steps": TRAINED_STEPS}
         train(few, pictures[rows], labels[rows], classes, device, watch, folder)
         return watch.step_seconds()
 
@@ -49,19 +53,20 @@ def training(
     return Trained(timed, weights, watch.bytes)
 
 
-def drawing(kind: str, settings: Mapping[str, Any], classes: int, device: torch.device, folder: Path) -> Timed:
-    """Draw by the generator's own sampler; a step is one of the sampler's, of all pictures of a batch."""
-    sampler_of = kinds.load("generators", f"{kind}.sample").Sampler
+def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: torch.device) -> Timed:
+    """Time the generator's own sampler; a step is one step of the sampler for all pictures of a batch."""
+    sampler_of = kinds.load("generators", f"{settings['generator']['kind']}.sample").Sampler
 
     def step_seconds(batch: int) -> float:
-        labels = np.arange(batch) % classes
+        rows = pd.DataFrame({"class": np.arange(batch) % classes, "seed": np.arange(batch)})
 
         def draw(steps: int):
-            sampler = sampler_of(folder, settings | {"batch_size": batch, "steps": steps}, device)
-            return lambda: list(sampler.draw(labels, labels))
+            how = settings["draw"] | ({"steps": steps} if "steps" in settings["draw"] else {})
+            sampler = sampler_of(inputs, settings | {"batch_size": batch, "draw": how}, device)
+            return lambda: list(sampler.draw(rows))
 
         first = seconds_of(draw(1), device)
-        steps = int(np.clip(3 * LONG / first, 1, min(DRAWN_STEPS, settings["steps"])))
+        steps = int(np.clip(3 * LONG / first, 1, min(DRAWN_STEPS, settings["draw"].get("steps", 1))))
         return median_seconds(draw(steps), device) / steps
 
     return with_growing_batches(step_seconds, 1, settings["batch_size"])

@@ -1,4 +1,4 @@
-"""Timing on a CPU or GPU: medians of a few, with batches that the hardware can take."""
+"""Timing on a CPU or GPU: medians of a few runs, with batches that fit the hardware."""
 
 import statistics
 import time
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import torch
 
 LONG = 1.0
-"""Seconds after which a step is long enough to be timed."""
+"""Seconds from which on a step is long enough to be timed."""
 REPEATS = 3
 
 
 class Timed(NamedTuple):
-    """Seconds of a step with a batch of so many pictures."""
+    """Seconds of a step, and its batch size in pictures."""
 
     batch: int
     seconds: float
@@ -32,7 +32,7 @@ class Trained(NamedTuple):
 
 
 def seconds_of(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds that `run` takes, all that it has set going on the device included."""
+    """Seconds that `run` takes, including all work that it started on the device."""
     began = _now(device)
     run()
     return _now(device) - began
@@ -43,9 +43,9 @@ def median_seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def with_growing_batches(step_seconds: Callable[[int], float], least: int, most: int) -> Timed:
-    """The time of a step with a batch of `most` pictures, or of as many as make it take a second or fit into a GPU.
+    """Time of a step with a batch of `most` pictures, or fewer if they take a second or do not fit into a GPU.
 
-    From `least` on, four times as many each time, so that neither time nor memory runs away on a slow machine.
+    The batch grows from `least` by factors of four, so that a slow machine runs out of neither time nor memory.
     """
     batch = min(least, most)
     timed = Timed(batch, step_seconds(batch))
@@ -54,15 +54,15 @@ def with_growing_batches(step_seconds: Callable[[int], float], least: int, most:
         try:
             timed = Timed(batch, step_seconds(batch))
         except torch.OutOfMemoryError:
-            print(f"a batch of {batch} does not fit into the GPU's memory, {timed.batch} did", flush=True)
+            print(f"a batch of {batch} does not fit into the GPU's memory; the figure is for {timed.batch}", flush=True)
             break
     return timed
 
 
 class Stopwatch:
-    """In the place of a training's checkpoint: asked after each step whether to save, it notes the time instead.
+    """Replaces a training's checkpoint: it notes the time when a step asks if it should save.
 
-    The first time it says yes, and sees how much there is to save.
+    It answers yes once, to learn the size of a checkpoint.
     """
 
     def __init__(self, device: torch.device):
@@ -81,7 +81,7 @@ class Stopwatch:
         self.bytes = _bytes(state)
 
     def step_seconds(self) -> float:
-        """Median time from one step's end to the next; the step after the save does not count."""
+        """Median time from one step's end to the next, without the step after the save."""
         return statistics.median(end - begin for begin, end in zip(self._ends[1:], self._ends[2:], strict=False))
 
 
@@ -92,7 +92,7 @@ def _now(device: torch.device) -> float:
 
 
 def _bytes(state: Any) -> int:
-    """Of all tensors in it."""
+    """Bytes of all tensors in `state`."""
     if isinstance(state, torch.Tensor):
         return state.nbytes
     if isinstance(state, Mapping):

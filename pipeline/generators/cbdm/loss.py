@@ -9,7 +9,7 @@ Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Loss(NamedTuple):
-    """Scalars; `total` is what is minimised."""
+    """Scalar losses; training minimises `total`."""
 
     total: torch.Tensor
     denoising: torch.Tensor
@@ -33,8 +33,8 @@ def cbdm_loss(
         (h - noise)^2 + w [ (h - sg h')^2 + gamma (sg h - h')^2 ]
 
     predict: (noisy, times, labels) -> noise. noisy, noise: float [B, C, H, W]. times, labels, other_labels (y', drawn from
-    the data's label distribution): int64 [B]. weights: w = tau t / T for each sample, float [B]; None leaves the balancing
-    term out, which is plain DDPM (Eq. 2). Both predictions come from one forward pass of 2 B.
+    the data's label distribution): int64 [B]. weights: w = tau t / T for each sample, float [B]; None omits the balancing
+    term and gives plain DDPM (Eq. 2). Both predictions come from one forward pass of 2 B.
     """
     if weights is None:
         denoising = (predict(noisy, times, labels) - noise).square().mean()

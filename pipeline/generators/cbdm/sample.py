@@ -1,51 +1,58 @@
-"""Drawing pictures from a trained diffusion model: ancestral DDPM and DDIM with classifier-free guidance."""
+"""Draw pictures from a trained diffusion model: ancestral DDPM and DDIM with classifier-free guidance."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from diffusers import DDIMParallelScheduler, DDPMParallelScheduler, UNet2DModel
 from safetensors import SafetensorError
 
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.unet import layout, no_label
+from pipeline.jobs.inputs import Inputs, only
 
 NOISE_STEPS = 50
-"""Steps whose noise is drawn at once for a picture: part of what a seed means."""
+"""Number of steps whose noise is drawn at once for a picture; the picture of a seed depends on it."""
 
 
 class Sampler:
-    """A trained generator, ready to execute rows of a plan."""
+    """A trained generator that draws the pictures of a plan's rows.
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], device: torch.device):
+    inputs: `generator`, the table in the folder of `unet` and `scheduler`. settings: `draw` (kind, steps, guidance,
+    clip_denoised) and `batch_size`. Raises InputError if the generator is missing or damaged.
+    """
+
+    def __init__(self, inputs: Inputs, settings: Mapping[str, Any], device: torch.device):
+        folder, draw = only(inputs, "generator").parent, settings["draw"]
         try:
             unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, local_files_only=True)
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"{folder / 'unet'} is missing or damaged ({error}); run snakemake again") from None
         self._unet = unet.to(device, memory_format=layout(device)).eval()
-        kind = {"ddpm": DDPMParallelScheduler, "ddim": DDIMParallelScheduler}[settings["sampler"]]
-        # trailing: the first step is the noisiest; for all steps it makes no difference
+        kind = {"ddpm": DDPMParallelScheduler, "ddim": DDIMParallelScheduler}[draw["kind"]]
+        # trailing: the first step is the noisiest; if no step is skipped, this changes nothing
         self._scheduler = kind.from_pretrained(
-            folder / "scheduler", timestep_spacing="trailing", clip_sample=settings["clip_denoised"]
+            folder / "scheduler", timestep_spacing="trailing", clip_sample=draw["clip_denoised"]
         )
-        self._scheduler.set_timesteps(settings["steps"])
-        self._ancestral = settings["sampler"] == "ddpm"
-        self._guidance, self._batch_size, self._device = settings["guidance"], settings["batch_size"], device
+        self._scheduler.set_timesteps(draw["steps"])
+        self._ancestral = draw["kind"] == "ddpm"
+        self._guidance, self._batch_size, self._device = draw["guidance"], settings["batch_size"], device
 
     @torch.inference_mode()
-    def draw(self, labels: np.ndarray, seeds: np.ndarray) -> Iterator[np.ndarray]:
-        """Pictures for int64 [N] labels and seeds, in order: uint8 [B, H, W, 3] a batch, [B, H, W] for grey ones.
+    def draw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
+        """Draw pictures for rows of the plan, in order, as batches uint8 [B, H, W, 3], or [B, H, W] for grey ones.
 
-        A picture depends on its label and seed alone: every batch has the same shape, the last one padded.
+        A picture depends only on the class and seed of its row: every batch has the same shape, the last one padded.
         """
+        labels, seeds = rows["class"].to_numpy("int64"), rows["seed"].to_numpy()
         for start in range(0, len(labels), self._batch_size):
-            rows = slice(start, start + self._batch_size)
-            count = len(labels[rows])
+            batch = slice(start, start + self._batch_size)
+            count = len(labels[batch])
             padding = self._batch_size - count
-            padded_seeds = np.pad(seeds[rows], (0, padding), mode="edge")
-            padded_labels = torch.from_numpy(np.pad(labels[rows], (0, padding), mode="edge")).to(self._device)
+            padded_seeds = np.pad(seeds[batch], (0, padding), mode="edge")
+            padded_labels = torch.from_numpy(np.pad(labels[batch], (0, padding), mode="edge")).to(self._device)
             pictures = self._batch(padded_labels, padded_seeds)[:count]
             pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             yield (pixels[:, 0] if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)).cpu().numpy()
@@ -70,12 +77,12 @@ class Sampler:
 
 
 class _Noise:
-    """Standard normal noise, one generator a picture, drawn on the CPU so that a seed means the same on any device."""
+    """Standard normal noise, one random generator per picture, drawn on the CPU: a seed means the same on any device."""
 
     def __init__(self, seeds: np.ndarray, shape: tuple[int, ...], device: torch.device):
         self._generators = [np.random.Generator(np.random.Philox(key=int(seed))) for seed in seeds]
         self._shape, self._device = shape, device
-        self._block = self._draw(1)  # what DDIM needs is all there is
+        self._block = self._draw(1)  # DDIM needs no more
 
     def next(self) -> torch.Tensor:
         """The next step's noise for every picture, float32 [B, C, H, W]."""

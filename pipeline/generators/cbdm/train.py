@@ -1,4 +1,4 @@
-"""Training a class-conditional diffusion model from scratch on a long-tailed subset (DiffuLT Sec. 3.2; CBDM)."""
+"""Train a class-conditional diffusion model from scratch on a long-tailed subset (DiffuLT Sec. 3.2; CBDM)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.artifacts.atomic import replacing_files
-from pipeline.data.long_tail import shots
+from pipeline.data.shots import shots
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.loss import cbdm_loss
 from pipeline.generators.cbdm.unet import build, layout, no_label
 from pipeline.jobs.checkpoint import Checkpoint
 from pipeline.jobs.progress import progress
+from pipeline.jobs.training import Training
 from pipeline.seeds import epoch_order, mixed_seed
 
 LOG_STEPS = 100
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
-"""Names of schedules -> diffusers'."""
+"""Names of noise schedules -> diffusers' names."""
 
 
 def train(
@@ -32,12 +32,13 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint,
     output: Path,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, list[Path]]:
     """Train on uint8 [N, H, W, 3] pictures and int64 [N] labels, and save the averaged weights under `output`.
 
-    `output` gets diffusers' folders `unet` and `scheduler`. Returns a row for each 100 steps: step, denoising, balancing
-    (means of the losses), learning_rate. Continues from `checkpoint`; the same settings give the same weights on a
-    CPU, continued or not. Raises InputError for fewer pictures than a batch, and where the loss is no longer finite.
+    `output` gets diffusers' folders `unet` and `scheduler`. Returns a table and their files. The table has one row per 100
+    steps: step, denoising, balancing (means of the losses), learning_rate. Continues from `checkpoint`; the same settings
+    give the same weights on a CPU, continued or not. Raises InputError if there are fewer pictures than in a batch, or if
+    the loss is no longer finite.
     """
     height, width = pictures.shape[1:3]
     halvings = 2 ** (len(settings["unet"]["multipliers"]) - 1)
@@ -47,12 +48,14 @@ def train(
         )
     seen = _seen(labels, classes, settings["many_shot_share"], settings["seed"])
     if (pictures == pictures[..., :1]).all():
-        pictures = pictures[..., :1]  # grey pictures are learned, and later drawn, as one channel
+        pictures = pictures[..., :1]  # grey pictures are trained on and later drawn as one channel
     pictures = torch.from_numpy(pictures[seen]).permute(0, 3, 1, 2).contiguous().to(device)
     labels = torch.from_numpy(labels[seen]).to(device)
     batch_size, timesteps = settings["batch_size"], settings["timesteps"]
     if len(labels) < batch_size:
-        raise InputError(f"batch_size is {batch_size}, but the generator sees {len(labels)} pictures only; lower it")
+        raise InputError(
+            f"batch_size is {batch_size}, but the generator trains on only {len(labels)} pictures; lower it"
+        )
 
     torch.manual_seed(settings["seed"])
     unet = build(settings["unet"], classes, pictures.shape[-1], pictures.shape[1])
@@ -70,26 +73,18 @@ def train(
     warmup = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(step / settings["warmup_steps"], 1) if settings["warmup_steps"] else 1
     )
-    average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(settings["ema_decay"]))
-    history: list[dict] = []
-    recent: list[torch.Tensor] = []
-
-    start = 0
-    if state := checkpoint.load():
-        unet.load_state_dict(state["unet"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        warmup.load_state_dict(state["warmup"])
-        start, history, recent = state["step"], state["history"], [losses.to(device) for losses in state["recent"]]
-        print(f"continuing at step {start} from {checkpoint.path}", flush=True)
+    training = Training(
+        "generator", checkpoint, unet, settings["ema_decay"], unet=unet, optimizer=optimizer, warmup=warmup
+    )
 
     unet.train()
     per_epoch = len(labels) // batch_size  # the last, incomplete batch of an epoch is dropped
-    for step in progress(range(start, settings["steps"]), "training generator", settings["steps"], start):
+    start, steps = training.step, settings["steps"]
+    for step in progress(range(start, steps), "training generator", steps, start):
         epoch, position = divmod(step, per_epoch)
         if position == 0 or step == start:
             order = epoch_order(len(labels), settings["seed"], epoch).to(device)
-        # of each step, so that a continued run draws what an uninterrupted one does
+        # a seed for each step, so that a continued run draws the same as an uninterrupted one
         torch.manual_seed(mixed_seed(settings["seed"], step))
         rows = order[position * batch_size : (position + 1) * batch_size]
         with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
@@ -99,32 +94,14 @@ def train(
         torch.nn.utils.clip_grad_norm_(unet.parameters(), settings["gradient_clip"])
         optimizer.step()
         warmup.step()
-        average.update_parameters(unet)
-        recent.append(torch.stack([loss.denoising, loss.balancing]).detach())
-
-        finished = step + 1 == settings["steps"]
-        logs, saves = len(recent) == LOG_STEPS or finished, checkpoint.due() and not finished
-        if logs or saves:
-            _require_finite(recent, step, checkpoint)
-        if logs:
-            denoising, balancing = torch.stack(recent).double().mean(0).tolist()
+        training.after_step(torch.stack([loss.denoising, loss.balancing]))
+        if len(training.recent) == LOG_STEPS or step + 1 == steps:
+            denoising, balancing = training.take_losses().double().mean(0).tolist()
             rate = optimizer.param_groups[0]["lr"]
-            history.append({"step": step + 1, "denoising": denoising, "balancing": balancing, "learning_rate": rate})
-            recent = []
-        if saves:
-            checkpoint.save(
-                {
-                    "unet": unet.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "warmup": warmup.state_dict(),
-                    "step": step + 1,
-                    "history": history,
-                    "recent": recent,
-                }
-            )
-    _save(average.module, scheduler, output)
-    return pd.DataFrame(history)
+            row = {"step": step + 1, "denoising": denoising, "balancing": balancing, "learning_rate": rate}
+            training.history.append(row)
+        training.save_if_due()
+    return pd.DataFrame(training.history), _save(training.averaged, scheduler, output)
 
 
 def _batch_loss(unet, scheduler, pictures, labels, rows, settings):
@@ -159,7 +136,7 @@ def random_flip(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _seen(labels: np.ndarray, classes: int, many_shot_share: float, seed: int) -> np.ndarray:
-    """Positions of the pictures that the generator sees: all, but of each many-shot class this share only."""
+    """Positions of the generator's training pictures: all, but only `many_shot_share` of each many-shot class."""
     random = np.random.RandomState(seed)
     counts = np.bincount(labels, minlength=classes)
     many = shots(counts) == "many"
@@ -171,18 +148,11 @@ def _seen(labels: np.ndarray, classes: int, many_shot_share: float, seed: int) -
     return np.sort(np.concatenate(kept))
 
 
-def _require_finite(recent: list[torch.Tensor], step: int, checkpoint: Checkpoint) -> None:
-    finite = torch.stack(recent).isfinite().all(1).tolist()
-    if not all(finite):
-        first = step + 2 - len(recent) + finite.index(False)  # counted from 1, as in the history
-        raise InputError(
-            f"the generator's loss is not a finite number at step {first}; lower learning_rate "
-            f"(last good checkpoint: {checkpoint.describe()})"
-        )
-
-
-def _save(unet: UNet2DModel, scheduler: DDPMScheduler, output: Path) -> None:
-    """Save as diffusers does, each file whole or not at all."""
+def _save(unet: UNet2DModel, scheduler: DDPMScheduler, output: Path) -> list[Path]:
+    """Save in diffusers' format, each file completely or not at all; return the files."""
+    written = []
     for name, saved in (("unet", unet), ("scheduler", scheduler)):
         with replacing_files(output / name) as part:
             saved.save_pretrained(part)
+            written += sorted(output / name / path.name for path in part.iterdir())
+    return written

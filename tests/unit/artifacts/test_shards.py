@@ -60,6 +60,19 @@ def test_tables_written_in_blocks_come_back_whole_and_in_parts(sizes, count):
             pd.testing.assert_frame_equal(shards.read_part(path, shard, count), part)
 
 
+def test_optional_columns_are_read_where_a_table_has_them(tmp_path):
+    table = rows(3).assign(group=["a", "b", "a"], more=1)
+    for name, made in (("with", table), ("without", table.drop(columns="group"))):
+        shards.write_table(made, tmp_path / f"{name}.parquet")
+    found = shards.read_table(tmp_path / "with.parquet", ["key"], shards.OPTIONAL)
+    pd.testing.assert_frame_equal(found, table[["key", "group"]])
+    assert list(shards.read_table(tmp_path / "without.parquet", ["key"], shards.OPTIONAL)) == ["key"]
+    (tmp_path / "with.parquet").write_bytes(b"text")
+    for name, fault in (("with", "is damaged"), ("absent", "is missing")):
+        with pytest.raises(InputError, match=rf"{name}\.parquet {fault}"):
+            shards.read_table(tmp_path / f"{name}.parquet", ["key"], shards.OPTIONAL)
+
+
 def test_a_part_is_read_without_the_rest(tmp_path):
     path, table = tmp_path / "t.parquet", rows(50)
     shards.write_blocks((table[i : i + 10] for i in range(0, 50, 10)), path)
@@ -307,3 +320,24 @@ def test_a_key_too_long_for_an_archive_is_told(tmp_path):
     with pytest.raises(InputError, match="too long for an archive"):
         shards.write(tmp_path / "s.tar", [("k" * 96, b"", "png", {})])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tables_other_files_are_checked_with_it(tmp_path):
+    weights, table = tmp_path / "unet/weights.bin", tmp_path / "history.parquet"
+    weights.parent.mkdir()
+    weights.write_bytes(b"0123")
+    shards.write_table(pd.DataFrame({"step": [1]}), table, beside=[weights])
+    shards.require_whole(table)
+    for damage in (lambda: weights.write_bytes(b"0124"), weights.unlink):
+        damage()
+        with pytest.raises(
+            InputError, match=r"unet/weights\.bin is missing or damaged; put a copy of it there, or delete .*hist"
+        ):
+            shards.require_whole(table)
+    weights.write_bytes(b"0123")
+    table.write_bytes(table.read_bytes()[:-8])
+    with pytest.raises(InputError, match=r"history\.parquet is missing or damaged"):
+        shards.require_whole(table)
+    table.unlink()
+    with pytest.raises(InputError, match=r"history\.parquet is missing; run snakemake again"):
+        shards.require_whole(table)

@@ -11,7 +11,7 @@ from pipeline.classifiers.backbones import resnet32
 from pipeline.classifiers.backbones.pretrained import load_pretrained
 from pipeline.classifiers.learning_rate import learning_rate
 from pipeline.classifiers.network import Network
-from pipeline.config.classifiers import WIDTHS
+from pipeline.config.classifiers import BACKBONES
 from pipeline.config.schemes import Plain
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.train import random_flip
@@ -43,6 +43,7 @@ def test_cosine_schedule_is_half_a_wave_after_the_warm_up():
 
 
 SIZES = {
+    "small": (10, 0.06, 64),
     "resnet32": (100, 0.47, 64),
     "resnet32x4": (100, 7.41, 256),
     "resnet10": (1000, 5.42, 512),
@@ -56,17 +57,21 @@ SIZES = {
 @pytest.mark.parametrize("backbone", SIZES)
 def test_networks_have_their_known_sizes(backbone):
     classes, millions, features = SIZES[backbone]
-    network = Network(backbone, WIDTHS[backbone], classes, [0.5] * 3, [0.5] * 3)
+    network = Network(backbone, BACKBONES[backbone].width, classes, [0.5] * 3, [0.5] * 3)
     assert round(sum(weight.numel() for weight in network.parameters()) / 1e6, 2) == millions
     assert network.backbone.feature_size == features
     side = 32 if backbone.startswith("resnet32") else 64
     assert network.features(torch.zeros(2, 3, side, side, dtype=torch.uint8)).shape == (2, features)
 
 
+def test_every_backbone_of_the_config_has_a_known_size():
+    assert set(SIZES) == set(BACKBONES)
+
+
 @pytest.mark.parametrize(("backbone", "deviation"), [("resnet32", (2 / 512) ** 0.5), ("resnet10", (3 * 512) ** -0.5)])
 def test_linear_layers_start_as_in_public_code_of_their_backbone(backbone, deviation):
     """Kaiming-normal, or as torch does: from a uniform distribution up to 1 / sqrt(inputs)."""
-    network = Network(backbone, WIDTHS[backbone], 10, [0.5] * 3, [0.5] * 3)
+    network = Network(backbone, BACKBONES[backbone].width, 10, [0.5] * 3, [0.5] * 3)
     weight = network.linear(512, 1000).weight
     assert weight.std().item() == pytest.approx(deviation, rel=0.01)
     assert (weight.abs().max() > 512**-0.5) == (backbone == "resnet32")
@@ -95,12 +100,10 @@ def test_torchvisions_weights_are_taken_over_but_for_the_last_layer(tmp_path):
         load_pretrained(Network("resnet50", 64, 5, [0.5] * 3, [0.5] * 3).backbone, tmp_path / "resnet18.pth")
     with pytest.raises(InputError, match=r"absent\.pth is missing"):
         load_pretrained(network.backbone, tmp_path / "absent.pth")
-    with pytest.raises(
-        InputError, match=r"cannot be read as a file of weights; it must be one of torchvision's, \.pth$"
-    ):
+    with pytest.raises(InputError, match=r"is not a readable weight file; give one of torchvision's, \.pth$"):
         load_pretrained(network.backbone, tmp_path)
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(InputError, match=r"text\.pth cannot be read as a file of weights"):
+    with pytest.raises(InputError, match=r"text\.pth is not a readable weight file"):
         load_pretrained(network.backbone, tmp_path / "text.pth")
 
 
@@ -156,8 +159,13 @@ def test_weights_say_what_they_belong_to(tmp_path):
     loaded = networks.load(tmp_path / "w.safetensors", CPU)
     pictures = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(loaded.predict(pictures)[1], network.predict(pictures)[1])
-    facts = networks.facts(tmp_path / "w.safetensors")
-    assert (facts["backbone"], facts["width"], facts["steps"], facts["mean"]) == ("small", 4, 7, [0.1, 0.2, 0.3])
+    outcome = networks.outcome(tmp_path / "w.safetensors")
+    assert (outcome["backbone"], outcome["width"], outcome["steps"], outcome["mean"]) == (
+        "small",
+        4,
+        7,
+        [0.1, 0.2, 0.3],
+    )
 
 
 def test_the_same_weights_are_the_same_bytes(tmp_path):

@@ -245,7 +245,7 @@ def test_bfloat16_vectors_are_corrected_with_float32_prototypes():
 
 @pytest.mark.parametrize("k", [0, 3])
 def test_k_must_leave_neighbours_for_any_batch(k):
-    with pytest.raises(InputError, match=f"k, is {k}; it must lie in 1..2"):
+    with pytest.raises(InputError, match=f"k, is {k}, but must lie in 1..2"):
         corrected(at(0), torch.tensor([0]), torch.tensor([True]), at(0, 90), k)
 
 

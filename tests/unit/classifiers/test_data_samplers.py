@@ -13,13 +13,7 @@ from pipeline.classifiers.input.data_samplers import STREAMS, order
 from pipeline.errors import InputError
 from pipeline.seeds import epoch_order
 
-SETTINGS = {
-    "batch_size": 8,
-    "per_class_draws": 4,
-    "sampler_power": 1.0,
-    "class_weights_beta": 0.99,
-    "epochs": 11,
-}
+SAMPLER = {"in_a_row": 4, "power": 1.0, "beta": 0.99}  # of all kinds; each reads its own
 KINDS = ("instance", *STREAMS)
 COUNTS = {0: 200, 2: 50, 3: 7, 6: 1}  # no picture has label 1, 4 or 5
 DRAWS = 40_000
@@ -32,9 +26,10 @@ def union(counts=COUNTS, seed=0):
     return torch.from_numpy(labels), torch.arange(len(labels)) % 3 == 0
 
 
-def drawn(kind, length=DRAWS, seed=0, epoch=0, data=None, **changed):
+def drawn(kind, length=DRAWS, seed=0, epoch=0, data=None, batch_size=8, epochs=11, **changed):
     labels, generated = data or union()
-    return order(kind, labels, generated, length, seed, epoch, SETTINGS | changed)
+    settings = {"batch_size": batch_size, "epochs": epochs}
+    return order(SAMPLER | {"kind": kind} | changed, labels, generated, length, seed, epoch, settings)
 
 
 def rounds_of_permutations(positions, pool):
@@ -69,7 +64,7 @@ def test_an_order_depends_on_seed_and_epoch_alone(kind):
 
 
 def test_kinds_do_not_share_their_randomness():
-    uniform = {"sampler_power": 0.0, "class_weights_beta": 0.0}
+    uniform = {"power": 0.0, "beta": 0.0}
     assert not torch.equal(drawn("power", 300, **uniform), drawn("effective_number", 300, **uniform))
     assert len({*STREAMS.values()}) == len(STREAMS)
 
@@ -79,7 +74,7 @@ def test_large_unions_take_seconds(kind):
     labels = (torch.rand(2_500_000, generator=torch.Generator().manual_seed(0)) ** 4 * 1000).long()
     generated = torch.arange(2_500_000) % 20 != 0
     start = time.perf_counter()
-    positions = order(kind, labels, generated, len(labels), 0, 3, SETTINGS | {"batch_size": 512})
+    positions = order(SAMPLER | {"kind": kind}, labels, generated, len(labels), 0, 3, {"batch_size": 512, "epochs": 11})
     assert time.perf_counter() - start < 10
     assert len(positions) == 2_500_000
 
@@ -106,7 +101,7 @@ def test_instance_is_epoch_orders_one_after_the_other(length, epoch):
 @settings(max_examples=60, deadline=None)
 def test_class_aware_goes_in_cycles_through_classes_and_their_pictures(counts, draws, length, seed):
     labels, generated = union({3 * label: count for label, count in enumerate(counts)}, seed)
-    positions = order("class_aware", labels, generated, length, seed, 0, {"per_class_draws": draws}).tolist()
+    positions = order({"kind": "class_aware", "in_a_row": draws}, labels, generated, length, seed, 0, {}).tolist()
     found = labels[positions].tolist()
     turns = [found[start] for start in range(0, length, draws)]
     assert found == [label for label in turns for _ in range(draws)][:length]
@@ -171,14 +166,14 @@ def normalised(weights):
 def test_power_weighs_a_picture_by_a_power_of_its_classs_count(power):
     labels, _ = union()
     shares = normalised({label: sum(n**-power for _ in range(n)) for label, n in COUNTS.items()})
-    assert_shares(drawn("power", sampler_power=power), labels, shares)
+    assert_shares(drawn("power", power=power), labels, shares)
 
 
 def test_power_one_draws_classes_alike_and_a_half_by_their_square_root():
     labels, _ = union()
-    assert_shares(drawn("power", sampler_power=1.0), labels, dict.fromkeys(COUNTS, 0.25))
+    assert_shares(drawn("power", power=1.0), labels, dict.fromkeys(COUNTS, 0.25))
     roots = {label: np.sqrt(n) for label, n in COUNTS.items()}
-    assert_shares(drawn("power", sampler_power=0.5), labels, normalised(roots))
+    assert_shares(drawn("power", power=0.5), labels, normalised(roots))
 
 
 @pytest.mark.parametrize("epoch", [0, 3, 10])

@@ -8,25 +8,25 @@ import torch
 from torch.nn import functional
 
 from pipeline import kinds
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.class_weights import Weights, effective_number
 from pipeline.errors import InputError
 
 COUNTS = torch.tensor([100, 40, 11, 5, 1])
 CIFAR100 = torch.tensor([int(500 * 100 ** (-label / 99)) for label in range(100)])
-SETTINGS = {
+SETTINGS = {  # of all losses; each reads its own
     "generated_weight": 0.3,
     "normalise_by": "batch",
-    "focal_gamma": 1.5,
-    "focal_form": "textbook",
+    "gamma": 1.5,
+    "form": "textbook",
     "max_margin": 0.5,
     "head_scale": 30.0,
-    "adjustment_tau": 1.7,
-    "class_weights": "none",
-    "class_weights_beta": 0.99,
-    "class_weights_power": 1.2,
-    "class_weights_from": 0.0,
+    "tau": 1.7,
+    "class_weights": None,
     "epochs": 10,
 }
+NUMBER = {"kind": "effective_number", "beta": 0.99, "start": 0.0}
+POWER = {"kind": "inverse_power", "power": 1.2, "start": 0.0}
 LOSSES = ("cross_entropy", "weighted_cross_entropy", "focal", "ldam", "balanced_softmax", "logit_adjustment")
 WEIGHTED = ("cross_entropy", "focal", "ldam")
 
@@ -39,16 +39,21 @@ def batch(seed=0, size=16, classes=5):
     random = torch.Generator().manual_seed(seed)
     logits = torch.randn(size, classes, generator=random, dtype=torch.float64, requires_grad=True)
     generated = torch.rand(size, generator=random) < 0.5
-    return logits, torch.randint(0, classes, (size,), generator=random), generated
+    labels = torch.randint(0, classes, (size,), generator=random)
+    return logits, Batch([], labels, generated, torch.full((size,), -1))
 
 
-def plain_class_weights(kind, counts, beta=0.99, power=1.2):
+def plain_class_weights(weighting, counts):
     weights = []
     for n in counts.tolist():
-        if kind == "effective_number":
-            weights.append(1 / sum(beta**term for term in range(n)))  # the geometric series, term by term
+        if weighting is None:
+            weights.append(1.0)
+        elif weighting["kind"] == "effective_number":
+            weights.append(
+                1 / sum(weighting["beta"] ** term for term in range(n))
+            )  # the geometric series, term by term
         else:
-            weights.append(1.0 if kind == "none" else math.exp(-power * math.log(n)))
+            weights.append(math.exp(-weighting["power"] * math.log(n)))
     return [weight * len(weights) / sum(weights) for weight in weights]
 
 
@@ -66,13 +71,13 @@ def plain(settings, kind, logits, labels, generated):
         if kind == "balanced_softmax":
             odds = [n * odd for n, odd in zip(counts, odds, strict=True)]
         if kind == "logit_adjustment":
-            odds = [odd * (n / sum(counts)) ** settings["adjustment_tau"] for n, odd in zip(counts, odds, strict=True)]
+            odds = [odd * (n / sum(counts)) ** settings["tau"] for n, odd in zip(counts, odds, strict=True)]
         if kind == "weighted_cross_entropy" and made:
             weight = settings["generated_weight"]
         p = odds[label] / sum(odds)
         cost = -weight * math.log(p)
         if kind == "focal":
-            cost *= (1 - (p**weight if settings["focal_form"] == "inside" else p)) ** settings["focal_gamma"]
+            cost *= (1 - (p**weight if settings["form"] == "inside" else p)) ** settings["gamma"]
         costs.append(cost)
         weights.append(weight)
     if kind == "focal" or (kind == "weighted_cross_entropy" and settings["normalise_by"] == "batch"):
@@ -81,12 +86,8 @@ def plain(settings, kind, logits, labels, generated):
 
 
 CASES = [
-    *(
-        (kind, {"class_weights": weights})
-        for kind in WEIGHTED
-        for weights in ("none", "effective_number", "inverse_power")
-    ),
-    *(("focal", {"focal_form": "inside", "class_weights": weights}) for weights in ("none", "effective_number")),
+    *((kind, {"class_weights": weights}) for kind in WEIGHTED for weights in (None, NUMBER, POWER)),
+    *(("focal", {"form": "inside", "class_weights": weights}) for weights in (None, NUMBER)),
     *(("weighted_cross_entropy", {"generated_weight": omega}) for omega in (0.0, 0.3, 1.0)),
     *(("weighted_cross_entropy", {"generated_weight": w, "normalise_by": "weights"}) for w in (0.0, 0.3, 1.0)),
     ("balanced_softmax", {}),
@@ -96,12 +97,12 @@ CASES = [
 
 @pytest.mark.parametrize(("kind", "changed"), CASES, ids=str)
 def test_a_loss_and_its_slope_are_those_of_the_plain_formula(kind, changed):
-    logits, labels, generated = batch()
-    loss = build(kind, **changed)(logits, labels, generated, 0)
+    logits, drawn = batch()
+    loss = build(kind, **changed)(logits, drawn, 0)
     loss.backward()
 
     def value(numbers):
-        return plain(SETTINGS | changed, kind, numbers, labels, generated)
+        return plain(SETTINGS | changed, kind, numbers, drawn.labels, drawn.generated)
 
     numbers = logits.detach().numpy()
     assert loss.item() == pytest.approx(value(numbers), rel=1e-6)
@@ -115,27 +116,28 @@ def test_a_loss_and_its_slope_are_those_of_the_plain_formula(kind, changed):
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_half_precision_logits_are_widened(kind):
-    logits, labels, generated = batch()
+    logits, drawn = batch()
     half = logits.detach().bfloat16()
-    weights = {"class_weights": "effective_number"}
-    loss = build(kind, **weights)(half, labels, generated, 0)
+    weights = {"class_weights": NUMBER}
+    loss = build(kind, **weights)(half, drawn, 0)
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, build(kind, **weights)(half.float(), labels, generated, 0), rtol=0, atol=0)
+    torch.testing.assert_close(loss, build(kind, **weights)(half.float(), drawn, 0), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_a_loss_moves_to_a_device_as_a_whole_and_is_not_saved(kind):
-    loss = build(kind, class_weights="effective_number").to("meta")
-    logits, labels, generated = (tensor.detach().to("meta") for tensor in batch())
-    assert loss(logits, labels, generated, 0).device.type == "meta"
+    loss = build(kind, class_weights=NUMBER).to("meta")
+    logits, drawn = batch()
+    logits, drawn = logits.detach().to("meta"), Batch([], *(column.to("meta") for column in drawn[1:]))
+    assert loss(logits, drawn, 0).device.type == "meta"
     assert {buffer.device.type for buffer in loss.buffers()} <= {"meta"}
     assert loss.state_dict() == {}
 
 
 def test_plain_cross_entropy_is_torchs_to_the_bit():
-    logits, labels, generated = batch(4, size=128)
+    logits, drawn = batch(4, size=128)
     logits = logits.detach().float()
-    assert torch.equal(build("cross_entropy")(logits, labels, generated, 0), functional.cross_entropy(logits, labels))
+    assert torch.equal(build("cross_entropy")(logits, drawn, 0), functional.cross_entropy(logits, drawn.labels))
 
 
 # Limiting cases: each is mean cross-entropy
@@ -146,42 +148,40 @@ def test_plain_cross_entropy_is_torchs_to_the_bit():
     [
         ("weighted_cross_entropy", {"generated_weight": 1.0}),
         ("weighted_cross_entropy", {"generated_weight": 1.0, "normalise_by": "weights"}),
-        ("focal", {"focal_gamma": 0.0}),
-        ("focal", {"focal_gamma": 0.0, "focal_form": "inside"}),
+        ("focal", {"gamma": 0.0}),
+        ("focal", {"gamma": 0.0, "form": "inside"}),
         ("ldam", {"max_margin": 0.0}),
-        ("logit_adjustment", {"adjustment_tau": 0.0}),
-        ("cross_entropy", {"class_weights": "inverse_power", "class_weights_power": 0.0}),
-        ("cross_entropy", {"class_weights": "effective_number", "class_weights_beta": 0.0}),
+        ("logit_adjustment", {"tau": 0.0}),
+        ("cross_entropy", {"class_weights": POWER | {"power": 0.0}}),
+        ("cross_entropy", {"class_weights": NUMBER | {"beta": 0.0}}),
     ],
     ids=str,
 )
 def test_a_loss_without_its_correction_is_cross_entropy(kind, changed):
-    logits, labels, generated = batch(1)
-    loss = build(kind, **changed)(logits, labels, generated, 0)
-    torch.testing.assert_close(loss, functional.cross_entropy(logits, labels))
+    logits, drawn = batch(1)
+    loss = build(kind, **changed)(logits, drawn, 0)
+    torch.testing.assert_close(loss, functional.cross_entropy(logits, drawn.labels))
 
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "balanced_softmax", "logit_adjustment"])
-@pytest.mark.parametrize("weights", ["effective_number", "inverse_power"])
+@pytest.mark.parametrize("weights", [NUMBER, POWER])
 def test_uniform_counts_are_cross_entropy(kind, weights):
-    logits, labels, generated = batch(2)
-    loss = build(kind, torch.full((5,), 1300), class_weights=weights)(logits, labels, generated, 0)
-    torch.testing.assert_close(loss, functional.cross_entropy(logits, labels))
+    logits, drawn = batch(2)
+    loss = build(kind, torch.full((5,), 1300), class_weights=weights)(logits, drawn, 0)
+    torch.testing.assert_close(loss, functional.cross_entropy(logits, drawn.labels))
 
 
 def test_logit_adjustment_with_tau_one_is_balanced_softmax():
     inputs = batch(3)
-    adjusted = build("logit_adjustment", adjustment_tau=1.0)(*inputs, 0)
+    adjusted = build("logit_adjustment", tau=1.0)(*inputs, 0)
     torch.testing.assert_close(adjusted, build("balanced_softmax")(*inputs, 0), rtol=1e-6, atol=0)
 
 
 def test_without_class_weights_both_focal_forms_agree_and_with_them_they_differ():
     inputs = batch(5)
     forms = {"textbook", "inside"}
-    plain_values = {round(build("focal", focal_form=form)(*inputs, 0).item(), 9) for form in forms}
-    weighted = {
-        round(build("focal", focal_form=form, class_weights="effective_number")(*inputs, 0).item(), 3) for form in forms
-    }
+    plain_values = {round(build("focal", form=form)(*inputs, 0).item(), 9) for form in forms}
+    weighted = {round(build("focal", form=form, class_weights=NUMBER)(*inputs, 0).item(), 3) for form in forms}
     assert (len(plain_values), len(weighted)) == (1, 2)
 
 
@@ -189,7 +189,8 @@ def test_without_class_weights_both_focal_forms_agree_and_with_them_they_differ(
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
 def test_focal_has_a_finite_slope_where_the_label_is_certain(form, gamma):
     logits = torch.tensor([[200.0, 0, 0, 0, 0], [0, 200.0, 0, 0, 0]], requires_grad=True)
-    loss = build("focal", focal_gamma=gamma, focal_form=form)(logits, torch.tensor([0, 2]), torch.zeros(2).bool(), 0)
+    drawn = Batch([], torch.tensor([0, 2]), torch.zeros(2).bool(), torch.full((2,), -1))
+    loss = build("focal", gamma=gamma, form=form)(logits, drawn, 0)
     loss.backward()
     assert loss.item() == pytest.approx(100)
     assert (logits.grad[0] == 0).all()
@@ -197,10 +198,10 @@ def test_focal_has_a_finite_slope_where_the_label_is_certain(form, gamma):
 
 
 def test_weight_zero_gives_generated_pictures_no_gradient():
-    logits, labels, generated = batch(2)
-    build("weighted_cross_entropy", generated_weight=0.0)(logits, labels, generated, 0).backward()
-    assert (logits.grad[generated] == 0).all()
-    assert (logits.grad[~generated] != 0).any(dim=1).all()
+    logits, drawn = batch(2)
+    build("weighted_cross_entropy", generated_weight=0.0)(logits, drawn, 0).backward()
+    assert (logits.grad[drawn.generated] == 0).all()
+    assert (logits.grad[~drawn.generated] != 0).any(dim=1).all()
 
 
 # LDAM-DRW's figures on CIFAR-100-LT, factor 100
@@ -214,7 +215,7 @@ def test_margins_are_those_of_ldam_drw():
 
 
 def test_effective_number_weights_are_those_of_ldam_drw():
-    weights = Weights(SETTINGS | {"class_weights": "effective_number", "class_weights_beta": 0.9999}, CIFAR100)(0)
+    weights = Weights(SETTINGS | {"class_weights": NUMBER | {"beta": 0.9999}}, CIFAR100)(0)
     assert round(weights.min().item(), 4) == 0.0449
     assert round(weights.max().item(), 3) == 4.378
     assert weights.sum().item() == pytest.approx(100, rel=1e-6)
@@ -223,10 +224,10 @@ def test_effective_number_weights_are_those_of_ldam_drw():
 # Class weights
 
 
-@pytest.mark.parametrize("kind", ["effective_number", "inverse_power"])
-def test_class_weights_are_the_plain_formula_and_sum_to_the_classes(kind):
-    weights = Weights(SETTINGS | {"class_weights": kind}, COUNTS)(0)
-    np.testing.assert_allclose(weights.numpy(), plain_class_weights(kind, COUNTS), rtol=1e-6)
+@pytest.mark.parametrize("weighting", [NUMBER, POWER])
+def test_class_weights_are_the_plain_formula_and_sum_to_the_classes(weighting):
+    weights = Weights(SETTINGS | {"class_weights": weighting}, COUNTS)(0)
+    np.testing.assert_allclose(weights.numpy(), plain_class_weights(weighting, COUNTS), rtol=1e-6)
     assert weights.sum().item() == pytest.approx(5)
     assert weights.dtype == torch.float32
 
@@ -239,9 +240,7 @@ def test_the_effective_number_runs_from_one_to_the_count():
 
 @pytest.mark.parametrize(("share", "epochs", "start"), [(0.0, 200, 0), (0.8, 200, 160), (0.5, 9, 4), (0.9, 7, 6)])
 def test_class_weights_set_in_at_their_epoch(share, epochs, start):
-    weights = Weights(
-        SETTINGS | {"class_weights": "inverse_power", "class_weights_from": share, "epochs": epochs}, COUNTS
-    )
+    weights = Weights({"class_weights": POWER | {"start": share}, "epochs": epochs}, COUNTS)
     for epoch in range(epochs):
         assert (weights(epoch) == 1).all().item() is (epoch < start), epoch
 
@@ -249,8 +248,8 @@ def test_class_weights_set_in_at_their_epoch(share, epochs, start):
 @pytest.mark.parametrize("kind", WEIGHTED)
 def test_losses_pass_their_epoch_on_to_the_class_weights(kind):
     inputs = batch(6)
-    late = build(kind, class_weights="effective_number", class_weights_from=0.8)
-    unweighted, weighted = build(kind), build(kind, class_weights="effective_number")
+    late = build(kind, class_weights=NUMBER | {"start": 0.8})
+    unweighted, weighted = build(kind), build(kind, class_weights=NUMBER)
     assert torch.equal(late(*inputs, 7), unweighted(*inputs, 7))
     assert torch.equal(late(*inputs, 8), weighted(*inputs, 8))
     assert not torch.equal(late(*inputs, 7), late(*inputs, 8))
@@ -265,13 +264,13 @@ def test_losses_pass_their_epoch_on_to_the_class_weights(kind):
         ("balanced_softmax", {}),
         ("logit_adjustment", {}),
         ("ldam", {}),
-        ("cross_entropy", {"class_weights": "effective_number"}),
-        ("focal", {"class_weights": "inverse_power"}),
+        ("cross_entropy", {"class_weights": NUMBER}),
+        ("focal", {"class_weights": POWER}),
     ],
     ids=str,
 )
 def test_classes_without_pictures_are_named_by_number(kind, changed):
-    named = changed.get("class_weights", kind)
+    named = changed["class_weights"]["kind"] if changed else kind
     with pytest.raises(InputError, match=rf"{named} needs .* 2 of 4 classes have none \(counted from 0: 1, 3\)"):
         build(kind, torch.tensor([3, 0, 1, 0]), **changed)
 

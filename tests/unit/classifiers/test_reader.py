@@ -276,7 +276,7 @@ def test_more_pictures_than_memory_are_refused_before_they_are_read(twelve):
     (table, folder), *_ = twelve
     many = table.iloc[np.zeros(10**7, int)]
     with pytest.raises(
-        InputError, match=r"1000000000 pictures take \d{4,} GB of memory, and there are \d+ GB; use fewer, or"
+        InputError, match=r"1000000000 pictures need \d{4,} GB of memory, but there are only \d+ GB; use fewer, or"
     ):
         open_pictures([(many, folder)] * 100, 64, CPU)
 

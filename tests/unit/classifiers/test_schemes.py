@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from pipeline import kinds
+from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.mixing import area_outside, mixed_up, pasted, random_box
 from pipeline.classifiers.network import Network
-from pipeline.classifiers.scheme import Batch, Facts
+from pipeline.classifiers.scheme import TrainingData
 from pipeline.classifiers.schemes.remix import label_share
 from pipeline.classifiers.schemes.sau import sau_box
 from pipeline.config.resolve import SCHEMA, build
 
 COUNTS = torch.tensor([50, 20, 5])
+NO_GROUPS = torch.full((6,), -1)
 
 
 def pictures(seed, count=6, side=8):
@@ -28,7 +30,7 @@ def pictures(seed, count=6, side=8):
 def batch(seed, views=1):
     labels = torch.tensor([0, 1, 2, 0, 1, 2]).roll(seed)
     generated = torch.tensor([False, False, False, True, True, True])
-    return Batch([pictures(10 * seed + view) for view in range(views)], labels, generated)
+    return Batch([pictures(10 * seed + view) for view in range(views)], labels, generated, NO_GROUPS)
 
 
 def scheme(name, batches=(), asked=None, **keys):
@@ -42,9 +44,9 @@ def scheme(name, batches=(), asked=None, **keys):
     torch.manual_seed(0)
     given = {"scheme": name, "data": ["real", "made"], "backbone": "small", "width": 4, "epochs": 10, **keys}
     network = Network("small", 4, 3, [0.4] * 3, [0.5] * 3)
-    facts = Facts(COUNTS, 3, once)
+    data = TrainingData(COUNTS, 3, once)
     settings = build(SCHEMA, "classifiers", "some", given).settings()
-    return kinds.load("classifiers.schemes", name).build(settings, network, facts).train()
+    return kinds.load("classifiers.schemes", name).build(settings, network, data).train()
 
 
 def separate(made):
@@ -89,6 +91,30 @@ def test_remix_gives_the_label_to_the_smaller_class():
                 assert found.item() == pytest.approx(expected), (share, first, second)
 
 
+class Seen(torch.nn.Module):
+    """In a loss's place: keeps what it is given, and costs 1, 2, ... in turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = []
+
+    def forward(self, logits, batch, epoch):
+        self.given.append((logits, batch, epoch))
+        return torch.tensor(float(len(self.given)))
+
+
+@pytest.mark.parametrize("name", ["plain", "mixup", "cutmix"])
+def test_a_loss_sees_each_batch_once_with_its_groups(name):
+    made = scheme(name, **{"cutmix_probability": 1.0} if name == "cutmix" else {})
+    made.loss = Seen()
+    batches = [batch(seed)._replace(groups=torch.arange(6) - seed) for seed in range(1 if name == "plain" else 2)]
+    found = made(batches, 7, np.random.default_rng(5)).item()
+    assert all(given is drawn for (_, given, _), drawn in zip(made.loss.given, batches, strict=True))
+    assert {epoch for _, _, epoch in made.loss.given} == {7}
+    assert len({id(logits) for logits, _, _ in made.loss.given}) == 1
+    assert found == 1 if name == "plain" else 1 < found < 2
+
+
 def test_mixup_is_a_weighted_sum_of_two_losses():
     made = scheme("mixup", mixing_alpha=0.7)
     plain = separate(made)
@@ -105,7 +131,7 @@ def test_mixup_is_a_weighted_sum_of_two_losses():
 
 def test_cmo_cuts_between_its_first_and_last_epochs_only():
     made = scheme("cutmix", patch_sampler="power", cutmix_probability=1.0, uncut_epochs=[4, 3])
-    assert [loader.sampler for loader in made.loaders] == ["instance", "power"]
+    assert [loader.sampler["kind"] for loader in made.loaders] == ["instance", "power"]
     cut = []
     for epoch in range(10):
         plain = separate(made)
@@ -168,7 +194,7 @@ def test_glmc_is_its_public_codes_loss(epoch):
     alpha = 1 - (epoch / 10) ** 2
     expected = alpha * plain_loss + (1 - alpha) * balanced_loss + 4 * consistency
     assert found.item() == pytest.approx(expected, abs=1e-5)
-    assert [loader.sampler for loader in made.loaders] == ["instance", "power"]
+    assert [loader.sampler["kind"] for loader in made.loaders] == ["instance", "power"]
     assert [made.projector.out_features, *made.predictor.weight.shape] == [128, 128, 128]
     assert made.predictor.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.05)  # Kaiming-normal, for CIFAR
 
@@ -272,7 +298,7 @@ def test_sau_asks_as_many_neighbours_as_told(neighbours, is_noise):
     vectors = torch.zeros(6, 128)
     vectors[:, 0], vectors[:, 1] = turns.cos(), turns.sin()
     made.prototypes = torch.stack([vectors[3:]] * 2)
-    one = Batch([], torch.tensor([1, 0, 1]), torch.tensor([False, False, True]))
+    one = Batch([], torch.tensor([1, 0, 1]), torch.tensor([False, False, True]), NO_GROUPS[:3])
     found = made._contrast([vectors[:3]] * 2, one)
     labels, noise = one.labels.tolist(), [False, False, is_noise]
     expected = contrast(

@@ -35,12 +35,12 @@ SMALL = {
 }
 SCHEMES = {
     "plain": {},
-    "ldam": {"loss": "ldam", "class_weights": "effective_number", "class_weights_from": 0.5},
-    "focal": {"loss": "focal", "class_weights": "effective_number"},
-    "balanced_softmax": {"loss": "balanced_softmax", "sampler": "class_aware", "per_class_draws": 1},
-    "logit_adjustment": {"loss": "logit_adjustment", "sampler": "power", "sampler_power": 0.5},
-    "half_real": {"sampler": "half_real", "loss": "weighted_cross_entropy", "generated_weight": 0.5},
-    "progressive": {"sampler": "progressive"},
+    "ldam": {"loss": {"kind": "ldam", "class_weights": {"kind": "effective_number", "start": 0.5}}},
+    "focal": {"loss": {"kind": "focal", "class_weights": "effective_number"}},
+    "balanced_softmax": {"loss": "balanced_softmax", "data_sampler": {"kind": "class_aware", "in_a_row": 1}},
+    "logit_adjustment": {"loss": "logit_adjustment", "data_sampler": {"kind": "power", "power": 0.5}},
+    "half_real": {"data_sampler": "half_real", "loss": {"kind": "weighted_cross_entropy", "generated_weight": 0.5}},
+    "progressive": {"data_sampler": "progressive"},
     "mixup": {"scheme": "mixup", "mixing_alpha": 0.2},
     "cutmix": {"scheme": "cutmix", "mixing_alpha": 0.2},
     "cmo": {"scheme": "cutmix", "patch_sampler": "power", "uncut_epochs": [1, 1]},
@@ -64,7 +64,9 @@ def source(count=24, seed=0, generated=True, device=CPU) -> Labelled:
     labels = np.arange(count) % 3
     shades = random.integers(0, 60, (count, 8, 8, 3)) + 90 * labels[:, None, None, None]
     made = torch.arange(count) // 3 % 2 == 1 if generated else torch.zeros(count, dtype=torch.bool)
-    return Labelled(InMemory(shades.astype(np.uint8), device), torch.from_numpy(labels), made)
+    return Labelled(
+        InMemory(shades.astype(np.uint8), device), torch.from_numpy(labels), made, torch.arange(count) % 5 - 1
+    )
 
 
 class Memory(Checkpoint):
@@ -76,7 +78,7 @@ class Memory(Checkpoint):
 
     def save(self, state):
         super().save(state)
-        if self._ends and (len(state["history"]), len(state["losses"])) == (2, 2):
+        if self._ends and (len(state["history"]), len(state["recent"])) == (2, 2):
             sys.exit("ended")
 
 
@@ -125,7 +127,7 @@ def test_continued_training_equals_uninterrupted(scheme, step, tmp_path, monkeyp
 
     def save_and_stop(state):
         save(state)
-        if (len(state["history"]), len(state["losses"])) == (2, step):
+        if (len(state["history"]), len(state["recent"])) == (2, step):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(stopping, "save", save_and_stop)
@@ -188,14 +190,14 @@ def test_steps_are_those_of_sgd_at_the_schedules_rates(schedule, rates, nesterov
 
 @pytest.mark.parametrize("prior_from", ["real", "all"])
 def test_priors_are_counted_on_the_pictures_that_are_asked_for(prior_from, tmp_path, monkeypatch):
-    facts = []
+    given = []
     build_plain = plain.build
-    monkeypatch.setattr(plain, "build", lambda *given: facts.append(given[-1]) or build_plain(*given))
+    monkeypatch.setattr(plain, "build", lambda *told: given.append(told[-1]) or build_plain(*told))
     data = source(generated=False)
     data = data._replace(generated=torch.arange(24) >= 20)  # 8 of each class, of which 1, 1 and 2 are generated
     trained(tmp_path, settings(loss="balanced_softmax", prior_from=prior_from, epochs=2), data=data)
-    assert facts[0].counts.tolist() == {"real": [7, 7, 6], "all": [8, 8, 8]}[prior_from]
-    assert facts[0].generated_pictures == 4
+    assert given[0].counts.tolist() == {"real": [7, 7, 6], "all": [8, 8, 8]}[prior_from]
+    assert given[0].generated_pictures == 4
 
 
 @pytest.mark.parametrize("scheme", ["plain", "ldam", "glmc", "sau"])
@@ -252,7 +254,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_checkpo
 
 def test_sau_without_generated_pictures_or_a_class_without_a_real_one_is_refused(tmp_path):
     given = settings(**SCHEMES["sau"])
-    with pytest.raises(InputError, match="trains on real and generated pictures, but none of these was selected"):
+    with pytest.raises(InputError, match="scheme sau needs generated pictures, but none was selected"):
         trained(tmp_path, given, data=source(generated=False))
     data = source()
     without = data._replace(generated=data.generated | (data.labels == 1))
@@ -265,11 +267,11 @@ def test_sau_without_generated_pictures_or_a_class_without_a_real_one_is_refused
     [
         (
             {"scheme": "cutmix", "uncut_epochs": [3, 1]},
-            r"uncut_epochs is \[3, 1\], which leaves none of 4 epochs to cut",
+            r"uncut_epochs \[3, 1\] leaves none of 4 epochs for CutMix",
         ),
         (
-            {"class_weights": "effective_number", "class_weights_from": 0.9},
-            "class_weights_from is 0.9, which never comes",
+            {"loss": {"kind": "cross_entropy", "class_weights": {"kind": "effective_number", "start": 0.9}}},
+            "class_weights.start 0.9 is never reached",
         ),
     ],
 )
@@ -334,7 +336,7 @@ def test_tau_is_chosen_on_the_validation_split(tmp_path):
         for step in range(21)
     ]
     assert right(chosen) == max(tried) > min(tried)
-    with pytest.raises(InputError, match="chooses tau on the validation split, and there is none; give norm_tau"):
+    with pytest.raises(InputError, match="chooses tau on the validation split, but there is none; set norm_tau"):
         trained(tmp_path / "none", given, init=first)
 
 
@@ -342,8 +344,9 @@ def test_tau_is_chosen_on_the_validation_split(tmp_path):
 
 SHARED = """
 import json, sys
+from pathlib import Path
 import torch
-sys.path.insert(0, "tests")
+sys.path[:0] = ["tests", "tests/unit/classifiers"]
 import test_training
 from pipeline.classifiers.processes import joined
 
@@ -354,7 +357,7 @@ with joined(torch.device("cpu")) as processes:
     network = test_training.Network("small", 4, 3, [0.5] * 3, [0.5] * 3)
     history = test_training.train(
         given, data, test_training.source(9, 1), lambda: None, network, 21, 0, torch.device("cpu"),
-        test_training.Memory(test_training.Path(sys.argv[2]), sys.argv[3:]), processes,
+        test_training.Memory(Path(sys.argv[2]), sys.argv[3:]), processes,
     )
     mine = torch.cat([buffer.flatten().double() for buffer in network.buffers()])
     firsts = mine.clone()
@@ -428,10 +431,34 @@ def test_each_process_sees_its_part_of_the_real_pictures_once():
     assert sorted(map(len, few)) == [0, 1]
 
 
+def numbered(count=20):
+    """Pictures that show their own number, with labels, groups and marks that depend on it."""
+    number = torch.arange(count)
+    pictures = number.numpy().astype(np.uint8)[:, None, None, None].repeat(3, axis=-1)
+    return Labelled(InMemory(pictures, CPU), number % 3, number % 4 == 1, number % 5 - 1)
+
+
+def test_labels_marks_and_groups_go_with_their_pictures():
+    data, given = numbered(), settings(augment=[], batch_size=6)
+    drawn = [
+        batch
+        for batch, _ in batching.batches(
+            data, Loader({"kind": "power", "power": 1.0}, [[]], given), 0, 1, 20, 3, CPU, ALONE
+        )
+    ]
+    shares = [batching.once(data, [[]], 0, 3, 6, CPU, Processes(rank, 2)) for rank in (0, 1)]
+    for batches in (drawn, [batch for share in shares for batch in share]):
+        shown = torch.cat([batch.views[0][:, 0, 0, 0].long() for batch in batches])
+        for found, known in (("labels", data.labels), ("generated", data.generated), ("groups", data.groups)):
+            column = torch.cat([getattr(batch, found) for batch in batches])
+            assert torch.equal(column, known[shown]) and column.dtype == known.dtype
+        assert len(shown) > 10
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_batches_are_the_same_however_many_are_augmented_at_once(place, monkeypatch):
     steps = settings(augment=["crop", "flip", "resized_crop", "color_jitter", "auto_augment", "rand_augment", "cutout"])
-    loader = Loader("instance", [steps["augment"], []], steps)
+    loader = Loader({"kind": "instance"}, [steps["augment"], []], steps)
     drawn = []
     for together in (1, 3, 8):
         monkeypatch.setattr(batching, "TOGETHER", together)

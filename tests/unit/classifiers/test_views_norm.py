@@ -27,8 +27,8 @@ def unusual():
 
 
 NETWORKS = {
-    "resnet32": lambda: resnet32.build(4),
-    "small": lambda: small.build(8),
+    "resnet32": lambda: resnet32.build("resnet32", 4),
+    "small": lambda: small.build("small", 8),
     "resnet18": resnet18,
     "projection": projection,
     "unusual": unusual,

@@ -344,7 +344,7 @@ def page(tmp_path, given, table=None):
 
 def test_the_page_never_calls_given_figures_measured(tmp_path):
     text = page(tmp_path, tmp_path / "given.csv")
-    assert "Nothing was measured for it" in text and f"{tmp_path}/given.csv" in text and "a machine" in text
+    assert "Nothing was measured for this estimate" in text and f"{tmp_path}/given.csv" in text and "a machine" in text
     assert "Speeds were measured" not in text
 
 

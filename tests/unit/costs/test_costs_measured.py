@@ -18,7 +18,7 @@ from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import Timed, with_growing_batches
 
 OWN = {  # what a scheme needs beyond the defaults, and what sets in late
-    "plain": {"loss": "ldam", "class_weights": "effective_number", "class_weights_from": 0.8},
+    "plain": {"loss": {"kind": "ldam", "class_weights": {"kind": "effective_number", "start": 0.8}}},
     "cutmix": {"uncut_epochs": [4, 3]},
     "crt": {"init": "first"},
     "lws": {"init": "first"},
@@ -47,8 +47,8 @@ def settings_of(scheme: str) -> dict:
     raw = {
         "datasets": {"demo": {"source": "image_folder", "path": "pictures"}},  # tau_norm may find a validation split
         "generators": {"cbdm": {"kind": "cbdm"}},
-        "samples": {"pool": {"generator": "cbdm", "fill_to": "max"}},
-        "filters": {"all": {"samples": "pool"}},
+        "pools": {"pool": {"generator": "cbdm", "fill_to": "max"}},
+        "filters": {"all": {"pool": "pool"}},
         "classifiers": {"it": entry, "first": {"data": ["real"], "backbone": "small", "width": 8}},
         "recipes": {"it": {"classifier": "it", "datasets": ["demo"], "main": True}},
     }

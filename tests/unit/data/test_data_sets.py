@@ -15,7 +15,7 @@ from pipeline.config.resolve import SCHEMA, build
 from pipeline.data import imagenet, imagenet_pareto
 from pipeline.data.imagenet100_classes import COUNTS
 from pipeline.data.imagenet_classes import CLASSES
-from pipeline.data.long_tail import shots
+from pipeline.data.shots import shots
 from pipeline.data.subset import subset
 from pipeline.errors import InputError
 
@@ -89,7 +89,9 @@ def test_labels_that_are_not_imagenets_are_told(tmp_path):
     file = root / "ImageNet_LT_train.txt"
     for other in (5, 1000):
         file.write_text("\n".join(line.replace(" 1", f" {other}") for line in file.read_text().splitlines()))
-        with pytest.raises(InputError, match=rf"{WNIDS[1]}_0.JPEG the label {other}; labels must count the sorted"):
+        with pytest.raises(
+            InputError, match=rf"{WNIDS[1]}_0.JPEG the label {other}; labels must be positions among the sorted"
+        ):
             listed(root, "imagenet")
         file.write_text(file.read_text().replace(f" {other}", " 1"))
 
@@ -295,7 +297,7 @@ def test_nico_does_not_depend_on_the_order_of_files_or_on_other_groups(tmp_path,
 
 def test_nicos_labels_that_differ_in_case_only_are_told(tmp_path):
     root = trees.nico(tmp_path, {("dim", "bear"): 80, ("rock", "Bear"): 80})
-    with pytest.raises(InputError, match="'Bear' and 'bear' differ in case"):
+    with pytest.raises(InputError, match="'Bear' and 'bear' differ only in case"):
         listed(root, "nico")
 
 
@@ -411,7 +413,7 @@ BAD_TABLES = {
     "class with a slash": ("path,class\na/0.png,a/b\n", r"line 2: class 'a/b' is not a valid file name"),
     "class that is two dots": ("path,class\na/0.png,..\n", r"line 2: class '\.\.' is not a valid file name"),
     "empty class": ("path,class\na/0.png,\n", r"line 2: class '' is not a valid file name"),
-    "case": ("path,class\na/0.png,Owl\na/1.png,owl\n", r"'Owl' and 'owl' differ in case"),
+    "case": ("path,class\na/0.png,Owl\na/1.png,owl\n", r"'Owl' and 'owl' differ only in case"),
     "split": ("path,class,split\na/0.png,a,dev\n", r"split 'dev' is unknown; allowed: train, val, test"),
     "missing file": ("path,class\na/9.png,a\n", r"1 of 1 listed files are not in .*first: a/9.png"),
     "twice": ("path,class\na/0.png,a\na/0.png,b\n", r"lists a/0.png twice"),
@@ -433,13 +435,13 @@ def test_bad_folders_are_told(tmp_path):
         with pytest.raises(InputError, match=told):
             listed(root, "image_folder", **{"path": "birds", "test_per_class": 1, **keys})
 
-    refused(tmp_path / "absent", "absent is not there: set the data set's `path`")
+    refused(tmp_path / "absent", "absent is missing: set the data set's `path`")
     (tmp_path / "none").mkdir()
-    refused(tmp_path / "none", "none has no folders; one for each class is expected")
+    refused(tmp_path / "none", "none has no folders; it must have one for each class")
     birds(tmp_path / "empty", a=2)
     (tmp_path / "empty/b").mkdir()
-    refused(tmp_path / "empty", r"empty/b holds no pictures \(\.jpg")
-    refused(birds(tmp_path / "case", Owl=2, owl=2), "'Owl' and 'owl' differ in case")
+    refused(tmp_path / "empty", r"empty/b has no pictures \(\.jpg")
+    refused(birds(tmp_path / "case", Owl=2, owl=2), "'Owl' and 'owl' differ only in case")
     refused(
         birds(tmp_path / "few", a=5, b=2),
         "test_per_class is 2, but class 'b' has 2 training pictures; at most 1",
@@ -450,36 +452,37 @@ def test_bad_folders_are_told(tmp_path):
     refused(tmp_path / "mixed", r"folders of splits \(train\) and of classes \(wren\) side by side")
     circle = birds(tmp_path / "circle", a=2)
     (circle / "a/again").symlink_to(circle)
-    refused(circle, "a/again/a links back to .*circle/a, a circle without end")
+    refused(circle, "a/again/a links back to .*circle/a, a folder above it")
     (tmp_path / "self/a").mkdir(parents=True)
     (tmp_path / "self/a/loop.jpg").symlink_to("loop.jpg")
     refused(tmp_path / "self", "loop.jpg cannot be read: Too many levels of symbolic links")
     uneven = birds(tmp_path / "uneven", a=5, b=6, c=10)
     tail = {"imbalance_factor": 2, "test_per_class": 1}
-    refused(uneven, "asks 9 training pictures of class 'a', which has 4; set largest_class to 4 or less", **tail)
+    refused(uneven, "needs 9 training pictures of class 'a', which has 4; set largest_class to 4 or less", **tail)
     birds(tmp_path / "lost/train", a=3)
     birds(tmp_path / "lost/test", a=3, b=3)
     refused(tmp_path / "lost", "1 classes have no train picture: b", test_per_class=None)
     birds(tmp_path / "cases/train", Owl=3)
     birds(tmp_path / "cases/test", owl=3)
-    refused(tmp_path / "cases", "'Owl' and 'owl' differ in case", test_per_class=None)
+    refused(tmp_path / "cases", "'Owl' and 'owl' differ only in case", test_per_class=None)
     refused(
-        birds(tmp_path / "blank", **{"owl": 2, "owl ": 2}), "'owl' and 'owl ' differ in case, blanks or the writing of"
+        birds(tmp_path / "blank", **{"owl": 2, "owl ": 2}),
+        "'owl' and 'owl ' differ only in case, blanks or the encoding of",
     )
     refused(
         birds(tmp_path / "accent", **{"caf\u00e9": 2, "cafe\u0301": 2}),
-        "differ in case, blanks or the writing of accents",
+        "differ only in case, blanks or the encoding of accents",
     )
     refused(
         birds(tmp_path / "alone", pictures=4),
-        "one class, 'pictures', and a classifier needs two; is the folder one level",
+        "one class, 'pictures', but a classifier needs two; is the folder one level",
     )
     refused(
         birds(tmp_path / "spelt", Train=4, Test=4), "has the folders Test, Train; if they are splits, name them train"
     )
     given = birds(tmp_path / "given/train", a=3).parent
     birds(given / "test", a=3)
-    refused(given, "test_per_class is 1, but the data come with a test split; leave it out")
+    refused(given, "test_per_class is 1, but the data set has a test split; remove test_per_class")
 
 
 def test_validation_pictures_are_not_held_out(tmp_path):

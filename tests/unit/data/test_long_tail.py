@@ -1,4 +1,4 @@
-"""Long-tailed subsets: published counts, the very pictures of LDAM's public code, and shots."""
+"""Long-tailed subsets: published counts, and the very pictures of LDAM's public code."""
 
 import hashlib
 from itertools import pairwise
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data import cifar10, cifar100, digits
-from pipeline.data.long_tail import exponential_counts, select, shots
+from pipeline.data.long_tail import exponential_counts, select
 from pipeline.errors import InputError
 
 FACTORS = (10, 50, 100, 200)
@@ -59,25 +59,6 @@ def test_a_factor_as_large_as_the_largest_class_leaves_one_picture():
 
 def test_a_factor_as_large_as_a_class_is_allowed_whatever_the_rounding():
     assert exponential_counts(49, 10, 49)[-1] == 1
-
-
-@pytest.mark.parametrize("factor, expected", [(10, "69/31/0"), (50, "41/41/18"), (100, "35/35/30"), (200, "30/31/39")])
-def test_shots_of_cifar100(factor, expected):
-    groups = shots(exponential_counts(500, 100, factor)).tolist()
-    assert "/".join(str(groups.count(shot)) for shot in ("many", "medium", "few")) == expected
-
-
-def test_few_has_a_class_more_where_twenty_counts_as_few():
-    counts = exponential_counts(500, 100, 100)
-    assert (shots(counts) == "few").sum() == 30
-    assert (shots(counts, few_includes_20=True) == "few").sum() == 31
-    assert (shots(counts, few_includes_20=True) == "many").sum() == 35
-
-
-def test_shots_at_their_boundaries():
-    counts = np.array([0, 19, 20, 21, 100, 101])
-    assert shots(counts).tolist() == ["few", "few", "medium", "medium", "medium", "many"]
-    assert shots(counts, few_includes_20=True).tolist() == ["few", "few", "few", "medium", "medium", "many"]
 
 
 @pytest.mark.parametrize("source, digest", [("cifar10", "f7669c469c9ddf9a"), ("cifar100", "644b6d28caa663f3")])

@@ -107,8 +107,8 @@ def test_too_many_unreadable_pictures_stop_with_the_list(birds, tmp_path):
     ran = make(birds, tmp_path / "made")
     assert ran.returncode == 1 and "Traceback" not in ran.stdout
     said = ran.stdout.splitlines()[-1]
-    assert said.startswith("error: 3 of 14 pictures cannot be read, more than most_rejected, 0.001, allows")
-    assert "train/owl/0.jpg" in said and "real/*.rejected.parquet" in said and "pictures.parquet to begin anew" in said
+    assert said.startswith("error: 3 of 14 pictures cannot be read; most_rejected allows a share of 0.001")
+    assert "train/owl/0.jpg" in said and "real/*.rejected.parquet" in said and "pictures.parquet to start over" in said
     assert not (tmp_path / "made/manifest.parquet").exists()
     assert len(pd.read_parquet(tmp_path / "made/real/shard-00000.rejected.parquet")) == 3
 
@@ -143,7 +143,7 @@ def test_a_raw_file_that_has_gone_meanwhile_stops_the_job(birds, tmp_path):
               "--pictures", tmp_path / "made/pictures.parquet", "--output", tmp_path / "again/s.tar")  # fmt: skip
     assert ran.returncode == 1
     assert ran.stdout.splitlines()[-1] == (
-        f"error: {birds}/train/owl/2.jpg: No such file or directory; mend that and run snakemake again"
+        f"error: {birds}/train/owl/2.jpg: No such file or directory; fix that and run snakemake again"
     )
     assert not list((tmp_path / "again").iterdir())
 
@@ -151,7 +151,7 @@ def test_a_raw_file_that_has_gone_meanwhile_stops_the_job(birds, tmp_path):
 def test_a_test_picture_that_is_a_training_picture_too_is_reported(birds, tmp_path):
     (birds / "test/wren/copy.jpg").write_bytes((birds / "train/owl/4.jpg").read_bytes())
     ran = make(birds, tmp_path / "made", count=2)
-    assert ran.returncode == 0 and "1 test pictures are training pictures too" in ran.stdout
+    assert ran.returncode == 0 and "1 test pictures are also training pictures" in ran.stdout
     (row,) = pd.read_parquet(tmp_path / "made/duplicates.parquet").to_dict("records")
     assert (row["test_source"], row["train_source"]) == ("test/wren/copy.jpg", "train/owl/4.jpg")
     manifest = shards.read_table(tmp_path / "made/manifest.parquet").set_index("key")

@@ -50,7 +50,7 @@ def test_metrics_are_called_fid_and_is_under_inception(monkeypatch, tmp_path):
     torch.save(blank.state_dict(), weights)
     found = _run(monkeypatch, tmp_path, weights)
     assert {"fid", "is", "is_std"} <= set(found)
-    assert not {"fd_f0", "is_f0"} & set(found)
+    assert not {"fd_scorer", "is_scorer"} & set(found)
     assert found["fid"] > 0
     assert found["is"] >= 1
     assert (found["quality_generated_pictures"], found["quality_real_pictures"]) == (5, 6)

@@ -6,6 +6,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -57,7 +58,7 @@ def trained(cpu, tmp_path):
         runs.append(tmp_path / f"run{len(runs)}")
         checkpoint = Checkpoint(runs[-1] / "checkpoint", {}, None, [], minutes=1e9)
         labels = np.arange(14) % CLASSES
-        history = training.train(settings(**changed), pictures, labels, CLASSES, cpu, checkpoint, runs[-1])
+        history, _ = training.train(settings(**changed), pictures, labels, CLASSES, cpu, checkpoint, runs[-1])
         return history, runs[-1]
 
     return run
@@ -222,7 +223,7 @@ def test_heads_must_fit_where_attention_is_and_nowhere_else():
 
 @pytest.mark.parametrize("betas", [{"beta_start": 1e-3}, {"beta_end": 0.01}])
 def test_betas_for_the_cosine_schedule_are_told(betas):
-    with pytest.raises(ValidationError, match="which is read only with schedule: linear"):
+    with pytest.raises(ValidationError, match="which has an effect only with schedule: linear"):
         settings(**betas)
     assert settings(schedule="linear", **betas)["schedule"] == "linear"
     assert settings(beta_start=1e-4, beta_end=0.02)["schedule"] == "cosine"  # as an entry that extends another has them
@@ -242,8 +243,9 @@ def signal(timesteps):
 def test_cosine_schedule_reaches_the_sampler_as_its_formula(trained, cpu, timesteps, sampler):
     """Nichol and Dhariwal 2021, Eq. 17, betas at most 0.999; read back from the saved folder."""
     _, folder = trained(steps=1, timesteps=timesteps)
-    how = {"sampler": sampler, "steps": timesteps, "guidance": 0, "clip_denoised": True, "batch_size": 1}
-    scheduler = Sampler(folder, how, cpu)._scheduler
+    draw = {"kind": sampler, "steps": timesteps, "guidance": 0, "clip_denoised": True}
+    inputs = {"generator": [folder / "history.parquet"]}
+    scheduler = Sampler(inputs, {"draw": draw, "batch_size": 1}, cpu)._scheduler
     share = signal(timesteps)
     expected = [min(1 - after / before, 0.999) for before, after in itertools.pairwise(share)]
     assert expected[-1] == 0.999 and expected[0] < 0.02
@@ -285,8 +287,10 @@ def test_training_lowers_the_loss_and_pictures_are_drawn_alike_each_time(trained
     assert (history["balancing"] == 0).all()
 
     def draw(seeds, guidance=0, sampler="ddpm", steps=20):
-        how = {"sampler": sampler, "steps": steps, "guidance": guidance, "clip_denoised": True, "batch_size": 3}
-        return np.concatenate(list(Sampler(folder, how, cpu).draw(np.arange(5) % CLASSES, np.array(seeds))))
+        how = {"kind": sampler, "steps": steps, "guidance": guidance, "clip_denoised": True}
+        inputs = {"generator": [folder / "history.parquet"]}
+        rows = pd.DataFrame({"class": np.arange(5) % CLASSES, "seed": seeds})
+        return np.concatenate(list(Sampler(inputs, {"draw": how, "batch_size": 3}, cpu).draw(rows)))
 
     first = draw([1, 2, 3, 4, 5])
     assert first.shape == (5, 8, 8, 3) and first.dtype == np.uint8 and first.std() > 10

@@ -296,7 +296,7 @@ def trained(cpu, tmp_path):
         runs.append(tmp_path / f"run{len(runs)}")
         checkpoint = checkpoint or Stopping(runs[-1] / "checkpoint")
         shown = pictures[..., :1].repeat(3, axis=-1) if grey else pictures
-        history = training.train(settings(**changed), shown, labels, CLASSES, cpu, checkpoint, runs[-1])
+        history, _ = training.train(settings(**changed), shown, labels, CLASSES, cpu, checkpoint, runs[-1])
         return history, UNet2DModel.from_pretrained(runs[-1] / "unet").state_dict(), runs[-1]
 
     return run
@@ -393,5 +393,5 @@ def test_bad_state_is_never_saved_over_a_good_one(trained, tmp_path):
 
 
 def test_fewer_pictures_than_a_batch_are_refused(trained):
-    with pytest.raises(InputError, match="batch_size is 15, but the generator sees 14 pictures only; lower it"):
+    with pytest.raises(InputError, match="batch_size is 15, but the generator trains on only 14 pictures; lower it"):
         trained(batch_size=15)

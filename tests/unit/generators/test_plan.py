@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts.shards import rows_of
+from pipeline.data.classes import counted
 from pipeline.data.long_tail import exponential_counts
 from pipeline.generators.plan import Plan, row_seeds
 
@@ -147,6 +148,67 @@ def test_seeds_stay_what_they_are():
     """Pools on disk hang on this: another mixing would give every row another picture under its old name."""
     seeds = row_seeds(0, np.array([0, 0, 1]), np.array([0, 1, 0]))
     assert seeds.tolist() == [splitmix(0, 0, 0), splitmix(0, 0, 1), splitmix(0, 1, 0)]
+
+
+# Cells: groups of classes
+
+
+CELLS = pd.DataFrame({"class": [0, 0, 1, 1, 1, 3], "group": ["dim", "rock", "dim", "grass", "rock", "dim"]})
+CELL_COUNTS = np.array([5, 2, 4, 0, 6, 1])
+
+
+def planned_cells(counts=CELL_COUNTS, cells=CELLS, **changed):
+    plan = Plan({**SETTINGS, **changed}, counts, cells)
+    return plan.rows(0, len(plan))
+
+
+def test_cells_are_filled_to_the_largest_each_with_indices_of_its_own():
+    rows = planned_cells()
+    assert rows.dtypes.drop("group").astype(str).to_dict() == {"class": "int32", "index": "int32", "seed": "int64"}
+    assert list(rows) == ["class", "group", "index", "seed"]
+    found = {cell: group["index"].tolist() for cell, group in rows.groupby(["class", "group"], sort=False)}
+    wanted = zip(CELLS.itertuples(index=False, name=None), 6 - CELL_COUNTS, strict=True)
+    assert found == {cell: list(range(count)) for cell, count in wanted if count}
+    assert list(found) == sorted(found) and rows["seed"].is_unique
+
+
+def test_pictures_are_counted_by_cell_and_by_class():
+    plan = Plan(SETTINGS, CELL_COUNTS, CELLS)
+    assert plan.per_cell.tolist() == [1, 4, 2, 6, 0, 5] and plan.per_class.tolist() == [5, 8, 0, 5]
+    assert {plan.per_cell.dtype, plan.per_class.dtype} == {np.dtype(np.int64)}
+    by_class = Plan(SETTINGS, np.array([7, 10, 0]))
+    assert by_class.per_cell.tolist() == by_class.per_class.tolist() == [3, 0, 10]
+
+
+@given(COUNTS, st.integers(0, 9))
+def test_classes_as_cells_are_what_is_planned_without_cells(counts, seed):
+    cells = pd.DataFrame({"class": np.arange(len(counts))})
+    pd.testing.assert_frame_equal(planned_cells(counts, cells, seed=seed), planned(counts, seed=seed))
+
+
+def test_a_cells_rows_do_not_depend_on_other_groups_or_classes():
+    whole = planned_cells(fill_to=6).set_index(["class", "group", "index"])["seed"]
+    for kept in ([1], [4, 1, 3], [0, 5]):
+        cells = CELLS.iloc[kept]
+        some = planned_cells(CELL_COUNTS[kept], cells, fill_to=6).set_index(["class", "group", "index"])["seed"]
+        assert (whole[some.index] == some).all() and len(some) == (6 - CELL_COUNTS[kept]).sum()
+
+
+def test_a_plan_of_cells_is_made_of_a_manifests_counts():
+    manifest = pd.DataFrame(
+        [("a", 0, "train", "rock"), ("a", 0, "train", "rock"), ("a", 0, "val", "dim"), ("b", 1, "train", "dim")],
+        columns=["class_name", "class", "split", "group"],
+    )
+    cells = counted(manifest, ["class", "group"])
+    rows = planned_cells(cells["train"].to_numpy(), cells[["class", "group"]])
+    assert rows.drop(columns="seed").to_numpy().tolist() == [[0, "dim", 0], [0, "dim", 1], [1, "dim", 0]]
+
+
+def test_seeds_of_groups_stay_what_they_are():
+    """The group's name goes in as the first 8 bytes of BLAKE2b, between class and index."""
+    rows = planned_cells(np.array([0]), pd.DataFrame({"class": [2], "group": ["höhle"]}), fill_to=2, seed=7)
+    name = 11707428107826278003
+    assert rows["seed"].tolist() == [splitmix(7, 2, name, 0), splitmix(7, 2, name, 1)]
 
 
 def splitmix(*values):

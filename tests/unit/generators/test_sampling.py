@@ -1,6 +1,7 @@
 """Sampling: the same row is the same picture in any shard, and each step follows the textbook."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -35,14 +36,19 @@ def save(folder, channels):
     scheduler.save_pretrained(folder / "scheduler")
 
 
+def trained(folder):
+    """The inputs of a sampler: the table that lies beside the generator's files."""
+    return {"generator": [folder / "history.parquet"]}
+
+
+def rows(labels, seeds):
+    """What a sampler reads of a plan."""
+    return pd.DataFrame({"class": labels, "seed": seeds})
+
+
 def settings(sampler="ddim", steps=6, guidance=1.5, batch_size=3, clip_denoised=False):
-    return {
-        "sampler": sampler,
-        "steps": steps,
-        "guidance": guidance,
-        "batch_size": batch_size,
-        "clip_denoised": clip_denoised,
-    }
+    draw = {"kind": sampler, "steps": steps, "guidance": guidance, "clip_denoised": clip_denoised}
+    return {"draw": draw, "batch_size": batch_size}
 
 
 @pytest.fixture
@@ -51,7 +57,7 @@ def draw(generator, cpu, monkeypatch):
     monkeypatch.setattr(sampling, "NOISE_STEPS", 5)
 
     def drawn(labels=LABELS, seeds=SEEDS, **changed):
-        batches = list(Sampler(generator, settings(**changed), cpu).draw(labels, seeds))
+        batches = list(Sampler(trained(generator), settings(**changed), cpu).draw(rows(labels, seeds)))
         return np.concatenate(batches) if batches else np.zeros((0, SIDE, SIDE, 3), np.uint8)
 
     return drawn
@@ -80,7 +86,7 @@ def faked(generator, cpu):
     """Runs one batch with a fake U-Net; returns the U-Net and the pictures before rounding, float32."""
 
     def run(labels, seeds, **changed):
-        sampler = Sampler(generator, settings(**changed), cpu)
+        sampler = Sampler(trained(generator), settings(**changed), cpu)
         sampler._unet = FakeUNet()
         return sampler._unet, sampler._batch(torch.tensor(labels), np.array(seeds))
 
@@ -130,7 +136,7 @@ def test_no_rows_give_no_pictures(draw):
 
 def test_grey_generators_draw_grey_pictures(tmp_path, cpu):
     save(tmp_path, channels=1)
-    (found,) = Sampler(tmp_path, settings(steps=2), cpu).draw(LABELS[:2], SEEDS[:2])
+    (found,) = Sampler(trained(tmp_path), settings(steps=2), cpu).draw(rows(LABELS[:2], SEEDS[:2]))
     assert found.shape == (2, SIDE, SIDE) and found.dtype == np.uint8
 
 
@@ -243,13 +249,13 @@ def test_clipping_bounds_the_foreseen_picture(faked, sampler):
 
 
 def test_pixels_are_rounded_and_never_wrap(generator, cpu, monkeypatch):
-    sampler = Sampler(generator, settings(batch_size=1), cpu)
+    sampler = Sampler(trained(generator), settings(batch_size=1), cpu)
     values = torch.tensor([-7.0, -1, -0.999, 0, 0.5, 1, 9, 1e6])
     monkeypatch.setattr(sampler, "_batch", lambda labels, seeds: values.expand(1, 3, 1, 8))
-    (found,) = sampler.draw(np.array([0]), np.array([0]))
+    (found,) = sampler.draw(rows([0], [0]))
     assert found.shape == (1, 1, 8, 3)
     assert found[0, 0, :, 0].tolist() == [0, 0, 0, 128, 191, 255, 255, 255]
 
 
 def test_dropout_is_off(generator, cpu):
-    assert not Sampler(generator, settings(), cpu)._unet.training
+    assert not Sampler(trained(generator), settings(), cpu)._unet.training

@@ -152,7 +152,8 @@ def test_a_training_stage_saves_before_it_ends_and_goes_on_from_there(tmp_path, 
     never = COUNTS.replace("{minutes}", "1e9")
     process = started(tmp_path, never)
     wait_for(tmp_path / "out/began", process)
-    time.sleep(0.5)
+    while int((tmp_path / "out/began").read_text() or 0) < 12:  # steps, some of which a file that is just written hides
+        time.sleep(0.02)
     process.send_signal(number)
     assert "stopped as asked; the next run continues from" in ended(process)
     assert process.returncode == 128 + number
@@ -229,7 +230,7 @@ def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path, capsys):
 
 def test_a_disk_that_cannot_be_written_is_told_in_a_sentence(tmp_path):
     process = started(tmp_path, "import errno\nraise OSError(errno.ENOSPC, 'No space left on device', 'there')")
-    assert ended(process) == "error: there: No space left on device; mend that and run snakemake again\n"
+    assert ended(process) == "error: there: No space left on device; fix that and run snakemake again\n"
     assert process.returncode == 1
     assert left(tmp_path) == []
 
@@ -248,9 +249,7 @@ def test_a_full_disk_is_told_in_a_sentence_whatever_the_library_calls_it(tmp_pat
     small_disk(tmp_path / "out", "1m")
     process = started(tmp_path, "with replacing(args.output) as part:\n" + textwrap.indent(WRITERS[library], "    "))
     told = ended(process)
-    assert told.startswith("error: ") and told.endswith(
-        ": No space left on device; mend that and run snakemake again\n"
-    )
+    assert told.startswith("error: ") and told.endswith(": No space left on device; fix that and run snakemake again\n")
     assert told.count("\n") == 1 and process.returncode == 1
     assert left(tmp_path) == []
 

@@ -15,6 +15,8 @@ FILES = {
     "app/deep.py": "value = 1\n",
     "app/lazy.py": "def work():\n    return 2\n",
     "app/other.py": "x = 1\n",
+    "app/deep.tsv": "name\tcount\n",
+    "app/other.csv": "1,2\n",
 }
 
 
@@ -37,6 +39,7 @@ SAME = {
     "docstring of an attribute": ("app/deep.py", "value = 1\n", 'value = 1\n"""What it is."""\n'),
     "layout": ("app/lazy.py", "return 2", "return (\n        2\n    )"),
     "unrelated module": ("app/other.py", "x = 1", "x = 2"),
+    "data of an unrelated module": ("app/other.csv", "1,2", "1,3"),
 }
 CHANGED = {
     "own code": ("app/stage.py", "work()\n", "work(); work()\n"),
@@ -44,6 +47,7 @@ CHANGED = {
     "module imported by an imported one": ("app/deep.py", "value = 1", "value = 2"),
     "module imported within a function": ("app/lazy.py", "return 2", "return 3"),
     "package": ("app/__init__.py", "", "y = 1\n"),
+    "data of an imported module": ("app/deep.tsv", "count", "pictures"),
 }
 
 
@@ -69,6 +73,23 @@ def test_what_counts(tree, change):
 def test_added_docstring_does_not_count(tree):
     before = of_stage(tree)
     edit(tree, "app/lazy.py", "def work():\n", 'def work():\n    """Two."""\n')
+    assert of_stage(tree) == before
+
+
+@pytest.mark.parametrize("name", ["deep.txt", "stage.json", "__init__.csv"])
+def test_added_data_file_of_a_modules_own_name_counts(tree, name):
+    before = of_stage(tree)
+    (tree / "app" / name).write_text("1\n")
+    added = of_stage(tree)
+    assert added != before
+    (tree / "app" / name).rename(tree / "app" / f"{name}.renamed")
+    assert of_stage(tree) not in (before, added)
+
+
+@pytest.mark.parametrize("name", ["deep.pyc", "deep.py~", "deep.tsv~", "deeper.tsv", "data.tsv", ".deep.tsv.swp"])
+def test_other_files_beside_modules_do_not_count(tree, name):
+    before = of_stage(tree)
+    (tree / "app" / name).write_text("1\n")
     assert of_stage(tree) == before
 
 
@@ -103,7 +124,7 @@ def test_check_refuses_edited_code_and_accepts_its_own():
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense"])
 def test_check_refuses_what_is_no_fingerprint(text):
-    with pytest.raises(InputError, match="no fingerprint"):
+    with pytest.raises(InputError, match="is not a fingerprint"):
         check(text)
 
 
@@ -113,6 +134,9 @@ STAGES = {
     "classifier": ["pipeline.stages.classifier", "pipeline.classifiers.losses.cross_entropy"],
     "score d3": ["pipeline.stages.score", "pipeline.scores.d3"],
     "plan": ["pipeline.stages.plan"],
+    "subset of CIFAR-10": ["pipeline.stages.subset", "pipeline.data.cifar10"],
+    "subset of ImageNet-LT": ["pipeline.stages.subset", "pipeline.data.imagenet"],
+    "subset of ImageNet100-LT": ["pipeline.stages.subset", "pipeline.data.imagenet100"],
 }
 TOUCHES = {
     "generators/cbdm/loss.py": {"generator"},
@@ -125,6 +149,8 @@ TOUCHES = {
     "generators/plan.py": {"plan"},
     "artifacts/shards.py": set(STAGES),
     "config/pools.py": set(),
+    "data/imagenet_classes.tsv": {"subset of ImageNet-LT", "subset of ImageNet100-LT"},
+    "data/imagenet100_classes.tsv": {"subset of ImageNet100-LT"},
 }
 
 
@@ -133,6 +159,6 @@ def test_an_edit_touches_the_stages_that_use_it(tmp_path, name):
     shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     before = {stage: fingerprint(modules, tmp_path) for stage, modules in STAGES.items()}
     path = tmp_path / "pipeline" / name
-    path.write_text(path.read_text() + "\nADDED = 1\n")
+    path.write_text(path.read_text() + "\nADDED\t= 1\n")
     after = {stage: fingerprint(modules, tmp_path) for stage, modules in STAGES.items()}
     assert {stage for stage in STAGES if before[stage] != after[stage]} == TOUCHES[name]

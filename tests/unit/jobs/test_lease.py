@@ -132,7 +132,7 @@ def test_more_than_there_are_is_one_sentence(start, devices):
     job = start(4)
     out, errors = job.communicate()
     assert job.returncode == 1 and not out
-    assert errors.startswith("error: 4 GPUs are asked for, but this job can have at most 3 (GPU-")
+    assert errors.startswith("error: 4 GPUs are requested, but this job can have at most 3 (GPU-")
     assert errors.count("\n") == 1
 
 
@@ -162,7 +162,7 @@ def test_a_job_that_has_to_wait_says_so_once_and_runs_when_another_ends(start, d
     for other in others:
         leased(other)
     waiting = start(1)
-    assert said(waiting.stdout, waiting.stderr) == "waiting for a GPU: all 3 are leased; lslocks tells by whom"
+    assert said(waiting.stdout, waiting.stderr) == "waiting for a GPU: all 3 are leased; lslocks shows by whom"
     time.sleep(2)  # it looks again meanwhile
     first.communicate()
     assert leased(waiting) == had
@@ -194,7 +194,7 @@ def test_two_that_want_two_of_three_never_wait_for_each_other(start, devices):
     held = leased(first)
     both = [start(2), start(2)]
     for job in both:
-        assert said(job.stdout, job.stderr) == "waiting for 2 GPUs: of 3, fewer are free; lslocks tells by whom"
+        assert said(job.stdout, job.stderr) == "waiting for 2 GPUs: fewer of the 3 are free; lslocks shows by whom"
     single = start(1)
     assert leased(single) == set(devices) - held
     single.communicate()
@@ -363,4 +363,4 @@ def test_more_gpus_than_the_run_has_is_told_before_it_starts(tmp_path):
     config.write_text(config.read_text().replace("scheme: plain", "scheme: plain\n    gpus: 2"))
     ran = snakemake(root, "all_demo")
     assert ran.returncode == 1 and not list(root.glob("results/**/*.*"))
-    assert ": gpus is 2, but this run has 1 at most; start it with --resources gpu=2, on a machine that" in ran.stdout
+    assert ": gpus is 2, but this run has only 1; start it with --resources gpu=2, on a machine that" in ran.stdout

@@ -128,14 +128,23 @@ def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
 
     run("features", "--output", tmp_path / "f.safetensors")
     pool = ("--index", tmp_path / "pool.parquet", "--features", tmp_path / "f.safetensors")
-    run("score", "--config", '{"metrics": ["d1", "d2"]}', *pool, "--output", tmp_path / "scores.parquet")
+    run(
+        "score",
+        "--config",
+        '{"kind": "classifier", "columns": ["d1", "d2"]}',
+        *pool,
+        "--output",
+        tmp_path / "scores.parquet",
+    )
     scores = shards.read_table(tmp_path / "scores.parquet")
     assert (scores["d1"] == 0).all() and scores["d2"].max() < 1e-6
 
     settings = '{"splits": 1, "inception_weights": null}'
     run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
     metrics = json.loads((tmp_path / "quality.json").read_text())["metrics"]
-    assert metrics["fd_f0"] < 1e-5 and metrics["quality_generated_pictures"] == metrics["quality_real_pictures"] == 6
+    assert (
+        metrics["fd_scorer"] < 1e-5 and metrics["quality_generated_pictures"] == metrics["quality_real_pictures"] == 6
+    )
 
 
 def test_classes_of_one_name_are_counted_apart(tmp_path):
@@ -146,7 +155,7 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     options = ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
     settings = '{"keep": [["d3", ">=", 0.2]], "first": null}'
     ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
-    assert ran.returncode == 0 and "nothing is left after selection of: missile" in ran.stdout, ran.stdout
+    assert ran.returncode == 0 and "no picture was kept of the classes: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
     assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
 

@@ -1,0 +1,110 @@
+"""Paths of all artifacts: stage -> output -> path, with the wildcards of the stage's rule."""
+
+import functools
+import re
+
+OUTPUTS: dict[str, dict[str, str]] = {
+    "subset": {"subset": "results/{dataset}/subset/pictures.parquet"},
+    "store": {
+        "real": "results/{dataset}/subset/real/shard-{shard}.tar",
+        "real_index": "results/{dataset}/subset/real/shard-{shard}.parquet",
+        "real_rejected": "results/{dataset}/subset/real/shard-{shard}.rejected.parquet",
+    },
+    "manifest": {
+        "manifest": "results/{dataset}/subset/manifest.parquet",
+        "duplicates": "results/{dataset}/subset/duplicates.parquet",
+        "rejected": "results/{dataset}/subset/rejected.parquet",
+    },
+    "generator": {
+        "generator": "results/{dataset}/generator/{name}/history.parquet"
+    },  # has the digests of the other files
+    "plan": {"plan": "results/{dataset}/plan/{name}/plan.parquet"},
+    "sample": {
+        "pictures": "results/{dataset}/sample/{name}/shard-{shard}.tar",
+        "index": "results/{dataset}/sample/{name}/shard-{shard}.parquet",
+        "statistics": "results/{dataset}/sample/{name}/shard-{shard}.json",
+    },
+    "features": {"features": "results/{dataset}/features/{name}/seed-{seed}/features.safetensors"},
+    "score": {"scores": "results/{dataset}/score/{name}/shard-{shard}.parquet"},
+    "select": {
+        "selected": "results/{dataset}/select/{name}/selected.parquet",
+        "selection": "results/{dataset}/select/{name}/summary.json",
+    },
+    "classifier": {
+        "weights": "results/{dataset}/classifier/{name}/seed-{seed}/weights.safetensors",
+        "history": "results/{dataset}/classifier/{name}/seed-{seed}/history.parquet",
+    },
+    "evaluate": {
+        "predictions": "results/{dataset}/evaluate/{name}/seed-{seed}/predictions.parquet",
+        "per_class": "results/{dataset}/evaluate/{name}/seed-{seed}/per_class.csv",
+        "metrics": "results/{dataset}/evaluate/{name}/seed-{seed}/metrics.json",
+    },
+    "quality": {"quality": "results/{dataset}/quality/{name}/quality.json"},
+    "grid": {"grid": "results/{dataset}/grid/{name}.png"},
+    "describe": {
+        "description": "results/{dataset}/describe/summary.md",
+        "classes": "results/{dataset}/describe/classes.csv",
+        "groups": "results/{dataset}/describe/groups.csv",
+        "long_tail": "results/{dataset}/describe/long_tail.png",
+        "sheet": "results/{dataset}/describe/pictures.png",
+    },
+    "throughput": {"throughput": "results/{dataset}/cost/throughput.csv"},
+    "cost": {"cost": "results/{dataset}/cost/cost.csv", "cost_page": "results/{dataset}/cost/cost.md"},
+    "summary": {"results": "results/{dataset}/results.csv", "summary": "results/{dataset}/summary.md"},
+    "tables": {"table": "results/tables/{table}.csv", "table_page": "results/tables/{table}.md"},
+}
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "datasets": ("subset", "store", "manifest", "describe"),
+    "generators": ("generator",),
+    "pools": ("sample", "plan", "grid"),
+    "scores": ("score",),
+    "filters": ("select",),
+    "classifiers": ("classifier", "features", "evaluate"),
+    "qualities": ("quality",),
+}
+"""Section -> the stages of its parts, the main one first."""
+
+MAIN_OUTPUTS = {
+    "generators": "generator",
+    "pools": "index",
+    "scores": "scores",
+    "filters": "selected",
+    "classifiers": "weights",
+    "qualities": "quality",
+}
+"""Section -> output that users of a part read by default; a reference may choose others."""
+
+TRAININGS = ("generator", "classifier")
+"""Stages that may take days; a repair never runs them."""
+
+PATHS: dict[str, str] = {output: path for outputs in OUTPUTS.values() for output, path in outputs.items()}
+"""Output -> path."""
+SECTION_OF = {output: section for section, stages in SECTIONS.items() for stage in stages for output in OUTPUTS[stage]}
+"""Output -> section of its part."""
+
+
+def locate(output: str, **wildcards: str | int) -> str:
+    """Path of one artifact; a shard is a number."""
+    if "shard" in wildcards:
+        wildcards["shard"] = f"{int(wildcards['shard']):05d}"
+    return PATHS[output].format(**wildcards)
+
+
+def made_by(path: str) -> tuple[str, tuple[str, ...]] | None:
+    """Stage that makes a file, `results/...`, and the paths of all outputs of the same job; None for any other file."""
+    for stage, outputs in OUTPUTS.items():
+        for template in outputs.values():
+            if found := _pattern(template).fullmatch(path):
+                return stage, tuple(other.format(**found.groupdict()) for other in outputs.values())
+    return None
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """The template as a pattern: a shard is digits, any other wildcard is one name of a folder or file."""
+    kinds = {"shard": r"\d+"}
+    wildcards = re.compile(r"\\\{(\w+)\\\}")
+    return re.compile(
+        wildcards.sub(lambda found: f"(?P<{found[1]}>{kinds.get(found[1], '[^/]+')})", re.escape(template))
+    )

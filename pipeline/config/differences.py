@@ -1,0 +1,60 @@
+"""The published tables of `papers/`, our runs for their rows, and our differences from the paper."""
+
+import csv
+import json
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.targets import results_of
+from pipeline.config.workflow import Run, Workflow
+from pipeline.errors import InputError
+
+
+def published_tables(folder: Path) -> dict[str, Path]:
+    """Name -> file of every published table: `diffult_3` -> `folder`/diffult/table_3.csv."""
+    return {
+        f"{path.parent.name}_{path.stem.removeprefix('table_')}": path for path in sorted(folder.glob("*/table_*.csv"))
+    }
+
+
+def table_runs(flow: Workflow, table: Path) -> list[Run]:
+    """Our runs of a published table, each once. Raises InputError for a recipe or data set that the config does not have."""
+    with open(table, newline="") as file:
+        wanted = dict.fromkeys((row["recipe"], row["dataset"]) for row in csv.DictReader(file) if row["recipe"])
+    try:
+        return [flow.run(*names) for names in wanted]
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from None
+
+
+def compared(flow: Workflow, table: Path) -> list[dict[str, Any]]:
+    """Our runs of a published table as the stage `tables` is told: where the figures lie, and what `differs` from the paper."""
+    return [results_of(run) | {"differs": differences(flow, table, run)} for run in table_runs(flow, table)]
+
+
+def differences(flow: Workflow, table: Path, run: Run) -> list[str]:
+    """Settings of a run that differ from the paper's: `key value (published value)`, without those that the run varies.
+
+    The paper's settings are in settings.csv beside the table. Each holds for the families and the recipes (patterns) named
+    in its row, or for all.
+    """
+    with open(table.with_name("settings.csv"), newline="") as file:
+        settings = list(csv.DictReader(file))
+    found = []
+    for row in settings:
+        families, recipes = row["family"].split(), row["recipes"].split()
+        is_meant = not families or flow.family(run.dataset) in families
+        is_meant = is_meant and any(fnmatch(run.recipe.split("~")[0], pattern) for pattern in recipes or ["*"])
+        if row["key"] in run.varied or not is_meant:
+            continue
+        ours = [json.loads(as_json(value)) for value in flow.setting(run, row["key"])]
+        others = [as_json(value) for value in ours if value != json.loads(row["value"])]
+        if others:
+            found.append(f"{row['key']} {', '.join(dict.fromkeys(others))} ({row['value']})")
+    return found
+
+
+def as_json(value: Any) -> str:
+    """A value of the config as text that does not depend on the order of keys."""
+    return json.dumps(value, sort_keys=True, default=lambda inner: inner.model_dump(mode="json"))

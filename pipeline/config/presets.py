@@ -1,0 +1,140 @@
+"""The presets of `papers/`, with the user's config on top."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pipeline.config.resolve import SCHEMA, must_map, overlaid
+from pipeline.errors import InputError
+
+
+class Layer(NamedTuple):
+    """Content of one file: section -> entry -> keys."""
+
+    path: Path
+    raw: Mapping[str, Any]
+
+
+def preset_layers(folder: Path) -> list[Layer]:
+    """Read `folder`/*.yaml and `folder`/*/recipes.yaml. Raises InputError for invalid YAML and for repeated keys."""
+    return [Layer(path, read(path)) for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/recipes.yaml")])]
+
+
+def combined(presets: Iterable[Layer], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The presets' entries with the user's on top: an entry of the same name changes only the keys that it gives.
+
+    Raises InputError for an entry that two presets have, and for a preset's key that is not a section.
+    """
+    found: dict[str, Any] = {}
+    first: dict[tuple[str, str], Path] = {}
+    for path, raw in presets:
+        for section, entries in raw.items():
+            if section not in SCHEMA:
+                raise InputError(f"{path}: '{section}' is not a section; allowed: {', '.join(SCHEMA)}")
+            must_map(entries, f"{path}: {section}")
+            for name, entry in entries.items():
+                if (section, name) in first:
+                    raise InputError(
+                        f"{path}: {section}.{name} is already in {first[section, name]}; rename one of them"
+                    )
+                first[section, name] = path
+                found.setdefault(section, {})[name] = entry
+    for section, own in config.items():
+        both_map = section in SCHEMA and isinstance(own, Mapping)
+        found[section] = (
+            _entries(found.get(section, {}), own) if both_map else own if own is not None else found.get(section)
+        )
+    return found
+
+
+def named_file(error: InputError, layers: Sequence[Layer]) -> str:
+    """The error's text after the name of the file with the mistake; of `layers`, later ones override earlier ones."""
+    text = str(error)
+    place = re.search(r"varied by recipes\.(\w+)", text)
+    section, name, key = ("recipes", place[1], "vary") if place else _place(text)
+    layers = layers[::-1]  # the last one counts
+    for asked in _chain(section, name, layers):
+        for layer in layers:
+            if key in _entry(layer, section, asked):
+                return f"{layer.path}: {text}"
+    for layer in layers:
+        if name in (layer.raw.get(section) or {}):
+            return f"{layer.path}: {text}"
+    return f"{layers[0].path}: {text}" if layers else text
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a YAML file. Raises InputError if it cannot be parsed, or if a mapping has a key twice, with both lines."""
+    with open(path) as file:
+        loader = yaml.CSafeLoader(file)
+        try:
+            if (node := loader.get_single_node()) is None:
+                return {}
+            _refuse_repeated_keys(path, node)
+            return loader.construct_document(node)
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        finally:
+            loader.dispose()
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
+    waiting, looked_at = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in looked_at:  # an alias of a node seen before
+            continue
+        looked_at.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise InputError(f"{path}, line {line}: '{name}' is already in line {lines[name]}; give it once")
+                lines[name] = line
+                waiting.append(value)
+
+
+def _entries(presets: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(presets)
+    for name, entry in own.items():
+        if isinstance(entry, Mapping | None) and isinstance(merged.get(name), Mapping):
+            entry = overlaid(merged[name], entry or {})
+        merged[name] = entry
+    return merged
+
+
+def _place(text: str) -> tuple[str, str, str]:
+    """(section, entry, key) that an error names; '' for each that it does not name."""
+    found = re.search(rf"\b({'|'.join(SCHEMA)})(?:\.|: ')([a-z0-9_]+)[^:.]*(?:\.(\w+))?", text)
+    if not found:
+        return "", "", ""
+    after = text[found.end() :]
+    key = (
+        re.search(r"unknown key '(\w+)'", after)
+        or re.match(r"[^:]*: unknown (\w+) '", after)
+        or re.match(r": (\w+) ", after)
+    )
+    return found[1], found[2], found[3] or (key[1] if key else "")
+
+
+def _chain(section: str, name: str, layers: Sequence[Layer]) -> list[str]:
+    """An entry and those that it extends."""
+    found = [name]
+    while True:
+        parents = [_entry(layer, section, found[-1]).get("extends") for layer in layers]
+        parent = next((one for one in parents if isinstance(one, str)), None)
+        if parent is None or parent in found:
+            return found
+        found.append(parent)
+
+
+def _entry(layer: Layer, section: str, name: str) -> Mapping[str, Any]:
+    entries = layer.raw.get(section)
+    entry = entries.get(name) if isinstance(entries, Mapping) else None
+    return entry if isinstance(entry, Mapping) else {}

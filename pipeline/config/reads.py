@@ -1,0 +1,110 @@
+"""Inputs, settings and code of a job, all from its part."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.config import artifacts
+from pipeline.config.artifacts import MAIN_OUTPUTS, PATHS, SECTION_OF, SECTIONS
+from pipeline.config.parts import Part, Reference
+from pipeline.config.workflow import Workflow
+
+Wildcards = Mapping[str, str]
+"""dataset, and name, seed and shard if the stage's rule has them."""
+
+
+def inputs(
+    flow: Workflow, stage: str, wildcards: Wildcards, locate: Callable[..., Any] = artifacts.locate
+) -> dict[str, list[Any]]:
+    """Name of the input -> paths, from the references and files of the job's part."""
+    section, part = _part(flow, stage, wildcards)
+    found: dict[str, list[Any]] = {}
+    for field, reference in _read_by(stage, section, part).items():
+        for name, output in _outputs(field, reference).items():
+            for _, _, other in (named for named in part.referenced() if named[0] == field):
+                found.setdefault(name, []).extend(_paths(flow, part, reference, other, output, wildcards, locate))
+    if stage == SECTIONS[section][0]:
+        found |= {field: [path] for field in part.files if (path := getattr(part, field))}
+    return found
+
+
+def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
+    """Names of the inputs that the stage gets as `--name paths`: tables and weights, because tables say where pictures are."""
+    section, part = _part(flow, stage, wildcards)
+    read = [_outputs(field, reference) for field, reference in _read_by(stage, section, part).items()]
+    return list(
+        dict.fromkeys(name for outputs in read for name in outputs if not PATHS[outputs[name]].endswith(".tar"))
+    )
+
+
+def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]:
+    """Settings of the job's part for the stage."""
+    _, part = _part(flow, stage, wildcards)
+    if stage == "plan":
+        return part.plan_settings()
+    if stage == "sample":
+        return part.sampling_settings(flow.on(wildcards["dataset"]))
+    if stage == "store":
+        return part.storing_settings()
+    if stage == "manifest":
+        return part.gathering_settings()
+    return part.settings()
+
+
+def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
+    """Modules that the job runs, without the package's name: its stage, and those of the kinds of its parts."""
+    section, part = _part(flow, stage, wildcards)
+    found = [f"stages.{stage}"]
+    if stage == SECTIONS[section][0]:
+        found += part.modules()
+    elif stage in ("store", "features", "evaluate"):  # which read what their own part says, or made
+        found += part.read_modules()
+    read = _read_by(stage, section, part)
+    for field, target, name in part.referenced():
+        if field in read:
+            found += flow.part(target, name, wildcards["dataset"]).read_modules()
+    return found
+
+
+def _read_by(stage: str, section: str, part: Part) -> dict[str, Reference]:
+    """The references that a stage reads."""
+    main = SECTIONS[section][0]
+    return {field: reference for field, reference in part.references.items() if stage == (reference.stage or main)}
+
+
+def _outputs(field: str, reference: Reference) -> Mapping[str, str]:
+    """Name of the input -> output."""
+    return reference.reads or {field: MAIN_OUTPUTS[reference.section]}
+
+
+def _part(flow: Workflow, stage: str, wildcards: Wildcards) -> tuple[str, Part]:
+    """Section and part of a job."""
+    section = next(section for section, stages in SECTIONS.items() if stage in stages)
+    dataset = wildcards["dataset"]
+    return section, flow.part(section, dataset if section == "datasets" else wildcards["name"], dataset)
+
+
+def _paths(
+    flow: Workflow,
+    part: Part,
+    reference: Reference,
+    name: str,
+    output: str,
+    wildcards: Wildcards,
+    locate: Callable[..., Any],
+) -> list[Any]:
+    """Paths of an output of the part `name`, or of its pool; none for a generator without training."""
+    parts = flow.on(wildcards["dataset"])
+    target = parts[reference.section][name]
+    if not getattr(target, "trained", True):
+        return []
+    if SECTION_OF[output] != reference.section:
+        name = target.pool_of(parts)
+    place = {"dataset": wildcards["dataset"], "name": name}
+    if "{seed}" in PATHS[output]:
+        place["seed"] = getattr(part, reference.seed) if reference.seed else wildcards["seed"]
+    if "{shard}" not in PATHS[output]:
+        return [locate(output, **place)]
+    if "shard" in wildcards:  # a job on a shard reads that shard
+        return [locate(output, **place, shard=wildcards["shard"])]
+    pool = name if SECTION_OF[output] == "pools" else target.pool_of(parts)
+    return [locate(output, **place, shard=shard) for shard in range(parts["pools"][pool].shards)]

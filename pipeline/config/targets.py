@@ -1,0 +1,50 @@
+"""Targets of recipes: the files that `all_<family>`, the summary and the tables need."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.config.artifacts import locate
+from pipeline.config.workflow import Run, Workflow
+from pipeline.errors import InputError
+
+
+def family_targets(flow: Workflow, family: str) -> list[str]:
+    """The results of a family's main recipes, and a grid of every pool that they use. Raises InputError if there are none."""
+    runs = flow.families().get(family, [])
+    if not runs:
+        raise InputError(f"no recipe on {family} is main; give one of them main: true")
+    summaries = {locate("summary", dataset=run.dataset) for run in runs}
+    pools = {(run.dataset, pool) for run in runs for pool in flow.pools(run.classifier, run.dataset)}
+    return sorted(summaries | {locate("grid", dataset=dataset, name=pool) for dataset, pool in pools})
+
+
+def main_runs(flow: Workflow, dataset: str) -> list[Run]:
+    """The main recipes' runs on a data set. Raises InputError if there are none."""
+    runs = [run for runs in flow.families().values() for run in runs if run.dataset == dataset]
+    if not runs:
+        raise InputError(f"no recipe on {dataset} is main; give one of them main: true")
+    return runs
+
+
+def results_of(run: Run) -> dict[str, Any]:
+    """Paths of a run's figures, as the stages `summary` and `tables` read them."""
+    metrics = [locate("metrics", dataset=run.dataset, name=run.classifier, seed=seed) for seed in run.seeds]
+    quality = locate("quality", dataset=run.dataset, name=run.quality) if run.quality else None
+    return {"recipe": run.recipe, "dataset": run.dataset, "metrics": metrics, "quality": quality}
+
+
+def result_files(runs: Iterable[Run]) -> list[str]:
+    """All files with figures of some runs."""
+    found = [results_of(run) for run in runs]
+    return [path for run in found for path in run["metrics"]] + [run["quality"] for run in found if run["quality"]]
+
+
+def modules_of(flow: Workflow, dataset: str) -> list[str]:
+    """The modules of all parts that the main recipes need on a data set, for the stage that times them."""
+    parts = flow.needed(dataset, main_runs(flow, dataset))
+    return [
+        module
+        for entries in parts.values()
+        for part in entries.values()
+        for module in (*part.modules(), *part.read_modules())
+    ]

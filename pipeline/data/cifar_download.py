@@ -1,0 +1,35 @@
+"""Download of CIFAR-10 and CIFAR-100 from their authors' page."""
+
+import fcntl
+from pathlib import Path
+
+from pipeline.data.location import Location
+from pipeline.errors import InputError
+
+
+def fetch(folder: Path, location: Location, url: str, md5: str) -> None:
+    """Download and unpack the archive at `url` as `folder`, if `folder` is absent. Two jobs that want it take turns.
+
+    Raises InputError if the download fails.
+    """
+    if folder.is_dir():
+        return
+    import tarfile
+
+    from torchvision.datasets.utils import download_url
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return
+        print(f"{folder} is missing: downloading {url}", flush=True)
+        try:
+            download_url(url, folder.parent, md5=md5)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{folder} is missing and its download failed ({error}): {location.how_to_get}") from None
+        unpacked = folder.with_name(f".{folder.name}.part")
+        with tarfile.open(folder.parent / url.rsplit("/", 1)[1]) as archive:
+            archive.extractall(unpacked, filter="data")
+        (unpacked / location.folder).replace(folder)
+        unpacked.rmdir()

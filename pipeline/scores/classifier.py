@@ -1,0 +1,60 @@
+"""Scores of generated pictures under a classifier: DiffuLT's metrics d1, d2 and d3 (Sec. 3.3)."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from pipeline import kinds
+from pipeline.artifacts import shards
+from pipeline.classifiers import AT_ONCE, network
+from pipeline.classifiers.input.reader import all_at_once
+from pipeline.errors import InputError
+from pipeline.jobs.device import device
+from pipeline.jobs.inputs import Inputs, only
+from pipeline.jobs.progress import progress
+from pipeline.scores.evidence import Evidence
+
+
+def scores(
+    inputs: Inputs, settings: Mapping[str, Any], manifest: Path, index: Path, first: int
+) -> Iterator[np.ndarray]:
+    """Score a shard's pictures from row `first` of its index on, in pieces: float64 [pictures, columns].
+
+    inputs: the scorer's `weights`, and its `features` of the real pictures. settings: `columns`, names of metrics. Raises
+    InputError for damaged inputs, and for pictures of another size than the real ones.
+    """
+    target, rows, subset = device(), shards.read_table(index), shards.read_table(manifest)
+    classifier = network.load(only(inputs, "weights"), target)
+    rest = rows[first:]
+    generated = all_at_once([(rest, index.parent)], classifier.side, target)
+    train = subset[subset["split"] == "train"]
+    peers = train["class"].isin(rows["class"]).to_numpy()  # a shard may have few of many classes
+    real = all_at_once([(train[peers], manifest.parent)], classifier.side, target)
+    if generated.shape[1:] != real.shape[1:]:
+        raise InputError(
+            f"{index} has pictures of {generated.shape[-1]} px, but the real ones have {real.shape[-1]}; "
+            "give the classifier's `side`, in pixels"
+        )
+    known, mask = _features(only(inputs, "features"), target), torch.from_numpy(peers).to(target)
+    of_real = (known["labels"][mask], real.flatten(1), known["features"][mask])
+    labels = torch.tensor(rest["class"].tolist()).to(target)
+    metrics = [kinds.load("scores", metric) for metric in settings["columns"]]
+    for start in progress(range(0, len(rest), AT_ONCE), "scoring", -(-len(rest) // AT_ONCE), unit="batch"):
+        piece = slice(start, start + AT_ONCE)
+        features, logits = classifier.predict(generated[piece])
+        evidence = Evidence(
+            labels[piece], generated[piece].flatten(1), features.to(target), logits.to(target), *of_real
+        )
+        yield np.stack([metric.score(evidence).cpu().numpy() for metric in metrics], axis=1)
+
+
+def _features(path: Path, target: torch.device) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path, str(target))
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); run snakemake again") from None

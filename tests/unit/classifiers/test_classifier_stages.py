@@ -1,0 +1,148 @@
+"""The stages that train and evaluate a classifier, in this process: groups of pictures, and the split that is judged."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.artifacts import shards
+from pipeline.artifacts.pictures import encode
+from pipeline.classifiers import network as networks
+from pipeline.classifiers import train as training
+from pipeline.config.resolve import SCHEMA, build
+from pipeline.errors import InputError
+from pipeline.stages import classifier, evaluate
+
+REAL = [  # class, split, group
+    (0, "train", "rock"), (1, "train", "dim"), (0, "train", "autumn"), (1, "train", "rock"),
+    (0, "test", "water"), (1, "test", "dim"), (0, "val", "rock"), (1, "val", "grass"), (0, "val", "grass"),
+]  # fmt: skip
+SETTINGS = build(
+    SCHEMA,
+    "classifiers",
+    "some",
+    {
+        "data": ["real", "generated"],
+        "backbone": "small",
+        "width": 4,
+        "epochs": 1,
+        "warmup_epochs": 0,
+        "batch_size": 4,
+        "augment": [],
+    },
+).settings()
+
+
+def table(folder, name, rows, columns):
+    """A shard of random pictures and its index, of which `columns` say something about each."""
+    random = np.random.default_rng(len(rows))
+    records = (
+        (f"{i}", encode(random.integers(0, 256, (8, 8, 3), np.uint8)), "png", dict(zip(columns, row, strict=True)))
+        for i, row in enumerate(rows)
+    )
+    index = shards.write(folder / f"{name}.tar", records)
+    shards.write_table(index, folder / f"{name}.parquet")
+    return folder / f"{name}.parquet"
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    named = [(label, f"class {label}", split, group) for label, split, group in REAL]
+    return table(tmp_path, "manifest", named, ["class", "class_name", "split", "group"])
+
+
+def without_groups(path):
+    shards.write_table(pd.read_parquet(path).drop(columns="group"), path)
+
+
+def trained(manifest, *selected, monkeypatch):
+    """What the stage trains on, and watches: (data, test, validation)."""
+    seen = []
+    train = training.train
+
+    def watched(settings, data, test, validation, *others):
+        seen.extend((data, test, validation()))
+        return train(settings, data, test, validation, *others)
+
+    monkeypatch.setattr(training, "train", watched)
+    given = [
+        "--config",
+        json.dumps(SETTINGS),
+        "--manifest",
+        manifest,
+        "--seed",
+        0,
+        "--output",
+        manifest.parent / "made",
+    ]
+    given += ["--selected", *selected]
+    classifier.main(classifier.arguments().parse_args(list(map(str, given))))
+    return seen
+
+
+@pytest.mark.parametrize("generated_have_groups", [False, True])
+def test_groups_have_the_same_numbers_in_every_split_and_pool(generated_have_groups, manifest, monkeypatch):
+    """autumn 0, dim 1, grass 2, rock 3, water 4: also those that the training split does not have count."""
+    pool = table(manifest.parent, "pool", [(1, "dim"), (0, "water"), (1, "rock")], ["class", "group"])
+    if not generated_have_groups:
+        without_groups(pool)
+    data, test, validation = trained(manifest, pool, monkeypatch=monkeypatch)
+    assert data.groups.tolist() == [3, 1, 0, 3, *([1, 4, 3] if generated_have_groups else [-1] * 3)]
+    assert data.labels.tolist() == [0, 1, 0, 1, 1, 0, 1] and data.generated.tolist() == [False] * 4 + [True] * 3
+    assert test.groups.tolist() == [4, 1] and validation.groups.tolist() == [3, 2, 2]
+    assert {columns.groups.dtype for columns in (data, test, validation)} == {torch.int64}
+
+
+def test_a_manifest_without_groups_trains_as_well(manifest, monkeypatch):
+    pool = table(manifest.parent, "pool", [(1, "dim"), (0, "water")], ["class", "group"])
+    for path in (manifest, pool):
+        without_groups(path)
+    data, test, _ = trained(manifest, pool, monkeypatch=monkeypatch)
+    assert data.groups.tolist() == [-1] * 6 and test.groups.tolist() == [-1] * 2
+    assert len(pd.read_parquet(manifest.parent / "made/history.parquet")) == 1
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    network = networks.Network("small", 4, 2, [0.5] * 3, [0.5] * 3)
+    outcome = dict.fromkeys(("steps", "real_pictures", "generated_pictures", "best_test_epoch"), 1)
+    networks.save(network, tmp_path / "w.safetensors", outcome | {"best_test_top1": 50.0})
+    return tmp_path / "w.safetensors"
+
+
+def judged(manifest, weights, *more):
+    """The folder of figures that the stage writes."""
+    output = manifest.parent / f"judged{len(more)}{''.join(more)}"
+    given = ["--manifest", manifest, "--weights", weights, "--seed", 0, "--output", output, *more]
+    evaluate.main(evaluate.arguments().parse_args(list(map(str, given))))
+    return output
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_any_split_is_evaluated(split, manifest, weights):
+    output = judged(manifest, weights, "--split", split)
+    rows = pd.read_parquet(manifest)
+    expected = rows[rows["split"] == split]
+    predictions = pd.read_parquet(output / "predictions.parquet")
+    assert predictions["key"].tolist() == expected["key"].tolist()
+    assert predictions["class"].tolist() == expected["class"].tolist()
+    right = 100 * (predictions["class"] == predictions["predicted"]).mean()
+    assert json.loads((output / "metrics.json").read_text())["metrics"]["top1"] == pytest.approx(right)
+    assert pd.read_csv(output / "per_class.csv")["train_pictures"].tolist() == [2, 2]
+
+
+def test_the_test_split_is_evaluated_by_default(manifest, weights):
+    one, other = judged(manifest, weights), judged(manifest, weights, "--split", "test")
+    files = sorted(path.name for path in one.iterdir())
+    assert files == ["metrics.json", "per_class.csv", "predictions.parquet"]
+    assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)
+
+
+def test_a_split_that_the_manifest_does_not_have_is_refused_with_those_that_it_has(manifest, weights):
+    message = r"manifest\.parquet has no pictures of the split 'rest'; give --split one of: train, test, val$"
+    with pytest.raises(InputError, match=message):
+        judged(manifest, weights, "--split", "rest")
+    assert not list(manifest.parent.glob("judged*"))

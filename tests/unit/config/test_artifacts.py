@@ -1,0 +1,153 @@
+"""Where artifacts lie, and what jobs read."""
+
+import json
+from typing import ClassVar
+
+import pytest
+from examples import EXAMPLE, example
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import reads
+from pipeline.config.artifacts import MAIN_OUTPUTS, OUTPUTS, PATHS, SECTION_OF, SECTIONS, locate, made_by
+from pipeline.config.parts import Reference
+from pipeline.config.pools import Pool
+from pipeline.config.resolve import SCHEMA
+from pipeline.config.workflow import Workflow
+
+NAME = st.from_regex(r"[a-z0-9][a-z0-9_]{0,5}(~[a-z.]{1,5}=[0-9.]{1,3})?", fullmatch=True)
+
+
+def test_outputs_have_names_and_paths_of_their_own():
+    assert len(PATHS) == sum(map(len, OUTPUTS.values())) == len(set(PATHS.values()))
+    assert {stage for stages in SECTIONS.values() for stage in stages} <= OUTPUTS.keys()
+    assert all(SECTION_OF[output] == section for section, output in MAIN_OUTPUTS.items())
+
+
+@given(
+    output=st.sampled_from(sorted(PATHS)),
+    dataset=NAME,
+    name=NAME,
+    seed=st.integers(0, 99),
+    shard=st.integers(0, 99_999),
+)
+def test_a_path_tells_the_job_that_made_it(output, dataset, name, seed, shard):
+    given_names = {"dataset": dataset, "name": name, "seed": seed, "table": name}
+    path = locate(output, **given_names, **({"shard": shard} if "{shard}" in PATHS[output] else {}))
+    stage, outputs = made_by(path)
+    assert output in OUTPUTS[stage] and path in outputs and len(outputs) == len(OUTPUTS[stage])
+    assert all(made_by(other) == (stage, outputs) for other in outputs)
+
+
+@pytest.mark.parametrize("path", ["results/d/generator/g/unet/config.json", "results/d/x.csv", "logs/a.log", "results"])
+def test_other_files_are_no_jobs_outputs(path):
+    assert made_by(path) is None
+
+
+# What follows from references
+
+
+def read_by(flow, stage, **wildcards):
+    return reads.inputs(flow, stage, {"dataset": "cifar100_lt", **wildcards})
+
+
+def test_a_score_reads_one_shard_and_its_scorer():
+    flow = Workflow(example(scores={"by_ce": {"scorer_seed": 3}}))
+    assert read_by(flow, "score", name="by_ce", shard="00007") == {
+        "index": ["results/cifar100_lt/sample/cbdm/shard-00007.parquet"],
+        "pictures": ["results/cifar100_lt/sample/cbdm/shard-00007.tar"],
+        "weights": ["results/cifar100_lt/classifier/ce/seed-3/weights.safetensors"],
+        "features": ["results/cifar100_lt/features/ce/seed-3/features.safetensors"],
+    }
+    assert reads.options(flow, "score", {"dataset": "cifar100_lt", "name": "by_ce"}) == ["index", "weights", "features"]
+
+
+def test_a_filter_reads_all_shards_of_its_scores_and_of_the_pool_behind_them():
+    found = read_by(Workflow(EXAMPLE), "select", name="likely")
+    shards = [f"{shard:05d}" for shard in range(16)]
+    assert found == {
+        "scores": [f"results/cifar100_lt/score/by_ce/shard-{shard}.parquet" for shard in shards],
+        "indices": [f"results/cifar100_lt/sample/cbdm/shard-{shard}.parquet" for shard in shards],
+    }
+    bare = Workflow(example(filters={"bare": {"pool": "cbdm"}}))
+    assert read_by(bare, "select", name="bare") == {"indices": found["indices"]}
+
+
+def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
+    raw = example(
+        classifiers={"second": {"extends": "diffult", "init": "ce"}, "long": {"extends": "ce", "steps_as": ["likely"]}}
+    )
+    flow = Workflow(raw)
+    found = read_by(flow, "classifier", name="second", seed="2")
+    assert found["selected"] == ["results/cifar100_lt/select/likely/selected.parquet"]
+    assert found["init"] == ["results/cifar100_lt/classifier/ce/seed-2/weights.safetensors"]
+    assert len(found["generated"]) == 16 and found["generated"][0].endswith("sample/cbdm/shard-00000.tar")
+    # pictures lie where the table says, so that thousands of paths are no options
+    assert reads.options(flow, "classifier", {"dataset": "cifar100_lt", "name": "second"}) == [
+        "selected",
+        "steps_as",
+        "init",
+    ]
+    assert read_by(flow, "classifier", name="long", seed="0") == {"steps_as": found["selected"]}
+    assert read_by(flow, "evaluate", name="second", seed="2") == {}
+
+
+def test_files_that_a_part_names_are_inputs():
+    raw = example(classifiers={"ce": {"backbone": "resnet50", "pretrained": "weights/resnet50.pth"}})
+    found = read_by(Workflow(raw), "classifier", name="ce", seed="0")
+    assert found == {"pretrained": ["weights/resnet50.pth"]}
+
+
+def test_a_plan_reads_nothing_of_the_generator_that_sampling_reads():
+    flow = Workflow(EXAMPLE)
+    assert read_by(flow, "plan", name="cbdm") == {}
+    assert read_by(flow, "sample", name="cbdm", shard="00000") == {
+        "generator": ["results/cifar100_lt/generator/cbdm/history.parquet"]
+    }
+
+
+class GuidedPool(Pool):
+    """A pool with two more references, as later methods will declare them."""
+
+    guide: str | None = None
+    guide_seed: int = 0
+    quota: str | None = None
+    references: ClassVar[dict[str, Reference]] = {
+        **Pool.references,
+        "guide": Reference("classifiers", seed="guide_seed"),
+        "quota": Reference("filters", stage="plan"),
+    }
+
+
+def test_a_new_reference_is_an_input_and_an_option_without_more_words():
+    raw = example(pools={"cbdm": {"guide": "ce", "guide_seed": 4, "quota": "whole"}, "other": {"generator": "cbdm", "per_class": 2}},
+                  filters={"whole": {"pool": "other"}})  # fmt: skip
+    flow = Workflow(raw, {**SCHEMA, "pools": GuidedPool})
+    where = {"dataset": "cifar100_lt", "name": "cbdm"}
+    found = read_by(flow, "sample", name="cbdm", shard="00000")
+    assert found["guide"] == ["results/cifar100_lt/classifier/ce/seed-4/weights.safetensors"]
+    assert reads.options(flow, "sample", where) == ["generator", "guide"]
+    assert read_by(flow, "plan", name="cbdm") == {"quota": ["results/cifar100_lt/select/whole/selected.parquet"]}
+    assert "classifiers.backbones.resnet32" in reads.modules(flow, "sample", where)
+    assert "classifiers.backbones.resnet32" not in reads.modules(flow, "plan", where)
+    assert "guide" not in json.dumps(reads.settings(flow, "sample", where))
+
+
+def test_code_of_a_job_is_that_of_its_kinds():
+    flow = Workflow(EXAMPLE)
+    where = {"dataset": "cifar100_lt"}
+    assert reads.modules(flow, "subset", where) == ["stages.subset", "data.cifar100"]
+    assert reads.modules(flow, "store", where) == ["stages.store", "data.cifar100"]
+    assert reads.modules(flow, "manifest", where) == ["stages.manifest"]
+    found = set(reads.modules(flow, "classifier", where | {"name": "diffult"}))
+    assert found == {
+        "stages.classifier",
+        "classifiers.backbones.resnet32",
+        "classifiers.schemes.plain",
+        "classifiers.losses.weighted_cross_entropy",
+    }
+    assert set(reads.modules(flow, "evaluate", where | {"name": "diffult"})) == {
+        "stages.evaluate",
+        "classifiers.backbones.resnet32",
+    }
+    assert set(reads.modules(flow, "sample", where | {"name": "cbdm"})) == {"stages.sample", "generators.cbdm.sample"}

@@ -1,0 +1,371 @@
+"""Mistakes in the config: one sentence that names the entry, its key and what is allowed."""
+
+import pytest
+from examples import EXAMPLE, example, refused, runs, varied
+
+from pipeline.config.presets import read
+from pipeline.config.workflow import Workflow
+from pipeline.errors import InputError
+
+BAD = {
+    "unknown section": (example(pool={}), "unknown section 'pool'", "did you mean 'pools'?", "classifiers"),
+    "unknown key": (
+        example(generators={"cbdm": {"gama": 1}}),
+        "generators.cbdm: unknown key 'gama'",
+        "did you mean 'gamma'?",
+        "allowed: batch_size",
+    ),
+    "unknown source": (
+        example(datasets={"cifar100_lt": {"source": "cifar"}}),
+        "datasets.cifar100_lt: unknown source 'cifar'",
+        "allowed: digits, cifar10, cifar100",
+    ),
+    "missing kind": (example(generators={"new": {"tau": 1}}), "generators.new: 'kind' is missing", "one of cbdm"),
+    "missing key": (example(pools={"new": {"fill_to": "max"}}), "pools.new.generator: Field required"),
+    "misspelt reference": (
+        example(pools={"cbdm": {"generator": "cdbm"}}),
+        "pools.cbdm: unknown generator 'cdbm'",
+        "did you mean 'cbdm'?",
+        "allowed: cbdm",
+    ),
+    "misspelt data": (
+        example(classifiers={"diffult": {"data": ["real", "likly"]}}),
+        "classifiers.diffult: unknown data 'likly'",
+        "did you mean 'likely'?",
+    ),
+    "dangling extends": (
+        example(datasets={"cifar100_lt_200": {"extends": "cifar10_lt"}}),
+        "datasets.cifar100_lt_200: unknown extends 'cifar10_lt'",
+        "did you mean 'cifar100_lt'?",
+    ),
+    "imbalance factor below 1": (
+        example(datasets={"cifar100_lt": {"imbalance_factor": 0.5}}),
+        "datasets.cifar100_lt.imbalance_factor",
+        "greater than or equal to 1",
+        "0.5",
+    ),
+    "larger class than there is": (
+        example(datasets={"cifar100_lt": {"largest_class": 600}}),
+        "datasets.cifar100_lt: largest_class is 600",
+        "cifar100 has 500",
+    ),
+    "own pictures without a folder": (
+        example(datasets={"birds": {"source": "image_folder"}}),
+        "datasets.birds.path: Field required",
+    ),
+    "longer tail than there are pictures": (
+        example(datasets={"cifar100_lt": {"imbalance_factor": 501}}),
+        "datasets.cifar100_lt: imbalance_factor is 501; with 500 pictures in the largest class",
+    ),
+    "longer tail of own pictures than there are": (
+        example(datasets={"b": {"source": "image_folder", "path": "b", "largest_class": 9, "imbalance_factor": 10}}),
+        "datasets.b: imbalance_factor is 10; with 9 pictures in the largest class",
+    ),
+    "long tail of own pictures without its factor": (
+        example(datasets={"birds": {"source": "image_folder", "path": "birds", "largest_class": 10}}),
+        "datasets.birds: largest_class is for a long tail; give imbalance_factor too",
+    ),
+    "imbalance factor of a data set with lists": (
+        example(datasets={"big": {"source": "imagenet", "imbalance_factor": 100}}),
+        "datasets.big: unknown key 'imbalance_factor'",
+        "most_rejected",
+    ),
+    "share of rejected pictures above 1": (
+        example(datasets={"cifar100_lt": {"most_rejected": 1.5}}),
+        "datasets.cifar100_lt.most_rejected",
+        "less than 1",
+    ),
+    "side that the U-Net cannot halve": (
+        example(generators={"cbdm": {"side": 28}}),
+        "generators.cbdm: side is 28; with 4 levels it must be a multiple of 8",
+    ),
+    "negative threshold": (
+        example(filters={"likely": {"keep": "d1 <= -1"}}),
+        "filters.likely: keep is 'd1 <= -1': the threshold of d1 must be at least 0",
+    ),
+    "probability above 1": (example(filters={"likely": {"keep": "d3 >= 1.5"}}), "filters.likely: keep", "lie in 0..1"),
+    "metric that is not scored": (
+        example(scores={"by_ce": {"metrics": ["d1", "d2"]}}),
+        "filters.likely: keep is 'd3 >= 5e-7'",
+        "scores.by_ce has only d1, d2",
+    ),
+    "keep that is no expression": (
+        example(filters={"likely": {"keep": "the likely ones"}}),
+        "filters.likely.keep: keep is 'the likely ones'",
+        "write 'all' or conditions like",
+    ),
+    "condition on bare samples": (
+        example(filters={"bare": {"pool": "cbdm", "keep": "d3 >= 0.5"}}),
+        "filters.bare: keep is 'd3 >= 0.5', but the filter has no scores",
+    ),
+    "filter of both": (
+        example(filters={"likely": {"pool": "cbdm"}}),
+        "filters.likely: exactly one of pool and scores",
+    ),
+    "both fill_to and per_class": (
+        example(pools={"cbdm": {"per_class": 5}}),
+        "pools.cbdm: exactly one of fill_to and per_class",
+    ),
+    "neither fill_to nor per_class": (
+        example(pools={"cbdm": {"fill_to": None}}),
+        "pools.cbdm: exactly one of fill_to and per_class",
+    ),
+    "fill_to of nothing": (example(pools={"cbdm": {"fill_to": 0}}), "pools.cbdm.fill_to: it is 0", "at least 1"),
+    "fill_range backwards": (
+        example(pools={"cbdm": {"fill_range": [0.6, 0.3]}}),
+        "pools.cbdm: fill_range is [0.6, 0.3]",
+        "0 <= from < to <= 1",
+    ),
+    "steps that do not divide": (
+        example(pools={"cbdm": {"draw": {"kind": "ddpm", "steps": 300}}}),
+        "pools.cbdm: steps is 300",
+        "must divide the generator's 1000 timesteps",
+    ),
+    "weight with cross-entropy": (
+        example(classifiers={"ce": {"generated_weight": 0.3}}),
+        "classifiers.ce: unknown key 'generated_weight'",
+    ),
+    "weight above 1": (
+        example(classifiers={"diffult": {"loss": {"generated_weight": 1.5}}}),
+        "diffult.loss.weighted_cross_entropy.generated_weight",
+        "1.5",
+    ),
+    "unknown loss": (
+        example(classifiers={"ce": {"loss": "focl"}}),
+        "classifiers.ce.loss: unknown kind 'focl' (did you mean 'focal'?); allowed: cross_entropy, weighted_cross_entropy",
+    ),
+    "key of another loss": (
+        example(classifiers={"ce": {"loss": {"kind": "focal", "tau": 1}}}),
+        "classifiers.ce.loss.focal: unknown key 'tau'",
+        "allowed: class_weights, form, gamma, kind",
+    ),
+    "way of drawing that the generator does not have": (
+        example(pools={"cbdm": {"draw": "dpm"}}),
+        "pools.cbdm.draw: unknown kind 'dpm'",
+        "allowed: ddpm, ddim",
+    ),
+    "metric that does not exist": (
+        example(scores={"by_ce": {"metrics": ["d4"]}}),
+        "scores.by_ce.metrics: 'd4' is not a metric; allowed: d1, d2, d3",
+    ),
+    "one classifier and several": (
+        example(recipes={"new": {"classifier": "ce", "classifiers": ["ce"], "datasets": ["cifar100_lt"]}}),
+        "recipes.new: exactly one of classifier and classifiers",
+    ),
+    "difference on an unknown data set": (
+        example(generators={"cbdm": {"where": {"cifar10_lt": {"tau": 0}}}}),
+        "generators.cbdm.where: unknown data set 'cifar10_lt' (did you mean 'cifar100_lt'?)",
+    ),
+    "unknown key on a data set": (
+        example(generators={"cbdm": {"where": {"cifar100_lt_200": {"taus": 0}}}}),
+        "generators.cbdm (where cifar100_lt_200): unknown key 'taus' (did you mean 'tau'?)",
+    ),
+    "what does not fit on a data set": (
+        example(pools={"cbdm": {"where": {"cifar100_lt": {"draw": {"steps": 300}}}}}),
+        "pools.cbdm on cifar100_lt: steps is 300",
+    ),
+    "wrong type": (example(classifiers={"ce": {"epochs": "many"}}), "classifiers.ce.epochs", "integer", "'many'"),
+    "name for a list": (
+        example(classifiers={"ce": {"data": "real"}}),
+        "classifiers.ce.data: it must be a list",
+        "'real'",
+    ),
+    "misspelt real": (
+        example(classifiers={"ce": {"data": ["reel"]}}),
+        "classifiers.ce: unknown data 'reel' (did you mean 'real'?); allowed: real, likely",
+    ),
+    "augmentation without its kind": (
+        example(classifiers={"ce": {"augment": [{"padding": 2}]}}),
+        "classifiers.ce.augment.0: 'kind' is missing",
+    ),
+    "not a number": (example(generators={"cbdm": {"tau": float("nan")}}), "generators.cbdm.tau", "nan"),
+    "attention nowhere": (
+        example(generators={"cbdm": {"unet": {"attention_levels": [4]}}}),
+        "generators.cbdm.unet: attention_levels is [4]; 4 multipliers give levels 0 to 3",
+    ),
+    "unequal decay": (
+        example(classifiers={"ce": {"decay_at": [0.5]}}),
+        "classifiers.ce: decay_at has 1 values and decay_to 2",
+    ),
+    "control with generated data": (
+        example(classifiers={"diffult": {"steps_as": ["likely"]}}),
+        "classifiers.diffult: steps_as names filters",
+        "data: [real]",
+    ),
+    "seeds twice": (example(recipes={"diffult": {"seeds": [1, 1]}}), "recipes.diffult.seeds", "must be distinct"),
+    "quality by a tainted classifier": (
+        example(qualities={"q": {"pool": "cbdm", "scorer": "diffult"}}),
+        "qualities.q: scorer is 'diffult', but diffult trains on generated pictures",
+        "data: [real]",
+    ),
+    "quality by a classifier that starts from a tainted one": (
+        example(
+            classifiers={"later": {"data": ["real"], "init": "diffult"}},
+            qualities={"q": {"pool": "cbdm", "scorer": "later"}},
+        ),
+        "qualities.q: scorer is 'later', but diffult trains on generated pictures",
+    ),
+    "quality without an extractor": (example(qualities={"q": {"pool": "cbdm"}}), "qualities.q: exactly one of scorer"),
+    "entry that is no mapping": (example(datasets={"new": 3}), "datasets.new: must be a mapping", "is 3"),
+    "section that is no mapping": ({"datasets": ["demo"]}, "datasets: must be a mapping", "['demo']"),
+    "bad name": (example(filters={"my filter": {}}), "filters: 'my filter' is not a valid name", "lower-case letters"),
+    "number for a name": (example(datasets={2018: {"source": "digits"}}), "datasets: '2018' is not a valid name"),
+    "real for a classifier": (example(recipes={"diffult": {"classifier": "real"}}), "unknown classifier 'real'"),
+    "real for a data set": (example(recipes={"diffult": {"datasets": ["real"]}}), "unknown datasets 'real'"),
+    "no shots": (example(pools={"cbdm": {"shots": []}}), "pools.cbdm.shots", "at least 1"),
+    "quality of png": (
+        example(pools={"cbdm": {"store": {"quality": 50}}}),
+        "pools.cbdm.store: quality is 50, which has an effect only with format: jpeg or format: webp",
+    ),
+    "a pool twice": (
+        example(filters={"whole": {"pool": "cbdm"}}, classifiers={"diffult": {"data": ["real", "likely", "whole"]}}),
+        "classifiers.diffult: data names likely and whole, but both select from the pool cbdm",
+    ),
+    "pictures twice": (
+        example(
+            pools={"more": {"generator": "cbdm", "per_class": 20}},
+            filters={"whole": {"pool": "more"}},
+            classifiers={"diffult": {"data": ["real", "likely", "whole"]}},
+        ),
+        "classifiers.diffult: data names likely and whole, but the pools cbdm and more have the same pictures; give one",
+    ),
+    "vary nowhere upstream": (
+        varied({"filter.keep": ["all"]}, classifier="ce"),
+        "recipes.tried: vary: 'filter.keep'",
+        "nothing upstream of the recipe is in filters",
+    ),
+    "vary a part that is not upstream": (
+        example(
+            classifiers={"other": {"data": ["real"]}},
+            recipes={"diffult": {"vary": {"classifiers.other.epochs": [1]}}},
+        ),
+        "recipes.diffult: vary: 'classifiers.other.epochs': classifiers.other is not upstream",
+        "there are ce, diffult",
+    ),
+    "vary a whole part": (varied({"classifier": ["ce"]}), "recipes.tried: vary: 'classifier'", "write section.key"),
+    "vary a whole part by its name": (varied({"classifiers.diffult": [3]}), "vary: 'classifiers.diffult'", "write sec"),
+    "vary a list's values without a list of them": (
+        varied({"classifier.std": [0.2, 0.2, 0.2]}),
+        "classifiers.diffult (varied by recipes.tried).std: it must be a list; in a recipe's vary",
+    ),
+    "vary no address": (varied({"tau": [1]}), "recipes.tried: vary: 'tau'", "write section.key (dataset, generator"),
+    "vary an unknown key": (
+        varied({"generator.taus": [1]}),
+        "generators.cbdm (varied by recipes.tried): unknown key 'taus'",
+        "did you mean 'tau'?",
+    ),
+    "vary to a bad value": (varied({"generator.tau": [-1]}), "generators.cbdm (varied by recipes.tried).tau", "-1"),
+    "vary to an unknown name": (
+        varied({"score.scorer": ["cee"]}),
+        "scores.by_ce (varied by recipes.tried): unknown scorer 'cee'",
+        "did you mean 'ce'?",
+    ),
+    "vary to what does not fit": (
+        varied({"pool.draw.steps": [7]}),
+        "pools.cbdm~draw.steps=7: steps is 7",
+        "1000 timesteps",
+    ),
+    "colliding names": (
+        varied({"filter.keep": ["d1 <= 35", "d1<=35"]}),
+        "recipes.tried: two different parts would both be called filters.likely~keep=d1_le_35",
+    ),
+    # a nested mapping's unknown key is pydantic's "Extra inputs are not permitted"
+    "unknown nested key": (
+        example(generators={"cbdm": {"unet": {"chanels": 32}}}),
+        "generators.cbdm.unet",
+        "'chanels'",
+        "did you mean 'channels'?",
+    ),
+    # sorting keys of different types is a TypeError
+    "number for a key": (example(generators={"cbdm": {1: 32, "x": 3}}), "generators.cbdm: unknown key '1'"),
+    # float()'s own words
+    "threshold that is no number": (
+        example(filters={"likely": {"keep": "d3 >= 1.2.3"}}),
+        "filters.likely.keep: keep is 'd3 >= 1.2.3'",
+        "write 'all' or conditions like",
+    ),
+    # the first of a union's errors, "pools.cbdm.fill_to.literal['max']: Input should be 'max'"
+    "fill_to of a fraction": (example(pools={"cbdm": {"fill_to": 2.5}}), "pools.cbdm.fill_to: ", "max", "number"),
+    # such a filter is taken and can never be named, for `real` means the real pictures
+    "filter called real": (example(filters={"real": {"pool": "cbdm"}}), "filters: 'real'"),
+    # seeds have no upper end, and NumPy refuses these with a traceback hours later
+    "selection seed that NumPy refuses": (
+        example(datasets={"cifar100_lt": {"selection_seed": 2**32}}),
+        "datasets.cifar100_lt.selection_seed",
+        str(2**32 - 1),
+    ),
+    "recipe's seed that torch refuses": (
+        example(recipes={"diffult": {"seeds": [2**64]}}),
+        "recipes.diffult.seeds",
+        str(2**32 - 1),
+    ),
+    "betas of another schedule": (
+        example(generators={"cbdm": {"schedule": "cosine", "beta_end": 0.01}}),
+        "generators.cbdm: beta_end is 0.01, which has an effect only with schedule: linear",
+    ),
+    "generator seed that NumPy refuses": (
+        example(generators={"cbdm": {"seed": 2**32}}),
+        "generators.cbdm.seed",
+        str(2**32 - 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence(case):
+    raw, *parts = BAD[case]
+    message = refused(raw)
+    for part in parts:
+        assert part in message
+
+
+def test_unknown_run_is_answered_with_those_there_are():
+    with pytest.raises(InputError, match="no recipe 'ce' runs on cifar100_lt; there are diffult, diffult_filters~"):
+        Workflow(EXAMPLE).run("ce", "cifar100_lt")
+
+
+# a list where the key that chooses the type is expected is a TypeError
+def test_list_for_the_source_is_refused():
+    assert "datasets.cifar100_lt" in refused(example(datasets={"cifar100_lt": {"source": ["cifar100"]}}))
+
+
+def test_vary_may_choose_a_scheme_and_its_keys():
+    flow = Workflow(varied({"classifier.scheme": "mixup", "classifier.mixing_alpha": [0.2, 1.0]}, classifier="ce"))
+    alphas = [flow.part("classifiers", run.classifier).mixing_alpha for run in runs(flow, "tried")]
+    assert alphas == [0.2, 1.0]
+
+
+def test_a_key_that_stands_twice_in_a_file_is_told_with_its_lines(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &same {x: 1, y: [{z: 1}, {z: 2}]}\nb: {<<: *same, x: 2}\nc: *same\n")
+    read(path)
+    for text, line, first in (
+        ("a: 1\nb: 2\na: 1\n", 3, 1),
+        ("a:\n- {b: 1,\n  b: 2}\n", 3, 2),
+        ("a: {1: 2, 1: 3}\n", 1, 1),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=rf"config.yaml, line {line}: '\w' is already in line {first}"):
+            read(path)
+    path.write_text("")
+    read(path)
+
+
+# the same for the name of an entry
+def test_list_for_extends_is_refused():
+    assert "datasets.cifar100_lt_200" in refused(example(datasets={"cifar100_lt_200": {"extends": ["cifar100_lt"]}}))
+
+
+# a recipe without alternatives vanishes without a word
+def test_empty_list_of_alternatives_is_refused():
+    assert "recipes.tried" in refused(varied({"generator.tau": []}))
+
+
+# an address in the recipe itself is taken and does nothing
+def test_vary_cannot_address_the_recipe_itself():
+    assert "recipes.tried.seeds" in refused(varied({"recipes.tried.seeds": [[1], [2]]}))
+
+
+# one of two values with the same slug is the base part, so only the runs' names collide
+def test_two_runs_of_one_name_are_refused():
+    assert "recipes.tried" in refused(varied({"filter.keep": ["d3 >= 5e-7", "d3>=5e-7"]}))
