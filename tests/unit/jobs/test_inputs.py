@@ -35,6 +35,6 @@ def test_a_path_without_a_name_is_refused(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize("inputs", [{}, {"generator": []}, {"generator": [Path("a"), Path("b")]}])
 def test_one_path_is_asked_for(inputs):
-    with pytest.raises(InputError, match=r"the input 'generator' has \d paths and needs one; give --generator PATH"):
+    with pytest.raises(InputError, match=r"the input 'generator' has \d paths, but needs one; give --generator PATH"):
         only(inputs, "generator")
     assert only({"generator": [Path("a")]}, "generator") == Path("a")
