@@ -103,8 +103,5 @@ def made_by(path: str) -> tuple[str, tuple[str, ...]] | None:
 @functools.cache
 def _pattern(template: str) -> re.Pattern[str]:
     """The template as a pattern: a shard is digits, any other wildcard is one name of a folder or file."""
-    kinds = {"shard": r"\d+"}
-    wildcards = re.compile(r"\\\{(\w+)\\\}")
-    return re.compile(
-        wildcards.sub(lambda found: f"(?P<{found[1]}>{kinds.get(found[1], '[^/]+')})", re.escape(template))
-    )
+    pattern = re.escape(template).replace(r"\{shard\}", r"(?P<shard>\d+)")
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern))

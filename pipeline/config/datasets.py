@@ -114,6 +114,7 @@ class LargeTail(Dataset):
     """A long tail that leaves out most of a large data set, by lists or by counts of its own."""
 
     rest: bool = False
+    """Keep the training pictures that the long tail leaves out, as a reference for generator quality."""
 
     known: ClassVar[dict[str, Known]] = {
         "imagenet": Known(1000, varied_sides=True, has_validation=True),

@@ -29,7 +29,7 @@ def table_runs(flow: Workflow, table: Path) -> list[Run]:
 
 
 def compared(flow: Workflow, table: Path) -> list[dict[str, Any]]:
-    """Our runs of a published table as the stage `tables` is told: where the figures lie, and what `differs` from the paper."""
+    """Our runs of a published table for the stage `tables`: the files with their figures, and what `differs` from the paper."""
     return [results_of(run) | {"differs": differences(flow, table, run)} for run in table_runs(flow, table)]
 
 

@@ -23,7 +23,7 @@ class Reference(NamedTuple):
 class Part(BaseModel):
     """A mapping of the config: closed (unknown keys are errors) and immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     references: ClassVar[dict[str, Reference]] = {}
     """For every field that names other parts: one name, a list of names, or None."""

@@ -1,10 +1,7 @@
 """The reference of the config, docs/config.md, from the types: `python -m pipeline.config.reference > docs/config.md`."""
 
-import ast
 import inspect
 import json
-import textwrap
-from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -57,31 +54,18 @@ def undocumented() -> list[str]:
     return [
         f"{one.__name__}.{key}"
         for one in [*types, *_inner(types)]
-        for key in one.model_fields
-        if key not in ("kind", "source", "scheme") and key not in _meanings(one)
+        for key, field in one.model_fields.items()
+        if key not in ("kind", "source", "scheme") and not field.description
     ]
 
 
 def _table(model: type[Part], hidden: set[str]) -> list[str]:
-    meanings = _meanings(model)
     rows = [
-        f"| `{key}` | {_type(field)} | {_default(field)} | {meanings.get(key, '')} |"
+        f"| `{key}` | {_type(field)} | {_default(field)} | {_words(field.description)} |"
         for key, field in model.model_fields.items()
         if key not in hidden
     ]
     return ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows] if rows else []
-
-
-def _meanings(model: type) -> dict[str, str]:
-    """Key -> the text below it in the class, or in the nearest class that has one."""
-    found: dict[str, str] = {}
-    for one in reversed([base for base in model.__mro__ if issubclass(base, Part)]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0].body
-        for statement, after in pairwise(body):
-            text = getattr(getattr(after, "value", None), "value", None)
-            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(text, str):
-                found[statement.target.id] = " ".join(text.split())
-    return found
 
 
 def _common(types: list[type[Part]]) -> set[str]:
@@ -151,7 +135,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
-    plain = json.loads(json.dumps(value, default=lambda part: part.model_dump(mode="json", exclude_defaults=False)))
+    plain = json.loads(json.dumps(value, default=lambda part: part.model_dump(mode="json")))
     if isinstance(plain, dict) and plain.keys() == {"kind"}:
         plain = plain["kind"]
     if isinstance(plain, dict) and plain and "kind" not in plain:
@@ -173,8 +157,13 @@ def _module_text(model: type) -> str:
 
 def _caption(text: str | None) -> str:
     """The first paragraph, as one line that begins with a capital letter."""
-    words = " ".join((text or "").split("\n\n")[0].split())
+    words = _words((text or "").split("\n\n")[0])
     return words[:1].upper() + words[1:]
+
+
+def _words(text: str | None) -> str:
+    """The text as one line."""
+    return " ".join((text or "").split())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def lease(count: int) -> list[str]:
     job = os.getenv("SLURM_JOB_ID")
     if job and count in (0, len(devices)):
         return devices
-    # inside an allocation, Slurm numbers GPUs anew
+    # inside an allocation, Slurm numbers the GPUs from 0
     files = {device: FOLDER / f"{f'slurm-{job}-' if job else ''}{device.replace('/', '_')}" for device in devices}
     waited = False
     while (held := _lock(files, count)) is None:

@@ -90,7 +90,7 @@ def once(
     device: torch.device,
     processes: Processes,
 ) -> Iterator[Batch]:
-    """Every real picture once and in order, augmented anew each epoch; each process gets a part of the batches."""
+    """Every real picture once and in order, augmented differently in each epoch; each process gets a part of the batches."""
     if data is None:
         return
     real = torch.nonzero(~data.generated)[:, 0].split(batch_size)

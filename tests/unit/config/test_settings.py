@@ -1,4 +1,4 @@
-"""What stages are told of their parts."""
+"""The settings that stages get from their parts."""
 
 import subprocess
 import sys
