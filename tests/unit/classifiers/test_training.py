@@ -216,7 +216,7 @@ def test_a_compiled_backbone_trains_the_same(scheme, tmp_path):
     given = settings(**SCHEMES[scheme], epochs=2)
     _, eager = trained(tmp_path / "eager", given)
     compiled_network, compiled = trained(tmp_path / "compiled", given | {"compile": True})
-    np.testing.assert_allclose(compiled["loss"], eager["loss"], atol=1e-4)
+    np.testing.assert_allclose(compiled["loss"], eager["loss"], rtol=1e-3)
     assert compiled_network.state_dict().keys() == Network("small", 4, 3, [0.5] * 3, [0.5] * 3).state_dict().keys()
 
 

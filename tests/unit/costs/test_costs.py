@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow_helpers import REPOSITORY, make_copy, snakemake
+from workflow_helpers import REPOSITORY, make_copy, repository_config, snakemake
 
 from pipeline.config import costs
 from pipeline.config.workflow import Workflow
@@ -156,7 +156,7 @@ def test_several_gpus_share_a_batch():
 @pytest.mark.slow
 def test_the_list_of_jobs_is_the_one_that_snakemake_plans():
     families = ("demo", "cifar100_lt_quick", "imagenet_lt", "fashion_mnist_lt")  # each of one data set
-    flow = workflow(REPOSITORY / "workflow_config.yaml")
+    flow = repository_config()
     for family in families:
         told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", f"all_{family}")
         assert told.returncode == 0, told.stdout
@@ -168,7 +168,7 @@ def test_the_list_of_jobs_is_the_one_that_snakemake_plans():
 
 
 def test_the_figures_that_are_wanted_are_those_that_the_jobs_use():
-    flow = workflow(REPOSITORY / "workflow_config.yaml")
+    flow = repository_config()
     for runs in flow.families().values():
         for dataset in {run.dataset for run in runs}:
             config = counted(flow, dataset)

@@ -74,7 +74,7 @@ def test_an_error_of_the_maker_ends_both(error):
     with pytest.raises(type(error)) as raised:
         overlapped(made(), consume)
     assert raised.value is error and ended == [error]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("consumer")]
 
 
 def test_an_error_of_the_consumer_ends_both():
