@@ -1,6 +1,9 @@
-"""Fingerprints of a stage's code, which comments, docstrings and time stamps do not change.
+"""Fingerprints of the code that decides a stage's results, the same on every version of Python.
 
-Data files count as code: a module `X.py` is fingerprinted with the files `X.tsv`, `X.csv`, `X.txt` and so on beside it.
+All modules that a stage imports count, directly or not, except PLUMBING. Within a module, comments, docstrings, layout and
+the texts of messages do not count: what `raise`, `print` and `assert` say, and a command line's help. Data files count as code: a
+module `X.py` is fingerprinted with the files `X.tsv`, `X.csv`, `X.txt` and so on beside it.
+
 Snakemake tracks neither imports nor a shell command's script. So each rule passes the fingerprint of its stage as a
 parameter, and the job checks it again before it works.
 """
@@ -12,10 +15,26 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
+PLUMBING = frozenset(
+    {
+        "pipeline.errors",
+        "pipeline.artifacts.atomic",
+        "pipeline.jobs.checkpoint",
+        "pipeline.jobs.claim",
+        "pipeline.jobs.command",
+        "pipeline.jobs.fingerprint",
+        "pipeline.jobs.inputs",
+        "pipeline.jobs.overlap",
+        "pipeline.jobs.progress",
+        "pipeline.jobs.stopping",
+    }
+)
+"""Modules that decide how a job runs, and not what its results are."""
 
 
 def fingerprint(modules: Iterable[str], root: Path = ROOT) -> str:
@@ -51,7 +70,7 @@ def _closure(modules: Iterable[str], root: Path) -> dict[str, str]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in found:
+        if module in found or module in PLUMBING:
             continue
         path = _path(module, root)
         if path is None:
@@ -67,7 +86,7 @@ def _closure(modules: Iterable[str], root: Path) -> dict[str, str]:
 @functools.cache
 def _read(path: Path, modified: int, module: str, root: Path) -> tuple[str, tuple[str, ...]]:
     """(normalised code, local modules that it imports). The argument `modified` makes the cache notice an edit."""
-    tree = ast.parse(path.read_text(), str(path))
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     imported = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -76,23 +95,49 @@ def _read(path: Path, modified: int, module: str, root: Path) -> tuple[str, tupl
             if node.level:
                 raise InputError(f"{path}: write absolute imports, because relative ones are not followed")
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        body = getattr(node, "body", None)
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and body:
-            node.body = [statement for statement in body if not _is_text(statement)]  # an attribute's docstring, too
     local = tuple(name for name in imported if name.split(".")[0] == module.split(".")[0] and _path(name, root))
-    return ast.dump(tree), local
+    return _dumped(tree), local
+
+
+def _dumped(value: Any) -> str:
+    """Syntax as text. Python's own `ast.dump` differs between versions, because new ones add empty fields."""
+    if isinstance(value, list):
+        return f"[{','.join(_dumped(item) for item in value if not _only_speaks(item))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    if isinstance(value, ast.Raise) and isinstance(value.exc, ast.Call):
+        return f"Raise({_dumped(value.exc.func)})"
+    silent = _SILENT.get(type(value), ())
+    fields = [
+        f"{name}={_dumped(field)}"
+        for name, field in ast.iter_fields(value)
+        if field is not None and field != [] and name not in silent
+    ]
+    return f"{type(value).__name__}({','.join(fields)})"
+
+
+_SILENT = {ast.Raise: ("cause",), ast.Assert: ("msg",), ast.Constant: ("kind",)}
+"""Fields that do not change what code does, as far as results go."""
+_HELP = ("description", "epilog", "help", "metavar")
+"""Arguments with texts for a command line's help."""
+
+
+def _only_speaks(node: Any) -> bool:
+    """Whether a statement or an argument is a docstring, a message or a text of help."""
+    if isinstance(node, ast.keyword):
+        return node.arg in _HELP
+    if not isinstance(node, ast.Expr):
+        return False
+    call = node.value
+    if isinstance(call, ast.Call):
+        return isinstance(call.func, ast.Name) and call.func.id == "print"
+    return isinstance(call, ast.Constant) and isinstance(call.value, str)
 
 
 def _data(path: Path) -> list[str]:
     """Name and hash of each data file of the module at `path`. `X.pyc` and an editor's `X.tsv~` do not count."""
     files = [file for file in path.parent.glob(f"{path.stem}.*") if not re.search(r"\.py[^.]*$|~$", file.name)]
     return [f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in sorted(files)]
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    value = getattr(statement, "value", None)
-    return isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _path(module: str, root: Path) -> Path | None:

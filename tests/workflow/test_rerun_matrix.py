@@ -267,6 +267,15 @@ CASES = {
     "an unrelated new module": (lambda root: (root / "pipeline/scores/d4.py").write_text("NEW = True\n"), NOTHING),
     "comments in code": (all_of(comment("generators/cbdm/loss.py"), comment("artifacts/shards.py")), NOTHING),
     "docstrings": (all_of(docstrings("generators/cbdm/loss.py"), docstrings("generators/plan.py")), NOTHING),
+    "words of messages, and how jobs run": (
+        all_of(
+            text("pipeline/stages/classifier.py", "nothing to train on", "no picture to train on"),
+            text("pipeline/artifacts/shards.py", "is missing; run", "is not there; run"),
+            code("artifacts/atomic.py"),
+            code("jobs/command.py"),
+        ),
+        NOTHING,
+    ),
     "every module touched": (touch("pipeline/**/*.py", "rules/*.smk", "Snakefile"), NOTHING),
     "threads, log and message of a rule": (
         all_of(

@@ -2,18 +2,32 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.jobs.fingerprint import ROOT, check, covered, fingerprint
+from pipeline.jobs.fingerprint import PLUMBING, ROOT, check, covered, fingerprint
 
 FILES = {
     "app/__init__.py": "",
-    "app/stage.py": '"""Doc."""\nimport json\nfrom app import helper\n\n\ndef main():\n    from app.lazy import work\n    work()\n',
+    "app/stage.py": '"""Doc."""\nimport json\nfrom app import helper, spoken\n\n\ndef main():\n    from app.lazy import work\n    work()\n',
     "app/helper.py": "from app.deep import value\n",
     "app/deep.py": "value = 1\n",
     "app/lazy.py": "def work():\n    return 2\n",
+    "app/spoken.py": """\
+import argparse
+
+
+def ask(value):
+    assert value, "a value is needed"
+    if value < 0:
+        raise ValueError(f"{value} is too small") from None
+    print(f"{value} is fine", flush=True)
+    parser = argparse.ArgumentParser(description="Asks.")
+    parser.add_argument("--value", default="one", help="a value")
+    return f"{value:>{3}} of", "named"
+""",
     "app/other.py": "x = 1\n",
     "app/deep.tsv": "name\tcount\n",
     "app/other.csv": "1,2\n",
@@ -38,6 +52,12 @@ SAME = {
     "docstring": ("app/stage.py", '"""Doc."""', '"""Another."""'),
     "docstring of an attribute": ("app/deep.py", "value = 1\n", 'value = 1\n"""What it is."""\n'),
     "layout": ("app/lazy.py", "return 2", "return (\n        2\n    )"),
+    "text of an error": ("app/spoken.py", "is too small", "is below zero"),
+    "cause of an error": ("app/spoken.py", " from None", ""),
+    "what is printed": ("app/spoken.py", "is fine", "is good"),
+    "printing at all": ("app/spoken.py", '    print(f"{value} is fine", flush=True)\n', ""),
+    "text of an assertion": ("app/spoken.py", "a value is needed", "no value"),
+    "text of help": ("app/spoken.py", 'help="a value"', 'help="any value", metavar="N"'),
     "unrelated module": ("app/other.py", "x = 1", "x = 2"),
     "data of an unrelated module": ("app/other.csv", "1,2", "1,3"),
 }
@@ -46,6 +66,11 @@ CHANGED = {
     "imported module": ("app/helper.py", "value", "value as v"),
     "module imported by an imported one": ("app/deep.py", "value = 1", "value = 2"),
     "module imported within a function": ("app/lazy.py", "return 2", "return 3"),
+    "kind of an error": ("app/spoken.py", "ValueError", "TypeError"),
+    "an assertion": ("app/spoken.py", "assert value,", "assert value + 1,"),
+    "default of an option": ("app/spoken.py", 'default="one"', 'default="two"'),
+    "text that is returned": ("app/spoken.py", '"named"', '"called"'),
+    "text around a value": ("app/spoken.py", "} of", "} from"),
     "package": ("app/__init__.py", "", "y = 1\n"),
     "data of an imported module": ("app/deep.tsv", "count", "pictures"),
 }
@@ -93,6 +118,52 @@ def test_other_files_beside_modules_do_not_count(tree, name):
     assert of_stage(tree) == before
 
 
+RECORDED = "282b85e3915f"
+"""Start of the fingerprint of FILES, on every Python."""
+PYODIDE = {"0.27.7": "3.12", "0.29.0": "3.13"}
+"""Release of Pyodide, which is Python for Node.js -> version of Python."""
+ON_NODE = """
+const { loadPyodide } = await import(process.argv[2] + "/pyodide.mjs");
+const python = await loadPyodide({ indexURL: process.argv[2] + "/" });
+python.FS.mkdir("/code");
+python.FS.mount(python.FS.filesystems.NODEFS, { root: process.argv[3] }, "/code");
+console.log(python.runPython(`
+import sys
+sys.path.insert(0, "/code")
+sys.dont_write_bytecode = True
+from pipeline.jobs.fingerprint import fingerprint
+sys.version + " " + fingerprint(${process.argv[4]})
+`));
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm brings other versions of Python")
+@pytest.mark.parametrize("release", PYODIDE)
+def test_all_stages_have_the_same_fingerprint_on_other_pythons(release, tmp_path):
+    subprocess.run(["npm", "install", "--silent", f"pyodide@{release}"], cwd=tmp_path, check=True)
+    (tmp_path / "run.mjs").write_text(ON_NODE)
+    stages = sorted(f"pipeline.stages.{path.stem}" for path in (ROOT / "pipeline" / "stages").glob("[a-z]*.py"))
+    command = ["node", "run.mjs", str(tmp_path / "node_modules" / "pyodide"), str(ROOT), json.dumps(stages)]
+    told = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert told.startswith(PYODIDE[release])
+    assert told.strip().endswith(fingerprint(stages))
+
+
+def test_the_fingerprint_is_the_recorded_one(tree):
+    """Recorded on Python 3.11. It may change only if all artifacts shall be made again."""
+    assert json.loads(of_stage(tree))["sha256"].startswith(RECORDED)
+
+
+def test_plumbing_does_not_count(tmp_path):
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    before = {stage: fingerprint(modules, tmp_path) for stage, modules in STAGES.items()}
+    for module in PLUMBING:
+        path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
+        path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert {stage: fingerprint(modules, tmp_path) for stage, modules in STAGES.items()} == before
+
+
 def test_is_sorted_json_in_any_order_of_modules(tree):
     one = fingerprint(["app.stage", "app.other"], tree)
     assert one == fingerprint(["app.other", "app.stage", "app.other"], tree)
@@ -100,7 +171,7 @@ def test_is_sorted_json_in_any_order_of_modules(tree):
 
 
 def test_covers_what_is_imported(tree):
-    assert covered(["app.stage"], tree) == {"app", "app.stage", "app.helper", "app.deep", "app.lazy"}
+    assert covered(["app.stage"], tree) == {"app", "app.stage", "app.helper", "app.spoken", "app.deep", "app.lazy"}
 
 
 def test_relative_imports_are_refused(tree):
