@@ -11,10 +11,13 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "workflow_config.yaml"
+if workflow.is_main_process:
+
+    configfile: "workflow_config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/records.smk"
 include: "rules/cluster.smk"
 include: "rules/checks.smk"
 include: "rules/subset.smk"
@@ -39,11 +42,11 @@ include: "rules/verify.smk"
 
 
 wildcard_constraints:
-    dataset=one_of(FLOW.parts["datasets"]),
-    name=one_of(name for section in FLOW.parts.values() for name in section),
-    seed=r"\d+",
-    shard=r"\d{5}",
-    table=one_of(TABLES),
+    dataset=sent("dataset", one_of(FLOW.parts["datasets"])),
+    name=sent("name", one_of(name for section in FLOW.parts.values() for name in section)),
+    seed=sent("seed", r"\d+"),
+    shard=sent("shard", r"\d{5}"),
+    table=sent("table", one_of(TABLES)),
 
 
 for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):

@@ -1,5 +1,11 @@
 # Checks before the first job: one sentence for each thing that would fail later.
 
+import shutil
+import time
+
+from pipeline.config.artifacts import TRAININGS
+from pipeline.jobs import FINISHED
+
 
 def warned_of_raw_data(wildcards):
     """No input, but in a dry run a warning about missing raw data; a real run does not start without them."""
@@ -29,10 +35,66 @@ def gpu_refusals():
     return complaints
 
 
+def future_refusals():
+    """One sentence if an input of this run's jobs is dated in the future: Snakemake would delete what was made from it."""
+    now = time.time() + 60
+    read = {str(path) for job in workflow.dag.needrun_jobs() for path in job.input if not path.is_storage}
+    late = sorted(path for path in read if os.path.exists(path) and os.stat(path).st_mtime > now)
+    if not late:
+        return []
+    dated = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(late[0]).st_mtime))
+    return [
+        f"{late[0]} is dated in the future, {dated}{f', and {len(late) - 1} more files' if late[1:] else ''}; set the"
+        " clocks right, or date it now: touch " + " ".join(late[:1]) + (" ..." if late[1:] else "")
+    ]
+
+
+def lost_time_refusals():
+    """One sentence if finished work would be done again for the times of files alone, as after a copy without times."""
+    kept, changed = [], set()
+    needed = [job for level in workflow.dag.toposorted() for job in level if workflow.dag.needrun(job)]
+    for job in needed:
+        reason = workflow.dag.reason(job)
+        other = reason.forced or reason.missing_output or reason.incomplete_output or reason.is_provenance_triggered()
+        said, now = (not other and changed.isdisjoint(workflow.dag.dependencies[job]) and statements(job)) or ({}, None)
+        kept.append(job) if said == now else changed.add(job)
+    if not kept:
+        return []
+    outputs = [path for job in kept for path in job.output]
+    targets = " ".join(map(str, workflow.dag_settings.targets or ()))
+    return [
+        f"{len(kept)} finished jobs would run again, only because of the times of files, the first for {outputs[0]}; keep"
+        f" what is there: make accept TARGETS='{targets}'; or make it again: add --forcerun {kept[0].rule.name}"
+    ]
+
+
+def forget_finished_work(everything=False):
+    """Delete checkpoints of trainings, and pieces of shards, whose outputs were accepted."""
+    for job in workflow.dag.jobs:
+        accepted = job.rule.name in TRAININGS and (not workflow.dag.needrun(job) or workflow.dag.finished(job))
+        if job.output and (everything or accepted):
+            for mark in Path(job.output[0]).parent.glob(f"checkpoints/*/{FINISHED}"):
+                shutil.rmtree(mark.parent, ignore_errors=True)
+
+
 onstart:
     complaints = [*raw_data_refusals(), *gpu_refusals(), *slurm_refusals()]
+    if not workflow.touch:
+        complaints += [*future_refusals(), *lost_time_refusals()]
     if os.path.exists("results") and not os.access("results", os.W_OK):
         complaints.append("results/ cannot be written: its disk is read-only, or it belongs to another user")
     if complaints:
         raise WorkflowError(*complaints)
     prepare_slurm()
+    keep_resolved()
+    forget_finished_work()
+
+
+onsuccess:
+    KEPT.unlink(missing_ok=True)
+    forget_finished_work(everything=True)
+
+
+onerror:
+    KEPT.unlink(missing_ok=True)
+    forget_finished_work()

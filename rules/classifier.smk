@@ -31,4 +31,4 @@ rule classifier:
         " --seed {wildcards.seed}"
         " --checkpoint-minutes {params.checkpoint_minutes}"
         " --output {params.output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

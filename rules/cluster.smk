@@ -1,4 +1,4 @@
-# For runs on Slurm only.
+# For runs on a cluster only.
 
 import subprocess
 
@@ -41,6 +41,15 @@ def asked_of_slurm(job):
         gpus=sum(gpus.values()),
         gpu_type="".join(gpus),
     )
+
+
+def keep_resolved():
+    """Keep what this run resolved for its jobs on other machines, which wait, run and are retried while people edit files."""
+    if workflow.local_exec:
+        return
+    for job in workflow.dag.needrun_jobs():
+        job.params  # computes the fingerprint of its code
+    keep(KEPT, RESOLVED, OWN_FILES)
 
 
 def prepare_slurm():

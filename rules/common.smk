@@ -1,6 +1,5 @@
 # Shared by all rules: the resolved config, and the part of it that a job gets.
 
-import functools
 import os
 import re
 import sys
@@ -16,12 +15,15 @@ from pipeline.config.differences import as_json, compared, published_tables, tab
 from pipeline.config.raw_data import missing_raw_data, raw_folder
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
+from pipeline.jobs import RUN
 from pipeline.jobs.fingerprint import fingerprint as code_fingerprint
+from pipeline.jobs.resolved import Resolved, keep, kept
 
 shell.executable("bash")
 shell.prefix(
     "set -euo pipefail; "  # Snakemake's own, which a prefix replaces; without it, a job succeeds if `tee` does
     "trap '' INT TERM; "  # `tee` must not end before the stage, which saves its work first
+    'logged() {{ tee "$1" || cat > /dev/null; }}; '  # a log that cannot be written fails no job
     "trap '[ $? != 137 ] || echo \"error: the stage was killed, most often because it was out of memory:"
     " give the job more (mem_mb), or lower batch_size\" >&2' EXIT; "
 )
@@ -31,14 +33,22 @@ os.environ.update(
     GOMP_SPINCOUNT="1000",  # idle threads soon free the core for other jobs
     PYTHONUNBUFFERED="1",  # lines reach the log at once
 )
-os.environ.setdefault("COUNTERWEIGHT_RUN", str(uuid.uuid4()))  # on a node, the ID of the run that sent the job
+if workflow.is_main_process:
+    os.environ[RUN] = str(uuid.uuid4())  # inherited by the run's jobs on other machines
 
-PAPERS = Path(os.path.relpath(workflow.basedir)) / "papers"
+HOME = Path(os.path.relpath(workflow.basedir))
+PAPERS = HOME / "papers"
+OWN_FILES = [HOME / "Snakefile", *sorted(HOME.glob("rules/*.smk")), *sorted(HOME.glob("pipeline/config/*.py"))]
+KEPT = Path(".snakemake", "counterweight", f"{os.getenv(RUN)}.json")
 LAYERS = []
 try:
-    PRESETS = presets.preset_layers(PAPERS)
-    LAYERS += [*PRESETS, *(presets.Layer(path, presets.read(path)) for path in map(Path, workflow.configfiles))]
-    FLOW = Workflow(presets.combined(PRESETS, config))
+    if workflow.is_main_process:
+        PRESETS = presets.preset_layers(PAPERS)
+        LAYERS += [*PRESETS, *(presets.Layer(path, presets.read(path)) for path in map(Path, workflow.configfiles))]
+        RESOLVED = Resolved(presets.combined(PRESETS, config), {})
+    else:
+        RESOLVED = kept(KEPT, OWN_FILES)
+    FLOW = Workflow(RESOLVED.config)
 except InputError as error:
     raise WorkflowError(presets.named_file(error, LAYERS))
 
@@ -50,10 +60,19 @@ def one_of(names):
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
-@functools.cache  # thousands of shards have the same modules
+def sent(wildcard, pattern):
+    """The pattern of a wildcard; on a node, one that fits only the job that was sent there, so that no other one can run."""
+    if workflow.is_main_process:
+        return pattern
+    return one_of({job.wildcards[wildcard] for job in workflow.dag_settings.target_jobs if wildcard in job.wildcards})
+
+
 def fingerprint(*modules):
     """Fingerprint of the code of modules of the package, the stage's first."""
-    return code_fingerprint([f"pipeline.{module}" for module in modules])
+    key = " ".join(modules)
+    if key not in RESOLVED.code:  # thousands of shards have the same modules
+        RESOLVED.code[key] = code_fingerprint([f"pipeline.{module}" for module in modules])
+    return RESOLVED.code[key]
 
 
 def code(stage):

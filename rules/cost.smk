@@ -21,4 +21,4 @@ rule cost:
         " --pictures {input.pictures:q}"
         " --throughput {input.throughput:q}"
         " --output {params.output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -19,4 +19,4 @@ rule describe:
         " --title {wildcards.dataset:q}"
         " --manifest {input.manifest:q}"
         " --output {params.output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -24,4 +24,4 @@ rule evaluate:
         " --weights {input.weights:q}"
         " --seed {wildcards.seed}"
         " --output {params.output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -22,4 +22,4 @@ rule features:
         " --manifest {input.manifest:q}"
         " --weights {input.weights:q}"
         " --output {output.features:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

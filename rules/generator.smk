@@ -28,4 +28,4 @@ rule generator:
         " {params.inputs:q}"
         " --checkpoint-minutes {params.checkpoint_minutes}"
         " --output {params.output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -22,4 +22,4 @@ rule grid:
         " --manifest {input.manifest:q}"
         " --indices {input.indices:q}"
         " --output {output.grid:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

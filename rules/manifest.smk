@@ -18,5 +18,6 @@ rule manifest:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --indices {input.indices:q}"
+        " --rejected {input.rejected:q}"
         " --output {output.manifest:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -21,4 +21,4 @@ rule plan:
         " --manifest {input.manifest:q}"
         " {params.inputs:q}"
         " --output {output.plan:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

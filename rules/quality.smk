@@ -25,4 +25,4 @@ rule quality:
         " --manifest {input.manifest:q}"
         " {params.inputs:q}"
         " --output {output.quality:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

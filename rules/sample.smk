@@ -26,4 +26,4 @@ rule sample:
         " --plan {input.plan:q}"
         " {params.inputs:q}"
         " --output {output.pictures:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

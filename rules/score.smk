@@ -24,4 +24,4 @@ rule score:
         " --manifest {input.manifest:q}"
         " {params.inputs:q}"
         " --output {output.scores:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

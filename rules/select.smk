@@ -19,4 +19,4 @@ rule select:
         " --code {params.code:q}"
         " {params.inputs:q}"
         " --output {output.selected:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -22,4 +22,4 @@ rule store:
         " --shard {params.shard:q}"
         " --pictures {input.pictures:q}"
         " --output {output.real:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

@@ -19,4 +19,4 @@ rule subset:
         " --code {params.code:q}"
         " --raw {params.raw:q}"
         " --output {output.subset:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

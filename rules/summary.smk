@@ -18,4 +18,4 @@ rule summary:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --output {params.output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

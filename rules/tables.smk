@@ -19,4 +19,4 @@ rule tables:
         " --code {params.code:q}"
         " --published {input.published:q}"
         " --output {output.table:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

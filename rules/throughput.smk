@@ -27,4 +27,4 @@ rule throughput:
         " --raw {params.raw:q}"
         " --pictures {input.pictures:q}"
         " --output {output.throughput:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | logged {log:q}"

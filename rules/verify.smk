@@ -8,4 +8,4 @@ rule verify:
     message:
         "read all results again"
     shell:
-        "python -m pipeline.stages.verify --results results 2>&1 | tee {log:q}"
+        "python -m pipeline.stages.verify --results results 2>&1 | logged {log:q}"

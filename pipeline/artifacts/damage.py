@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline.artifacts import digests, shards
+from pipeline.artifacts import digests, made, shards
 
 SET_ASIDE = ".{}.damaged"
 """Name of a damaged file while a repair remakes it."""
@@ -97,7 +97,7 @@ def _table(path: Path) -> _Table:
     try:
         if broken := _broken(path):
             return _Table(broken)
-        about = shards.said(path)
+        about = made.about(path)
         if about["name"] != path.name:
             return _Table(f"it was written under the name {about['name']}")
         beside = {_from(path, name): digest for name, digest in about["beside"].items()}

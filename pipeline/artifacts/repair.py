@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.artifacts import digests, shards
+from pipeline.artifacts import digests, made
 from pipeline.artifacts.damage import SET_ASIDE
 from pipeline.errors import InputError
 
@@ -45,7 +45,8 @@ def repair(damage: Iterable[Path], command: Sequence[str], job_of: Callable[[Pat
         if job is None:
             raise InputError(
                 f"{path} is damaged or missing, and a repair does not remake it, because that may take days of training; "
-                "restore a copy, or delete it and run snakemake again, which also remakes everything made from it"
+                "restore a copy, or make it again: snakemake --profile local --force "
+                f"{path}, and then run your target, which also remakes what was made from it"
             )
         jobs.setdefault(job.stage, set()).add(job)
         if _aside(path).exists():
@@ -122,7 +123,7 @@ def _is_same(path: Path, paths: Iterable[Path]) -> bool:
     if path.suffix != ".parquet" or path.with_suffix(".tar") not in paths:
         return False
     # the records of a shard determine its index
-    return all(_is_same(path.parent / name, paths) for name in shards.said(path)["beside"])
+    return all(_is_same(path.parent / name, paths) for name in made.about(path)["beside"])
 
 
 def _aside(path: Path) -> Path:

@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.artifacts import made
 from pipeline.artifacts.atomic import replacing
 from pipeline.artifacts.digests import BLANK, digest, is_whole, seal
 from pipeline.artifacts.pictures import Unreadable, decode
@@ -32,7 +33,6 @@ _ZEROS = bytes(tarfile.BLOCKSIZE)
 _HEADER_SUM = sum(_HEADER[100:124]) + sum(_HEADER[136:148]) + 8 * ord(" ") + sum(_HEADER[156:])
 _encode = json.JSONEncoder(sort_keys=True).encode
 _PLACE = ("shard", "offset", "size", "crc32")
-_ABOUT = "counterweight"  # the metadata's key
 PICTURE = ("key", "class", *_PLACE)
 """The columns of an index that are needed to read and label its pictures; the others are provenance."""
 OPTIONAL = ("group",)
@@ -65,7 +65,7 @@ def rows_of(total: int, shard: int, count: int) -> range:
 def write_table(table: pd.DataFrame, path: Path, beside: Iterable[Path] = ()) -> None:
     """Write a sealed Parquet file, whole or not at all.
 
-    Its metadata hold its own name, and the digests of the files `beside` or below it. `said` reads them.
+    Its metadata hold its own name, the digests of the files `beside` or below it, and what made it. `made.about` reads them.
     """
     write_blocks([table], path, beside)
 
@@ -86,28 +86,21 @@ def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Pa
             for block in chain([first], (block for block in blocks if len(block))):
                 writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
             digests = {os.path.relpath(file, path.parent): digest(file) for file in beside}
-            about = json.dumps({"name": path.name, "seal": BLANK, "beside": digests})
-            writer.add_key_value_metadata({_ABOUT: about})
+            about = json.dumps({"name": path.name, "seal": BLANK, "beside": digests, "made": made.current()})
+            writer.add_key_value_metadata({made.KEY: about})
         seal(part)
-
-
-def said(path: Path) -> dict[str, Any]:
-    """The metadata of a whole table: its `name`, and `beside`: path relative to its folder -> digest."""
-    return json.loads(pq.read_metadata(path).metadata[_ABOUT.encode()])
 
 
 def require_whole(path: Path) -> None:
     """Raise InputError where a sealed table, or a file whose digest it holds, is missing or has other bytes than were written."""
     if not path.exists():
-        raise InputError(f"{path} is missing; run snakemake again")
+        raise InputError(f"{path} is missing; say `make repair`")
     damaged = [] if is_whole(path) else [path]
     if not damaged:
-        beside = {path.parent / name: expected for name, expected in said(path)["beside"].items()}
+        beside = {path.parent / name: expected for name, expected in made.about(path)["beside"].items()}
         damaged = [file for file, expected in beside.items() if not file.exists() or digest(file) != expected]
     if damaged:
-        raise InputError(
-            f"{damaged[0]} is missing or damaged; put a copy of it there, or delete {path} to make it again"
-        )
+        raise InputError(f"{damaged[0]} is missing or damaged; say `make repair`")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()) -> pd.DataFrame:
@@ -148,7 +141,7 @@ def _reading(path: Path) -> Iterator[None]:
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None):
             raise  # an error of the disk, not of the file
-        raise InputError(f"{path} is damaged: {error}; remove it and run snakemake again") from None
+        raise InputError(f"{path} is damaged: {error}; say `make repair`") from None
 
 
 def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) -> np.ndarray:
@@ -180,7 +173,7 @@ def opened(path: Path) -> BinaryIO:
     try:
         return open(path, "rb")
     except FileNotFoundError:
-        raise InputError(f"{path} is missing, but its index is there; run snakemake again to remake it") from None
+        raise InputError(f"{path} is missing, but its index is there; say `make repair`") from None
 
 
 def read_record(file: BinaryIO, row: Any, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
@@ -191,7 +184,7 @@ def read_record(file: BinaryIO, row: Any, decode: Callable[[bytes], np.ndarray])
     file.seek(row.offset)
     data = file.read(row.size)
     if zlib.crc32(data) != row.crc32:
-        raise InputError(f"{file.name} is damaged at record {row.key}; remove it and run snakemake again to remake it")
+        raise InputError(f"{file.name} is damaged at record {row.key}; say `make repair`")
     try:
         return decode(data)
     except Unreadable as error:

@@ -158,7 +158,7 @@ def load(path: Path, device: torch.device) -> Network:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except Exception as error:  # safetensors raises a different exception for each kind of damage
-        raise InputError(f"{path} is damaged ({error}); remove it and run snakemake again") from None
+        raise InputError(f"{path} is damaged ({error}); say `make repair`") from None
     return network.eval()
 
 

@@ -107,6 +107,8 @@ def _epochs(
         processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
         top1 = _top1(training.averaged, test, processes)
         training.history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": loss, "test_top1": top1})
+    if processes.first:
+        training.save()
     network.load_state_dict(training.averaged.state_dict())
     return training.history
 

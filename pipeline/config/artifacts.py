@@ -75,6 +75,22 @@ MAIN_OUTPUTS = {
 }
 """Section -> output that users of a part read by default; a reference may choose others."""
 
+SEALED: dict[str, str] = {
+    "subset": "subset",
+    "store": "real_index",
+    "manifest": "manifest",
+    "generator": "generator",
+    "plan": "plan",
+    "sample": "index",
+    "features": "features",
+    "score": "scores",
+    "select": "selected",
+    "classifier": "history",
+    "evaluate": "predictions",
+    "quality": "quality",
+}
+"""Stage -> its output that is written last and says what made it. Stages without one make reports, in little time."""
+
 TRAININGS = ("generator", "classifier")
 """Stages that may take days; a repair never runs them."""
 

@@ -1,10 +1,12 @@
 """The work that a job has done so far, kept outside the declared outputs, because Snakemake deletes these.
 
-A folder's name has a hash of everything the run depends on, so a changed run never continues a stale one.
+It deletes them even after the job, if it takes that for failed: for its log, or for the time of a file. So the work stays until the
+outputs were accepted. A folder's name has a hash of everything the run depends on, so a changed run never continues a stale one.
 """
 
 import hashlib
 import json
+import os
 import shutil
 import time
 import zipfile
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 
 from pipeline.artifacts.atomic import replacing
-from pipeline.jobs import stopping
+from pipeline.jobs import FINISHED, RUN, stopping
 
 LARGE = 2**26
 """Larger files, in bytes, count by size and time instead of content, because hashing gigabytes would delay each job's start."""
@@ -67,9 +69,9 @@ class Checkpoint:
                 print(f"stopped as asked; the next run continues from {self.path}", flush=True)
             stopping.end()
 
-    def remove(self) -> None:
-        """Delete the state, once the run has finished."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+    def finish(self) -> None:
+        """Say that the outputs are written: the state may be deleted."""
+        _finish(self.path.parent)
 
     def describe(self) -> str:
         """Place of the last good state, for messages."""
@@ -95,9 +97,9 @@ class Pieces:
                 np.save(part, piece)
             yield piece
 
-    def remove(self) -> None:
-        """Delete the pieces, once the shard has finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def finish(self) -> None:
+        """Say that the shard is written: the pieces may be deleted."""
+        _finish(self._folder)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:05d}.npy"
@@ -108,6 +110,14 @@ def _loaded(path: Path) -> np.ndarray | None:
         return np.load(path)
     except (OSError, ValueError, EOFError):  # missing or damaged: computed again
         return None
+
+
+def _finish(folder: Path) -> None:
+    """Leave the folder to the scheduler, which deletes it once it has accepted the outputs; without one, delete it."""
+    if RUN in os.environ and folder.exists():
+        (folder / FINISHED).touch()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_folder(folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path]) -> Path:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from pipeline.artifacts import made
 from pipeline.errors import InputError, Superseded
-from pipeline.jobs import claim, fingerprint, stopping
+from pipeline.jobs import RUN, claim, fingerprint, stopping
 
-RUN = "COUNTERWEIGHT_RUN"
-"""Environment variable with the name of the scheduler's run, the same for all attempts at a job."""
 FOR_THE_USER = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -60,6 +60,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
             fingerprint.check(given.code)
         if os.getenv("RANK", "0") == "0":  # only the first of a job's processes writes
             claim.claim(given.output)
+            made.begin(_statement(given))
         main(given)
     except InputError as error:
         if RUN in os.environ:
@@ -82,6 +83,23 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
         sys.exit(f"error: {given.output}: out of memory ({first}); give the job more (mem_mb), or lower batch_size")
     finally:
         claim.release()
+
+
+def _statement(given: argparse.Namespace) -> dict[str, Any]:
+    """What the outputs say about their making. Raises InputError if an input is damaged."""
+    values = [value for name, value in vars(given).items() if name not in ("output", "inputs")]
+    values += [*getattr(given, "inputs", {}).values()]
+    paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+    inputs = {}
+    for path in paths:
+        if isinstance(path, Path) and path.is_file():
+            if (digest := made.checked_digest(path)) is None:
+                raise InputError(f"{path} is damaged: its bytes differ from those that were written; say `make repair`")
+            inputs[str(path)] = digest
+    shard = getattr(given, "shard", None)
+    return made.statement(
+        getattr(given, "config", None), given.code, "{} of {}".format(*shard) if shard else None, inputs
+    )
 
 
 def _is_of_memory(error: Exception) -> bool:

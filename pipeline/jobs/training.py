@@ -66,12 +66,15 @@ class Training:
         return losses
 
     def save_if_due(self) -> None:
-        """Save the state if the checkpoint's timer, or a request to stop, asks for it.
+        """Save the state if the checkpoint's timer, or a request to stop, asks for it. Raises InputError as `save` does."""
+        if self._checkpoint.due():
+            self.save()
+
+    def save(self) -> None:
+        """Save the state, at the end as well: it stays until the scheduler has accepted what the training wrote.
 
         Raises InputError, and keeps the last checkpoint, if a recent loss is not finite.
         """
-        if not self._checkpoint.due():
-            return
         if self.recent:
             self._finite_losses()
         values = {"step": self.step, "history": self.history, "recent": self.recent}

@@ -72,4 +72,4 @@ def _read(path: str) -> dict[str, Any]:
     try:
         return json.loads(Path(path).read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is missing or damaged ({error}); remove it and run snakemake again") from None
+        raise InputError(f"{path} is missing or damaged ({error}); say `make repair`") from None

@@ -57,4 +57,4 @@ def _features(path: Path, target: torch.device) -> dict[str, torch.Tensor]:
     try:
         return load_file(path, str(target))
     except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{path} is missing or damaged ({error}); run snakemake again") from None
+        raise InputError(f"{path} is missing or damaged ({error}); say `make repair`") from None

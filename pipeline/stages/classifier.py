@@ -91,7 +91,7 @@ def main(args) -> None:
         weights = args.output / "weights.safetensors"
         networks.save(network, weights, outcome)
         shards.write_table(history, args.output / "history.parquet", beside=[weights])
-        checkpoint.remove()
+        checkpoint.finish()
 
 
 def arguments():

@@ -16,7 +16,7 @@ def main(args) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from pipeline.artifacts import digests, shards
+    from pipeline.artifacts import digests, made, shards
     from pipeline.artifacts.atomic import replacing
     from pipeline.classifiers import network
     from pipeline.classifiers.input.reader import open_pictures
@@ -30,7 +30,7 @@ def main(args) -> None:
     features, _ = classifier.predict(pictures, label="features of real pictures")
     with replacing(args.output) as part:
         labels = torch.tensor(real["class"].tolist())
-        save_file({"features": features, "labels": labels}, part, {"seal": digests.BLANK})
+        save_file({"features": features, "labels": labels}, part, made.metadata())
         digests.seal(part)
 
 

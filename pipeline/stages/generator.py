@@ -36,7 +36,7 @@ def main(args) -> None:
         args.output,
     )
     shards.write_table(history, args.output / "history.parquet", beside=files)
-    checkpoint.remove()
+    checkpoint.finish()
 
 
 def arguments():

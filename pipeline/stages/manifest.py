@@ -1,7 +1,8 @@
 """Gather the shards of a subset into its manifest.
 
     python -m pipeline.stages.manifest --config '{"most_rejected": 0.001}' \\
-        --indices results/demo/subset/real/shard-00000.parquet ... --output results/demo/subset/manifest.parquet
+        --indices results/demo/subset/real/shard-00000.parquet ... \\
+        --rejected results/demo/subset/real/shard-00000.rejected.parquet ... --output results/demo/subset/manifest.parquet
 
 writes the manifest, one row per picture (key, class, class_name, split, source, group if there are groups, and its place in a shard),
 and beside it rejected.parquet (unreadable pictures) and duplicates.parquet (test pictures that are also training pictures).
@@ -18,8 +19,7 @@ from pipeline.jobs import command
 
 def main(args) -> None:
     indices = [shards.read_table(path) for path in args.indices]
-    lists = [shards.read_table(path.with_suffix(".rejected.parquet")) for path in args.indices]
-    rejected = pd.concat(lists, ignore_index=True)
+    rejected = pd.concat([shards.read_table(path) for path in args.rejected], ignore_index=True)
     manifest = gather(indices, rejected, args.config["most_rejected"], str(args.output.parent))
     twice = duplicates(manifest)
     shards.write_table(rejected, args.output.with_name("rejected.parquet"))
@@ -31,6 +31,7 @@ def main(args) -> None:
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the shards' indices, .parquet")
+    parser.add_argument("--rejected", type=Path, nargs="+", required=True, help="their lists of rejected pictures")
     parser.add_argument("--output", type=Path, required=True, help="the manifest to write, .parquet")
     return parser
 

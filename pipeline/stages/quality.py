@@ -20,7 +20,7 @@ BLOCK = 2000
 def main(args) -> None:
     import numpy as np
 
-    from pipeline.artifacts import digests, shards
+    from pipeline.artifacts import digests, made, shards
     from pipeline.artifacts.atomic import replacing
     from pipeline.errors import InputError
     from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
@@ -58,7 +58,7 @@ def main(args) -> None:
     found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
     metrics = {name: float(np.round(value, 6)) for name, value in found.items()}
     with replacing(args.output) as part:
-        part.write_text(json.dumps({"metrics": metrics, "seal": digests.BLANK}, indent=1))
+        part.write_text(json.dumps({"metrics": metrics, "seal": digests.BLANK, "made": made.current()}, indent=1))
         digests.seal(part)
     print(json.dumps(found))
 

@@ -53,7 +53,7 @@ def main(args) -> None:
     with replacing(statistics) as part:
         part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
     shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
-    pieces.remove()
+    pieces.finish()
 
 
 def arguments():

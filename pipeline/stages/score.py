@@ -33,7 +33,7 @@ def main(args) -> None:
     found = list(pieces.continued(scored))
     scores[columns] = np.concatenate(found) if found else np.zeros((0, len(columns)))
     shards.write_table(scores, args.output)
-    pieces.remove()
+    pieces.finish()
 
 
 def arguments():

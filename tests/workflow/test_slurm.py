@@ -232,6 +232,7 @@ def test_several_gpus_are_those_of_one_node(copy):
 def test_a_job_at_its_time_limit_saves_and_its_retry_continues(to_train, trained):
     with begun(to_train, GENERATOR) as run:
         wait_for(lambda: is_training(to_train))
+        set_key(to_train, "generators/cbdm/steps", 40)  # the retry goes on as planned
         # the limit, which is in whole minutes, is now
         subprocess.run(["scontrol", "update", f"JobId={the_job(to_train)['JobId']}", "EndTime=now"], check=True)
         assert run.wait() == 0, text_of(to_train / "told")
@@ -242,6 +243,56 @@ def test_a_job_at_its_time_limit_saves_and_its_retry_continues(to_train, trained
     assert "stopped as asked; the next run continues from" in text_of(to_train / "told"), "of the first job's log"
     assert "continuing at step" in text_of(to_train / "logs/generator/demo/cbdm.log")
     assert generator_of(to_train) == trained
+    set_key(to_train, "generators/cbdm/steps", 1500)
+    assert planned(to_train, GENERATOR) == {}
+
+
+# Edits while jobs wait
+
+
+@contextlib.contextmanager
+def waiting(root: Path, *targets: str) -> Iterator[subprocess.Popen]:
+    """A run whose jobs wait in Slurm's queue until the context ends; then they run, and it is waited for."""
+    nodes = ("scontrol", "update", "NodeName=node[1-2]")
+    subprocess.run([*nodes, "State=DRAIN", "Reason=test"], check=True)
+    try:
+        with begun(root, *targets) as run:
+            wait_for(lambda: len(jobs_of(root)) == len(targets))
+            yield run
+            subprocess.run([*nodes, "State=RESUME"], check=True)
+            run.wait(timeout=400)
+    finally:
+        subprocess.run([*nodes, "State=RESUME"], check=False)
+
+
+def test_an_edit_of_the_config_is_not_seen_by_jobs_that_wait(finished, copy):
+    """Neither by a first one nor by a second stage, whose node would find that its first stage is out of date."""
+    second = "results/demo/classifier/two_stage/seed-0/weights.safetensors"
+    for path in (WEIGHTS, second):
+        (copy / path).unlink()
+    with waiting(copy, WEIGHTS, second) as run:
+        set_key(copy, "classifiers/ce/epochs", 3)
+    assert run.returncode == 0, text_of(copy / "told")
+    assert bytes_under(copy / "results") == bytes_under(finished / "results")
+    assert planned(copy, WEIGHTS, second)
+    set_key(copy, "classifiers/ce/epochs", 2)
+    assert planned(copy, WEIGHTS, second) == {}
+    assert not list(copy.glob(".snakemake/counterweight/*")), "what the run kept for its jobs"
+
+
+@pytest.mark.parametrize("edited", ["pipeline/classifiers/losses/cross_entropy.py", "rules/classifier.smk"])
+def test_an_edit_of_the_code_is_refused_by_jobs_that_wait(finished, copy, edited):
+    (copy / WEIGHTS).unlink()
+    before = (copy / edited).read_text()
+    with waiting(copy, WEIGHTS) as run:
+        (copy / edited).write_text(before + "\nEDITED = True\n")
+    assert run.returncode != 0
+    assert "edited after this run was planned" in text_of(copy / "told")
+    assert not (copy / WEIGHTS).exists()
+    (copy / edited).write_text(before)
+    again = on_slurm(copy, WEIGHTS)
+    assert again.returncode == 0, again.stdout
+    assert bytes_under(copy / "results") == bytes_under(finished / "results")
 
 
 @pytest.mark.nightly

@@ -402,7 +402,7 @@ def test_a_damaged_shard_is_told_and_remade_with_the_same_bytes(copy):
     wanted = str(scores.relative_to(copy))
 
     ran = snakemake(copy, wanted)
-    assert_one_sentence(ran, "error: ", "shard-00000.tar is damaged", row["key"], "remove it and run snakemake again")
+    assert_one_sentence(ran, "error: ", "shard-00000.tar is damaged", row["key"], "say `make repair`")
     assert row["key"] in (copy / "logs/score/demo/by_ce/00000.log").read_text()
     left = bytes_under(copy / "results")
     assert {name for name in before if left.get(name) != before[name]} == {

@@ -29,7 +29,7 @@ class Sampler:
         try:
             unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, local_files_only=True)
         except (OSError, ValueError, SafetensorError) as error:
-            raise InputError(f"{folder / 'unet'} is missing or damaged ({error}); run snakemake again") from None
+            raise InputError(f"{folder / 'unet'} is missing or damaged ({error}); say `make repair`") from None
         self._unet = unet.to(device, memory_format=layout(device)).eval()
         kind = {"ddpm": DDPMParallelScheduler, "ddim": DDIMParallelScheduler}[draw["kind"]]
         # trailing: the first step is the noisiest; if no step is skipped, this changes nothing

@@ -101,6 +101,7 @@ def train(
             row = {"step": step + 1, "denoising": denoising, "balancing": balancing, "learning_rate": rate}
             training.history.append(row)
         training.save_if_due()
+    training.save()
     return pd.DataFrame(training.history), _save(training.averaged, scheduler, output)
 
 

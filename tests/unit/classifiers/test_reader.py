@@ -303,9 +303,7 @@ def test_a_damaged_record_is_named_when_its_batch_is_due(twelve):
     path = damage(table, folder, 5)
     batches = OnDisk(twelve, SIDE, CPU, 2).batches([np.array([0, 1]), np.array([2, 10]), np.array([3])])
     assert numbers_in(next(batches)[0]) == [0, 1]
-    with pytest.raises(
-        InputError, match=f"^{path} is damaged at record p1; remove it and run snakemake again to remake"
-    ):
+    with pytest.raises(InputError, match=f"^{path} is damaged at record p1; say `make repair`"):
         next(batches)
     assert not reading_threads()
 
@@ -320,9 +318,7 @@ def test_damage_elsewhere_does_no_harm(twelve):
 def test_a_missing_shard_is_named(twelve):
     path = twelve[0][1] / "a.tar"
     path.unlink()
-    with pytest.raises(
-        InputError, match=f"^{path} is missing, but its index is there; run snakemake again to remake it"
-    ):
+    with pytest.raises(InputError, match=f"^{path} is missing, but its index is there; say `make repair`"):
         next(OnDisk(twelve, SIDE, CPU, 2).batches([np.array([7, 1])]))
 
 

@@ -38,7 +38,9 @@ def make(raw: Path, output: Path, count: int = 1, dataset=BIRDS, **keys) -> subp
                       "--pictures", output / "pictures.parquet", "--output", path)  # fmt: skip
     if ran.returncode == 0:
         ran = run("manifest", "--config", json.dumps(part.gathering_settings()), "--indices",
-                  *(path.with_suffix(".parquet") for path in stored), "--output", output / "manifest.parquet")  # fmt: skip
+                  *(path.with_suffix(".parquet") for path in stored), "--rejected",
+                  *(path.with_suffix(".rejected.parquet") for path in stored),
+                  "--output", output / "manifest.parquet")  # fmt: skip
     return ran
 
 

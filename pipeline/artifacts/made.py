@@ -1,0 +1,79 @@
+"""What an artifact's seal says about its making: the settings, the code and the inputs of its job.
+
+So a run can tell what an artifact is without the scheduler's records: after these were lost, or in another folder.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import digests
+
+KEY = "counterweight"
+"""Key of the metadata of Parquet and safetensors files."""
+_current: dict[str, Any] | None = None
+
+
+def begin(statement: Mapping[str, Any]) -> None:
+    """Let all artifacts that this process writes from now on say this."""
+    global _current
+    _current = dict(statement)
+
+
+def current() -> dict[str, Any] | None:
+    """What artifacts of this process say; None outside a job."""
+    return _current
+
+
+def metadata() -> dict[str, str]:
+    """Metadata of a safetensors file that is to be sealed."""
+    return {KEY: json.dumps({"seal": digests.BLANK, "made": _current})}
+
+
+def statement(
+    settings: Mapping[str, Any] | None, code: str | None, shard: str | None, inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """A job's settings, the fingerprint of its code, its shard as `0 of 2`, and its inputs: path -> digest."""
+    listed = "".join(f"{path}\0{digest}\n" for path, digest in sorted(inputs.items()))
+    return {
+        "settings": settings,
+        "code": code,
+        "shard": shard,
+        "inputs": hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest(),
+    }
+
+
+def about(path: Path) -> dict[str, Any]:
+    """All that a sealed file says about itself, or {} if it cannot be read; the statement is in `made`."""
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return json.loads(pq.read_metadata(path).metadata[KEY.encode()])
+        if path.suffix == ".safetensors":
+            with open(path, "rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            return json.loads(header["__metadata__"][KEY])
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def digest_of(path: Path) -> str:
+    """A file's digest, from its own seal or from the sealed table beside it, without a check."""
+    return digests.stated(path) or _beside(path) or digests.digest(path)
+
+
+def checked_digest(path: Path) -> str | None:
+    """A file's digest, as `digest_of` gives it, or None if its bytes differ from those that were written."""
+    if stated := digests.stated(path):
+        return stated if digests.is_whole(path) else None
+    found, expected = digests.digest(path), _beside(path)
+    return found if expected in (found, None) else None
+
+
+def _beside(path: Path) -> str | None:
+    tables: Iterable[Path] = sorted(path.parent.glob("*.parquet"))
+    return next((found for table in tables if (found := about(table).get("beside", {}).get(path.name))), None)

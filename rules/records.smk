@@ -1,0 +1,53 @@
+# Where Snakemake has no records of artifacts, for example in a copied folder, their own statements take the place of these.
+
+import json
+
+from snakemake.persistence import ParamsChange, PersistenceBase
+
+from pipeline.artifacts import made
+from pipeline.config.artifacts import SEALED, made_by
+
+
+def statements(job):
+    """What a finished job's artifacts say about their making, and what they would say now; None if they say nothing."""
+    if job.rule.name not in SEALED or any(path.is_storage for path in job.output):
+        return None
+    said = made.about(Path(getattr(job.output, SEALED[job.rule.name]))).get("made")
+    if not said or not all(map(os.path.exists, (*job.input, *job.output))):
+        return None
+    read = [Path(path) for path in job.input if made_by(path) and not path.endswith(".tar")]
+    settings = json.loads(job.params.config) if "config" in job.params.keys() else None
+    digests = {str(path): made.digest_of(path) for path in read}
+    return said, made.statement(settings, job.params.get("code"), job.params.get("shard"), digests)
+
+
+def change_since(job):
+    """What differs between the making of a job's artifacts, as they say, and now; a report has no statement, and is made anew."""
+    if job.rule.name in OUTPUTS.keys() - SEALED.keys():
+        return ParamsChange({"unknown"}, {"a new report"}, set(job.output))
+    said, now = statements(job) or ({}, {})
+    before, after = ({f"{key} {each[key]}" for key in said if said[key] != now[key]} for each in (said, now))
+    return ParamsChange(before, after, set(job.output))
+
+
+def use_statements():
+    """Let Snakemake ask artifacts where it has no records, and take finished ones for finished whose run was killed."""
+    recorded, changed, incomplete = (
+        getattr(PersistenceBase, name) for name in ("has_metadata", "params_changed", "incomplete")
+    )
+
+    def params_changed(self, job, file=None):
+        return changed(self, job, file) if recorded(self, job) else change_since(job)
+
+    async def still_incomplete(self, job):
+        found = await incomplete(self, job)
+        said, now = statements(job) or ({}, None) if found else ({}, None)
+        return [] if said == now else found
+
+    PersistenceBase.has_metadata = lambda self, job: True
+    PersistenceBase.params_changed = params_changed
+    PersistenceBase.incomplete = still_incomplete
+
+
+if workflow.is_main_process:
+    use_statements()
