@@ -5,7 +5,9 @@ rule verify:
     conda:
         "../envs/counterweight.yaml"
     threads: 4
+    params:
+        made=lambda wildcards: targets.folders(FLOW),
     message:
         "read all results again"
     shell:
-        "python -m pipeline.stages.verify --results results 2>&1 | logged {log:q}"
+        "python -m pipeline.stages.verify --results results --made-by-recipes {params.made:q} 2>&1 | logged {log:q}"

@@ -53,11 +53,12 @@ def about(path: Path) -> dict[str, Any]:
 
             return json.loads(pq.read_metadata(path).metadata[KEY.encode()])
         if path.suffix == ".safetensors":
-            with open(path, "rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            return json.loads(header["__metadata__"][KEY])
+            from safetensors import safe_open
+
+            with safe_open(path, "numpy") as file:
+                return json.loads(file.metadata()[KEY])
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # damaged files raise many kinds of errors
         return {}
 
 

@@ -6,7 +6,7 @@ even a damaged one, that holds the digest of the new file.
 
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,22 +31,25 @@ class Job(NamedTuple):
         return first if same is None else f"{first[:same]}*"
 
 
-def repair(damage: Iterable[Path], command: Sequence[str], job_of: Callable[[Path], Job | None]) -> bool:
+def repair(
+    damage: Iterable[Path], command: Sequence[str], job_of: Callable[[Path], Job | None], never: Container[str]
+) -> bool:
     """Remake the damaged files; return whether all are whole now.
 
-    `job_of` gives the job that makes a file, or None if a repair must not remake it. `command`, followed by paths, must
-    remake these files if they are missing, and nothing else. The stage that makes them replaces "{stage}" in it. If it
-    fails, the damaged files are put back. Raises InputError if one of them must not be remade.
+    `job_of` gives the job that makes a file, or None if there is none. `command`, followed by paths, must remake these
+    files if they are missing, and nothing else. The stage that makes them replaces "{stage}" in it. If it fails, the
+    damaged files are put back. Raises InputError if no job makes one of them, or one of a stage in `never`.
     """
     damaged = set(damage)
     jobs: dict[str, set[Job]] = {}
     for path in sorted(damaged):
         job = job_of(path)
         if job is None:
+            raise InputError(f"{path} is damaged or missing, and no job of the workflow makes it; restore a copy")
+        if job.stage in never:
             raise InputError(
                 f"{path} is damaged or missing, and a repair does not remake it, because that may take days of training; "
-                "restore a copy, or make it again: snakemake --profile local --force "
-                f"{path}, and then run your target, which also remakes what was made from it"
+                f"restore a copy, or train it again: snakemake --profile local --force {job.outputs[0]}"
             )
         jobs.setdefault(job.stage, set()).add(job)
         if _aside(path).exists():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.config.artifacts import locate
+from pipeline.config.artifacts import SECTIONS, locate
 from pipeline.config.workflow import Run, Workflow
 from pipeline.errors import InputError
 
@@ -16,6 +16,17 @@ def family_targets(flow: Workflow, family: str) -> list[str]:
     summaries = {locate("summary", dataset=run.dataset) for run in runs}
     pools = {(run.dataset, pool) for run in runs for pool in flow.pools(run.classifier, run.dataset)}
     return sorted(summaries | {locate("grid", dataset=dataset, name=pool) for dataset, pool in pools})
+
+
+def folders(flow: Workflow) -> list[str]:
+    """Folders, and pictures of grids, of all artifacts that any recipe makes: results/<dataset>/<stage>/<name>."""
+    found = set()
+    for dataset in {run.dataset for run in flow.runs}:
+        runs = [run for run in flow.runs if run.dataset == dataset]
+        for section, entries in flow.needed(dataset, runs).items():
+            stages = SECTIONS[section] if section != "datasets" else ()
+            found |= {f"results/{dataset}/{stage}/{name}" for stage in stages for name in entries}
+    return sorted(found)
 
 
 def main_runs(flow: Workflow, dataset: str) -> list[Run]:

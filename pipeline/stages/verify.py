@@ -34,19 +34,32 @@ def main(args: argparse.Namespace) -> None:
         f"{found.files} files, {found.pictures} pictures, {found.bytes / 1e9:.2f} GB read; {len(found.damage)} damaged",
         flush=True,
     )
+    for path in _left_over(results, args.made_by_recipes):
+        print(f"left over: {path}: no recipe of the config makes it; delete it if you need it no more", flush=True)
     if not found.damage:
         return
     if not args.repair:
         sys.exit("error: some files are damaged or missing; `make repair` remakes them, except trained networks")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a repair waits for its jobs, which get the signal too
-    if not repair(found.damage, shlex.split(args.repair), lambda path: _job_of(path, results)):
+    if not repair(found.damage, shlex.split(args.repair), lambda path: _job_of(path, results), TRAININGS):
         sys.exit("error: some files are still damaged or missing")
 
 
+def _left_over(results: Path, made: list[str] | None) -> list[Path]:
+    """Folders of parts that no recipe has."""
+    if made is None:
+        return []
+    stages = {Path(path).parts[2] for path in made}
+    there = [path for stage in stages for path in results.glob(f"*/{stage}/*") if not path.name.startswith(".")]
+    return sorted(path for path in there if f"results/{path.relative_to(results)}".removesuffix(".png") not in made)
+
+
 def _job_of(path: Path, results: Path) -> Job | None:
-    """The job that makes a file; None for files of trainings, because a repair does not run these."""
-    stage, outputs = made_by(str("results" / path.relative_to(results))) or (None, ())
-    if stage is None or stage in TRAININGS:
+    """The job that makes a file, if any; all files below a generator's folder are its training's."""
+    place = "results" / path.relative_to(results)
+    tables = [place, *(parent / "history.parquet" for parent in place.parents)]
+    stage, outputs = next(filter(None, (made_by(str(table)) for table in tables)), (None, ()))
+    if stage is None:
         return None
     outputs = tuple(results / Path(output).relative_to("results") for output in outputs)
     return Job(list(OUTPUTS).index(stage), stage, outputs)
@@ -56,6 +69,12 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, required=True, help="the folder to read, with its subfolders")
     parser.add_argument("--repair", metavar="COMMAND", help="a command that remakes the files added to it")
+    parser.add_argument(
+        "--made-by-recipes",
+        nargs="*",
+        metavar="FOLDER",
+        help="list folders of parts, results/demo/plan/demo, except these",
+    )
     return parser
 
 

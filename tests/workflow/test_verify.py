@@ -19,7 +19,7 @@ from workflow_helpers import EVERYTHING, bytes_under, environment, planned, snak
 
 from pipeline.artifacts import digests, shards
 from pipeline.artifacts.damage import examine
-from pipeline.artifacts.shards import said
+from pipeline.artifacts.made import about
 from pipeline.config.artifacts import made_by
 
 pytestmark = pytest.mark.slow
@@ -112,7 +112,7 @@ def test_a_removed_file_is_named_where_something_speaks_of_it(results, tmp_path)
 def beside_a_table(path: Path) -> bool:
     """Whether it is a shard's index, or what a table above or beside it speaks of."""
     tables = [table for folder in path.parents[:2] for table in folder.glob("*.parquet") if table != path]
-    spoken = any(path in {table.parent / name for name in shards.said(table)["beside"]} for table in tables)
+    spoken = any(path in {table.parent / name for name in shards.about(table)["beside"]} for table in tables)
     return spoken or path.with_suffix(".tar").exists()
 
 
@@ -312,15 +312,37 @@ def test_what_can_be_remade_is_and_the_rest_is_put_back(copy):
     assert state(copy) == before | {copy / f"{other}.tar": damaged[copy / f"{other}.tar"]}
 
 
-def test_trained_weights_are_named_and_not_trained_again(copy):
+def test_trained_weights_are_named_and_trained_again_only_if_the_user_says_so(copy, finished):
     weights = "results/demo/generator/cbdm/unet/diffusion_pytorch_model.safetensors"
     flipped(weights, f"{SAMPLE}.tar")(copy)
     before = state(copy)
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 1 and "Traceback" not in ran.stdout
     assert f"damaged: {weights}" in ran.stdout
-    assert re.search(f"error: {weights} .*days of training.*delete it", ran.stdout)
+    assert re.search(f"error: {weights} .*days of training", ran.stdout)
     assert state(copy) == before
+    (command,) = re.findall(r"train it again: snakemake --profile local (.*)", ran.stdout)
+    trained = snakemake(copy, *command.split())
+    assert trained.returncode == 0, trained.stdout
+    assert state(copy).keys() == before.keys() and bytes_under(copy / "results/demo/generator") == bytes_under(
+        finished / "results/demo/generator"
+    )
+
+
+def test_what_no_recipe_makes_is_listed(copy):
+    config = copy / "workflow_config.yaml"
+    raw = yaml.safe_load(config.read_text())
+    del raw["recipes"]["diffult_filters"]
+    config.write_text(yaml.safe_dump(raw))
+    ran = snakemake(copy, "verify")
+    assert ran.returncode == 0, ran.stdout
+    found = re.findall("left over: (.*): no recipe", ran.stdout)
+    assert set(found) == {
+        f"results/demo/{place}"
+        for place in (
+            "select/likely~keep=all", "classifier/diffult~filter.keep=all", "evaluate/diffult~filter.keep=all",
+        )
+    }  # fmt: skip
 
 
 def test_a_killed_repair_is_taken_up_again(copy):
@@ -362,7 +384,7 @@ def test_a_repair_knows_which_stage_makes_a_file(finished):
     rows = [line.split("\t") for line in told.stdout.splitlines() if line.startswith("results/")]
     makers = {path: rule for path, _, rule, *_ in rows}
     generator = finished / "results/demo/generator/cbdm"  # a generator's table speaks for its other files
-    trained = {generator / name for name in said(generator / "history.parquet")["beside"]}
+    trained = {generator / name for name in about(generator / "history.parquet")["beside"]}
     assert len(trained) == 3
     found = set(artifacts(finished / "results")) - trained
     assert set(makers) == {str(path.relative_to(finished)) for path in found}

@@ -1,0 +1,147 @@
+"""Artifacts that say what made them: runs without Snakemake's records, after a copy, a kill, or a clock that was wrong."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from runs import Run
+from workflow_helpers import bytes_under, planned, snakemake
+
+pytestmark = pytest.mark.slow
+
+TARGET = "all_demo"
+REPORTS = {"grid cbdm.png", "summary"}
+GENERATOR = "results/demo/generator/cbdm/history.parquet"
+WEIGHTS = "results/demo/classifier/ce/seed-1/weights.safetensors"
+
+
+def edit(root: Path, file: str, old: str, new: str) -> None:
+    text = (root / file).read_text()
+    assert old in text
+    (root / file).write_text(text.replace(old, new))
+
+
+def stages(jobs) -> set[str]:
+    return {" ".join(job.split()[:2]) for job in jobs}
+
+
+def test_without_records_only_reports_are_planned(copy):
+    shutil.rmtree(copy / ".snakemake")
+    assert stages(planned(copy, TARGET)) == REPORTS
+    ran = snakemake(copy, TARGET)
+    assert ran.returncode == 0, ran.stdout
+    assert planned(copy, TARGET) == {}
+
+
+@pytest.mark.parametrize(
+    ("edited", "expected"),
+    [
+        (("workflow_config.yaml", "generated_weight: 0.3", "generated_weight: 0.4"), {"classifier diffult"}),
+        (("pipeline/scores/d3.py", "import ", "EDITED = 1\nimport "), {"score by_ce"}),
+        (("workflow_config.yaml", "shards: 2", "shards: 3"), {"sample cbdm"}),
+        (("workflow_config.yaml", "steps_as: [likely]", "steps_as: []"), {"classifier ce_long"}),
+    ],
+    ids=["settings", "code", "number of shards", "set of inputs"],
+)
+def test_without_records_an_edit_plans_what_follows_from_it(copy, edited, expected):
+    edit(copy, *edited)
+    with_records = stages(planned(copy, TARGET))
+    assert expected <= with_records
+    shutil.rmtree(copy / ".snakemake")
+    assert stages(planned(copy, TARGET)) == with_records | REPORTS
+
+
+def test_without_records_an_input_of_other_content_is_noticed(copy, finished):
+    """As if one artifact came from another run, with an old time."""
+    other = copy / "results/demo/classifier/ce/seed-0/weights.safetensors"
+    time_before = other.stat().st_mtime_ns
+    for name in ("weights.safetensors", "history.parquet"):
+        shutil.copy2(finished / f"results/demo/classifier/ce/seed-1/{name}", other.with_name(name))
+        os.utime(other.with_name(name), ns=(time_before, time_before))
+    shutil.rmtree(copy / ".snakemake")
+    found = stages(planned(copy, TARGET))
+    assert {"features ce", "score by_ce", "classifier two_stage", "evaluate ce"} <= found
+    assert not {"generator cbdm", "sample cbdm", "classifier ce_long"} & found
+
+
+def test_after_a_copy_without_times_finished_work_is_kept(copy):
+    """The run stops and names a command; the command keeps everything."""
+    results = bytes_under(copy / "results")
+    paths = sorted(path for path in (copy / "results").rglob("*") if path.is_file())
+    random.Random(0).shuffle(paths)
+    for age, path in enumerate(paths):
+        os.utime(path, (time.time() - age, time.time() - age))
+    assert planned(copy, TARGET)
+    ran = snakemake(copy, TARGET)
+    assert ran.returncode != 0
+    assert "finished jobs would run again, only because of the times of files" in ran.stdout
+    assert bytes_under(copy / "results") == results
+    (targets,) = re.findall(r"make accept TARGETS='(.*?)'", ran.stdout)
+    accepted = snakemake(copy, "--touch", *targets.split())  # what `make accept` runs
+    assert accepted.returncode == 0, accepted.stdout
+    assert planned(copy, TARGET) == {}
+    assert bytes_under(copy / "results") == results
+
+
+def test_a_file_from_the_future_is_refused_before_any_job(copy):
+    (copy / WEIGHTS).unlink()
+    before = bytes_under(copy / "results")
+    shard = copy / "results/demo/subset/real/shard-00000.tar"
+    os.utime(shard, (time.time() + 86400,) * 2)
+    ran = snakemake(copy, WEIGHTS)
+    assert ran.returncode != 0
+    assert "is dated in the future" in ran.stdout and "shard-00000.tar" in ran.stdout
+    assert bytes_under(copy / "results") == before
+    (path,) = re.findall(r"date it now: touch (\S+)", ran.stdout)
+    (copy / path).touch()
+    again = snakemake(copy, WEIGHTS)
+    assert again.returncode == 0, again.stdout
+
+
+def test_a_training_whose_output_is_not_accepted_is_not_done_again(copy, finished):
+    """A clock that jumps during the job: Snakemake deletes what was made, and the next run goes on from the last step."""
+    (copy / GENERATOR).unlink()
+    run = Run(copy, GENERATOR)
+    assert run.wait_until(lambda: run.signal(0, "pipeline.stages.generator")), run.told
+    manifest = copy / "results/demo/subset/manifest.parquet"
+    times = manifest.stat()
+    os.utime(manifest, (time.time() + 86400,) * 2)
+    assert run.process.wait() != 0, run.told
+    assert not (copy / GENERATOR).exists()
+    os.utime(manifest, ns=(times.st_atime_ns, times.st_mtime_ns))
+    again = snakemake(copy, GENERATOR)
+    assert again.returncode == 0, again.stdout
+    assert "continuing at step 6 " in again.stdout
+    assert bytes_under(copy / "results") == bytes_under(finished / "results"), "without what the checkpoint held"
+
+
+def test_a_log_that_cannot_be_written_fails_no_job(copy, finished, small_disk):
+    (copy / WEIGHTS).unlink()
+    shutil.rmtree(copy / "logs")
+    small_disk(copy / "logs", "4k")
+    (copy / "logs/full").write_bytes(bytes(4096)) if os.statvfs(copy / "logs").f_bavail else None
+    ran = snakemake(copy, WEIGHTS)
+    assert ran.returncode == 0, ran.stdout
+    assert bytes_under(copy / "results") == bytes_under(finished / "results")
+
+
+def test_a_job_that_ends_after_its_run_was_killed_is_adopted(copy, finished):
+    (copy / WEIGHTS).unlink()
+    run = Run(copy, WEIGHTS)
+    assert run.wait_until(lambda: run.signal(0, "pipeline.stages.classifier")), run.told
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    while run.processes():
+        time.sleep(0.05)
+    assert (copy / WEIGHTS).exists()
+    made = (copy / WEIGHTS).stat().st_mtime_ns
+    snakemake(copy, "--unlock")
+    again = snakemake(copy, WEIGHTS)
+    assert again.returncode == 0, again.stdout
+    assert (copy / WEIGHTS).stat().st_mtime_ns == made
+    assert (copy / WEIGHTS).read_bytes() == (finished / WEIGHTS).read_bytes()
