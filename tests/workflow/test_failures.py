@@ -40,6 +40,36 @@ def assert_as_before(root: Path, finished: Path, *targets: str) -> None:
     assert planned(root, "all_demo") == {}
 
 
+# Damaged inputs
+
+
+@pytest.mark.parametrize(
+    ("job", "option"),
+    [
+        ("features ce seed-0 features.safetensors", "--weights"),
+        ("score by_ce shard-00000.parquet", "--features"),
+        ("select likely selected.parquet", "--scores"),
+        ("sample cbdm shard-00000.tar", "--plan"),
+        ("classifier two_stage seed-0", "--init"),
+        ("evaluate ce seed-0", "--weights"),
+        ("quality by_ce quality.json", "--weights"),
+    ],
+)
+def test_a_changed_byte_of_an_input_ends_a_stage_before_it_works(finished, commands, tmp_path, job, option):
+    arguments = commands[job]
+    damaged = tmp_path / "results" / Path(arguments[arguments.index(option) + 1])
+    shutil.copytree(finished / Path(arguments[arguments.index(option) + 1]).parent, damaged.parent)
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    output = tmp_path / "made" / Path(arguments[arguments.index("--output") + 1]).name
+    changed = set_option(set_option(arguments, "--output", str(output)), option, str(damaged))
+    ran = stage(finished, job.split()[0], *changed)
+    assert ran.returncode != 0
+    assert_told(ran.stdout, f"error: {damaged} is damaged", "make repair")
+    assert not output.exists()
+
+
 # Disks
 
 
