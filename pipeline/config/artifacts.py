@@ -37,6 +37,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "evaluate": {
         "predictions": "results/{dataset}/evaluate/{name}/seed-{seed}/predictions.parquet",
         "per_class": "results/{dataset}/evaluate/{name}/seed-{seed}/per_class.csv",
+        "per_group": "results/{dataset}/evaluate/{name}/seed-{seed}/per_group.csv",
         "metrics": "results/{dataset}/evaluate/{name}/seed-{seed}/metrics.json",
     },
     "quality": {"quality": "results/{dataset}/quality/{name}/quality.json"},

@@ -173,7 +173,8 @@ class _Graph:
 
     @_once
     def evaluate(self, name: str, seed: int) -> int:
-        work = {Figure("evaluate", name, SECONDS_A_PICTURE): _filled_up(self._pictures("test"), AT_ONCE)}
+        judged = self._pictures("test") + self._pictures("val")
+        work = {Figure("evaluate", name, SECONDS_A_PICTURE): _filled_up(judged, AT_ONCE)}
         return self.add("evaluate", name, f"seed {seed}", 1, work, [self.manifest(), self.classifier(name, seed)])
 
     @_once

@@ -23,7 +23,9 @@ def counted(pictures: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Pictures in each split for each combination of values of the columns `by`, sorted by them.
 
     Columns: `by`, and one for each split, int64. Combinations without pictures are missing; pictures that lack a value,
-    as a group, are not counted.
+    as a group, are not counted. Without a column, as without groups, there are no rows.
     """
+    if not set(by) <= set(pictures):
+        return pd.DataFrame(columns=[*by, *SPLITS])
     found = pictures.groupby([*by, "split"]).size().unstack("split", fill_value=0)
     return found.reindex(columns=list(SPLITS), fill_value=0).reset_index().rename_axis(columns=None)

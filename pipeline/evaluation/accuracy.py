@@ -25,11 +25,15 @@ def accuracy(labels: np.ndarray, predicted: np.ndarray, train_counts: np.ndarray
         "few_le20": groups_le20 == "few",
     }
     found = {name: float(100 * correct[chosen].sum() / chosen.sum()) for name, chosen in rows.items() if chosen.any()}
-    return found | {"balanced": float(np.nanmean(per_class_accuracy(labels, predicted, len(train_counts))))}
+    return found | {"balanced": float(np.nanmean(accuracy_of_each(labels, correct, len(train_counts))))}
 
 
-def per_class_accuracy(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Percent of correct pictures of each class, float64 [classes]; NaN for a class without pictures."""
-    total = np.bincount(labels, minlength=classes).astype(float)
-    right = np.bincount(labels[labels == predicted], minlength=classes)
-    return np.divide(100 * right, total, out=np.full(classes, np.nan), where=total > 0)
+def accuracy_of_each(numbers: np.ndarray, correct: np.ndarray, count: int) -> np.ndarray:
+    """Percent of correct pictures of each class or group, float64 [count]; NaN for one without pictures.
+
+    numbers: each picture's class or group, int64 [N], -1 for none; correct: bool [N].
+    """
+    known = numbers >= 0
+    total = np.bincount(numbers[known], minlength=count).astype(float)
+    right = np.bincount(numbers[known & correct], minlength=count)
+    return np.divide(100 * right, total, out=np.full(count, np.nan), where=total > 0)

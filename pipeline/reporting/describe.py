@@ -25,7 +25,7 @@ def describe(manifest: pd.DataFrame, title: str) -> Description:
     """Describe a manifest with the columns class, class_name, split and, if there are groups, group."""
     classes = counted(manifest, ["class", "class_name"])
     classes.insert(2, "shot", shots(classes["train"].to_numpy()))
-    groups = counted(manifest, ["group"]) if "group" in manifest else pd.DataFrame(columns=["group", *SPLITS])
+    groups = counted(manifest, ["group"])
     train = classes["train"]
     lines = [["classes", str(len(classes))]]
     lines += [[f"{split} pictures", f"{classes[split].sum():,}"] for split in SPLITS]

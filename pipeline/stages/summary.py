@@ -19,6 +19,9 @@ COLUMNS = {
     "medium": "medium",
     "few": "few",
     "balanced": "mean of classes",
+    "worst_group": "worst group",
+    "val_top1": "val top-1 %",
+    "val_worst_group": "val worst group",
     "best_test_top1": "best test epoch",
     "fd_scorer": "FD under the scorer",
     "is_scorer": "IS under the scorer",
@@ -46,7 +49,8 @@ def main(args) -> None:
     header = ["recipe", "network", "seeds", "real pictures", "generated", *shown.values()]
     text = (
         f"# Results on {rows['dataset'].iloc[0]}\n\n"
-        "Accuracy on the test split in percent, after the last epoch: mean ± deviation over seeds.\n"
+        "Accuracy on the test split in percent, after the last epoch: mean ± deviation over seeds. Columns with val are of the\n"
+        "validation split.\n"
         f"Many, medium, few: classes with {', '.join(RANGES.values())} training pictures. The best test epoch is chosen on\n"
         "the test split, as in much public code; it is given for comparison only.\n\n" + markdown(header, lines)
     )

@@ -127,11 +127,13 @@ def test_the_summary_mentions_every_recipe(finished, results):
 def test_predictions_hold_what_the_metrics_say(finished, results):
     folder = finished / "results/demo/evaluate/diffult/seed-0"
     predictions = pd.read_parquet(folder / "predictions.parquet")
-    assert list(predictions.columns) == ["key", "class", "predicted", "probability"]
+    about = ["key", "file", "split", "group", "class", "class_name"]
+    assert list(predictions.columns) == [*about, "predicted", "predicted_name", "probability", "top_probability"]
     manifest = pd.read_parquet(finished / "results/demo/subset/manifest.parquet")
     test = manifest[manifest["split"] == "test"]
     assert predictions["key"].tolist() == test["key"].tolist()
     assert predictions["class"].tolist() == test["class"].tolist()
+    assert predictions["file"].tolist() == test["source"].tolist() and set(predictions["split"]) == {"test"}
     assert predictions["probability"].between(0, 1).all()
     right = predictions["class"] == predictions["predicted"]
     assert 100 * right.mean() == pytest.approx(value(results, "diffult", "top1"))
@@ -323,15 +325,27 @@ def test_a_family_without_a_main_recipe_is_told(copy):
         )
 
 
+def summarised(folder: Path, **metrics: float) -> list[str]:
+    """The summary's header of a run with these figures, and some that all runs have."""
+    metrics = {"top1": 61.0, "balanced": 61.0, "real_pictures": 9, "generated_pictures": 0} | metrics
+    about = {"seed": 0, "backbone": "small", "width": 4, "metrics": metrics}
+    (folder / "metrics.json").write_text(json.dumps(about))
+    run = {"recipe": "r", "dataset": "d", "metrics": [str(folder / "metrics.json")], "quality": None}
+    ran = stage(REPOSITORY, "summary", "--config", json.dumps({"runs": [run]}), "--output", folder)
+    assert ran.returncode == 0, ran.stdout
+    (header,) = (line for line in (folder / "summary.md").read_text().splitlines() if line.startswith("| recipe"))
+    return [cell.strip() for cell in header.split("|")]
+
+
 @pytest.mark.parametrize(("balanced", "shown"), [(61.02, False), (50.0, True)])
 def test_the_summary_shows_the_mean_of_classes_where_the_test_split_is_uneven(balanced, shown, tmp_path):
-    metrics = {"top1": 61.0, "balanced": balanced, "real_pictures": 9, "generated_pictures": 0}
-    about = {"seed": 0, "backbone": "small", "width": 4, "metrics": metrics}
-    (tmp_path / "metrics.json").write_text(json.dumps(about))
-    run = {"recipe": "r", "dataset": "d", "metrics": [str(tmp_path / "metrics.json")], "quality": None}
-    ran = stage(REPOSITORY, "summary", "--config", json.dumps({"runs": [run]}), "--output", tmp_path)
-    assert ran.returncode == 0, ran.stdout
-    assert ("mean of classes" in (tmp_path / "summary.md").read_text()) == shown
+    assert ("mean of classes" in summarised(tmp_path, balanced=balanced)) == shown
+
+
+def test_the_summary_shows_val_and_groups_where_there_are_some(tmp_path):
+    more = {"worst group", "val top-1 %", "val worst group"}
+    assert not more & set(summarised(tmp_path))
+    assert more <= set(summarised(tmp_path, worst_group=5.0, val_top1=60.0, val_worst_group=4.0))
 
 
 def test_a_published_table_that_names_no_recipe_of_ours_is_told(copy):

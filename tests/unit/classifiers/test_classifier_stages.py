@@ -122,22 +122,77 @@ def judged(manifest, weights, *more):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_any_split_is_evaluated(split, manifest, weights):
+def test_any_split_is_evaluated_and_val_beside_it(split, manifest, weights):
     output = judged(manifest, weights, "--split", split)
     rows = pd.read_parquet(manifest)
-    expected = rows[rows["split"] == split]
     predictions = pd.read_parquet(output / "predictions.parquet")
-    assert predictions["key"].tolist() == expected["key"].tolist()
-    assert predictions["class"].tolist() == expected["class"].tolist()
-    right = 100 * (predictions["class"] == predictions["predicted"]).mean()
-    assert json.loads((output / "metrics.json").read_text())["metrics"]["top1"] == pytest.approx(right)
-    assert pd.read_csv(output / "per_class.csv")["train_pictures"].tolist() == [2, 2]
+    metrics = json.loads((output / "metrics.json").read_text())["metrics"]
+    assert set(predictions["split"]) == {split, "val"}
+    for judged_split, prefix in ((split, ""), ("val", "val_")):
+        expected, found = rows[rows["split"] == judged_split], predictions[predictions["split"] == judged_split]
+        assert found["key"].tolist() == expected["key"].tolist()
+        assert found["class"].tolist() == expected["class"].tolist()
+        right = 100 * (found["class"] == found["predicted"])
+        assert metrics[f"{prefix}top1"] == pytest.approx(right.mean())
+        assert metrics[f"{prefix}worst_group"] == pytest.approx(right.groupby(found["group"]).mean().min())
+
+
+def test_predictions_name_files_groups_and_classes(manifest, weights):
+    rows = pd.read_parquet(manifest)
+    shards.write_table(rows.assign(source="raw/" + rows["key"] + ".png"), manifest)
+    found = pd.read_parquet(judged(manifest, weights) / "predictions.parquet")
+    expected = rows[rows["split"].isin(("val", "test"))]
+    assert found["file"].tolist() == [f"raw/{key}.png" for key in expected["key"]]
+    assert found["group"].tolist() == expected["group"].tolist()
+    assert found["class_name"].tolist() == expected["class_name"].tolist()
+    assert found["predicted_name"].tolist() == [f"class {label}" for label in found["predicted"]]
+    wrong = found["class"] != found["predicted"]
+    assert (found["top_probability"][~wrong] == found["probability"][~wrong]).all()
+    assert (found["top_probability"][wrong] > found["probability"][wrong]).all()
+
+
+def test_tables_have_test_beside_val_and_no_accuracy_without_pictures(manifest, weights):
+    output = judged(manifest, weights)
+    found = pd.read_parquet(output / "predictions.parquet")
+    found = found.assign(right=100.0 * (found["class"] == found["predicted"]))
+    by_class, by_group = (pd.read_csv(output / f"per_{name}.csv") for name in ("class", "group"))
+    shared = ["train_pictures", "val_pictures", "test_pictures", "accuracy", "val_accuracy"]
+    assert list(by_class) == ["class", "class_name", *shared] and list(by_group) == ["group", *shared]
+    assert by_class[shared[:3]].to_numpy().tolist() == [[2, 2, 1], [2, 1, 1]]
+    assert by_group["group"].tolist() == ["autumn", "dim", "grass", "rock", "water"]
+    assert by_group["accuracy"].isna().tolist() == [True, False, True, True, False]
+    for table, column in ((by_class, "class"), (by_group, "group")):
+        for split, accuracy in (("test", "accuracy"), ("val", "val_accuracy")):
+            expected = found[found["split"] == split].groupby(column)["right"].mean()
+            assert table.set_index(column)[accuracy].dropna().to_dict() == expected.to_dict()
+
+
+def test_without_groups_and_val_there_are_no_figures_of_them(manifest, weights):
+    rows = pd.read_parquet(manifest).drop(columns="group")
+    shards.write_table(rows[rows["split"] != "val"], manifest)
+    output = judged(manifest, weights)
+    metrics = json.loads((output / "metrics.json").read_text())["metrics"]
+    assert "top1" in metrics and not [name for name in metrics if name.startswith("val_") or "group" in name]
+    assert not len(pd.read_csv(output / "per_group.csv"))
+    assert pd.read_parquet(output / "predictions.parquet")["group"].isna().all()
+    assert pd.read_csv(output / "per_class.csv")["val_accuracy"].isna().all()
+
+
+def test_a_class_without_test_pictures_scores_as_none(manifest, weights):
+    """And not as 0: T17 lets small classes be without test pictures."""
+    rows = pd.read_parquet(manifest)
+    shards.write_table(rows[(rows["split"] != "test") | (rows["class"] == 1)], manifest)
+    output = judged(manifest, weights)
+    by_class = pd.read_csv(output / "per_class.csv")
+    assert by_class["accuracy"].isna().tolist() == [True, False]
+    metrics = json.loads((output / "metrics.json").read_text())["metrics"]
+    assert metrics["balanced"] == metrics["top1"] == metrics["few"] == by_class["accuracy"][1]
 
 
 def test_the_test_split_is_evaluated_by_default(manifest, weights):
     one, other = judged(manifest, weights), judged(manifest, weights, "--split", "test")
     files = sorted(path.name for path in one.iterdir())
-    assert files == ["metrics.json", "per_class.csv", "predictions.parquet"]
+    assert files == ["metrics.json", "per_class.csv", "per_group.csv", "predictions.parquet"]
     assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)
 
 

@@ -153,6 +153,12 @@ def test_several_gpus_share_a_batch():
     assert job.work[Figure("evaluate", "ce", "seconds a picture")] == 2 * 1000
 
 
+def test_the_validation_split_is_evaluated_with_the_test_split():
+    found = jobs(counted(workflow()), COUNTS | {"val": np.full(10, 10)})
+    (job,) = [job for job in found if job[:3] == ("evaluate", "ce", "seed 0")]
+    assert job.work[Figure("evaluate", "ce", "seconds a picture")] == 1000  # 500 and 100, in batches of 500
+
+
 @pytest.mark.slow
 def test_the_list_of_jobs_is_the_one_that_snakemake_plans():
     families = ("demo", "cifar100_lt_quick", "imagenet_lt", "fashion_mnist_lt")  # each of one data set

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from pipeline.evaluation.accuracy import accuracy, per_class_accuracy
+from pipeline.evaluation.accuracy import accuracy, accuracy_of_each
 from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
 
 COUNTS = np.array([500, 101, 100, 21, 20, 19, 5])
@@ -41,16 +41,16 @@ def test_groups_without_classes_are_left_out():
     assert found == {"top1": 50, "medium": 50, "medium_few": 50, "medium_le20": 50, "balanced": 50}
 
 
-def test_class_without_test_pictures_has_no_accuracy():
-    found = per_class_accuracy(np.array([0, 0, 2]), np.array([0, 1, 2]), 3)
-    np.testing.assert_array_equal(found, [50, np.nan, 100])
+def test_a_class_without_pictures_has_no_accuracy_and_a_picture_without_a_group_counts_for_none():
+    correct = np.array([True, False, True, True])
+    np.testing.assert_array_equal(accuracy_of_each(np.array([0, 0, 2, -1]), correct, 3), [50, np.nan, 100])
 
 
 def test_percents_of_round_numbers_are_as_short_as_they_look():
     """per_class.csv had 67.10000000000001 for 671 of 1,000."""
     predicted = np.where(np.arange(1000) < 671, 0, 1)
     labels = np.zeros(1000, int)
-    assert per_class_accuracy(labels, predicted, 1).tolist() == [67.1]
+    assert accuracy_of_each(labels, labels == predicted, 1).tolist() == [67.1]
     assert set(accuracy(labels, predicted, np.array([5000])).values()) == {67.1}
 
 
