@@ -8,24 +8,36 @@ from pipeline.data.shots import shots
 def accuracy(labels: np.ndarray, predicted: np.ndarray, train_counts: np.ndarray) -> dict[str, float]:
     """Percent of correct pictures, overall and by shot. labels, predicted: int64 [N]; train_counts: training pictures [C].
 
-    top1: all test pictures. many, medium, few: those of a shot's classes (see pipeline.data.shots). medium_few: those of
-    medium and few together (DiffuLT Table 6). medium_le20, few_le20: with 20 training pictures counted as few (SAU, GLMC).
-    balanced: the mean of the classes' accuracies. Entries without test pictures are omitted.
+    top1: all pictures. balanced: the mean of the classes' accuracies. many, medium, few: the same mean over a shot's classes
+    (see pipeline.data.shots), as in public code (`shot_acc` of OLTR). medium_few: medium and few together (DiffuLT
+    Table 6). medium_le20, few_le20: with 20 training pictures counted as few (SAU, GLMC). `many_over_pictures` and so on
+    average over the shot's pictures; they are there where classes have different numbers of pictures. Classes without
+    pictures do not count, and figures without classes are omitted.
     """
-    correct = labels == predicted
-    groups = shots(train_counts)[labels]
-    groups_le20 = shots(train_counts, few_includes_20=True)[labels]
-    rows = {
-        "top1": np.full(len(labels), True),
-        "many": groups == "many",
-        "medium": groups == "medium",
-        "few": groups == "few",
-        "medium_few": groups != "many",
-        "medium_le20": groups_le20 == "medium",
-        "few_le20": groups_le20 == "few",
+    total = np.bincount(labels, minlength=len(train_counts))
+    right = np.bincount(labels[labels == predicted], minlength=len(train_counts))
+    shot, shot_le20 = shots(train_counts), shots(train_counts, few_includes_20=True)
+    classes = {
+        "balanced": np.full(len(train_counts), True),
+        "many": shot == "many",
+        "medium": shot == "medium",
+        "few": shot == "few",
+        "medium_few": shot != "many",
+        "medium_le20": shot_le20 == "medium",
+        "few_le20": shot_le20 == "few",
     }
-    found = {name: float(100 * correct[chosen].sum() / chosen.sum()) for name, chosen in rows.items() if chosen.any()}
-    return found | {"balanced": float(np.nanmean(accuracy_of_each(labels, correct, len(train_counts))))}
+    found = {"top1": _percent(right.sum(), total.sum())}
+    for name, chosen in classes.items():
+        of, out_of = (counts[chosen & (total > 0)] for counts in (right, total))
+        if not len(out_of):
+            continue
+        over_pictures = _percent(of.sum(), out_of.sum())
+        found[name] = over_pictures
+        if out_of.min() < out_of.max():
+            found[name] = float(np.mean(100 * of / out_of))
+            if name != "balanced":  # over pictures, that is top1
+                found[f"{name}_over_pictures"] = over_pictures
+    return found
 
 
 def accuracy_of_each(numbers: np.ndarray, correct: np.ndarray, count: int) -> np.ndarray:
@@ -37,3 +49,7 @@ def accuracy_of_each(numbers: np.ndarray, correct: np.ndarray, count: int) -> np
     total = np.bincount(numbers[known], minlength=count).astype(float)
     right = np.bincount(numbers[known & correct], minlength=count)
     return np.divide(100 * right, total, out=np.full(count, np.nan), where=total > 0)
+
+
+def _percent(right: int, total: int) -> float:
+    return float(100 * right / total)

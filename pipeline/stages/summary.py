@@ -51,8 +51,9 @@ def main(args) -> None:
         f"# Results on {rows['dataset'].iloc[0]}\n\n"
         "Accuracy on the test split in percent, after the last epoch: mean ± deviation over seeds. Columns with val are of the\n"
         "validation split.\n"
-        f"Many, medium, few: classes with {', '.join(RANGES.values())} training pictures. The best test epoch is chosen on\n"
-        "the test split, as in much public code; it is given for comparison only.\n\n" + markdown(header, lines)
+        f"Many, medium, few: means over the classes with {', '.join(RANGES.values())} training pictures. The best test\n"
+        "epoch is chosen on the test split, as in much public code; it is given for comparison only.\n\n"
+        + markdown(header, lines)
     )
     with replacing(args.output / "results.csv") as part:
         rows.to_csv(part, index=False)

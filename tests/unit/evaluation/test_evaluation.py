@@ -11,29 +11,48 @@ from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distanc
 COUNTS = np.array([500, 101, 100, 21, 20, 19, 5])
 
 
+SHOTS = {
+    "many": {0, 1},
+    "medium": {2, 3, 4},
+    "few": {5, 6},
+    "medium_few": {2, 3, 4, 5, 6},
+    "medium_le20": {2, 3},
+    "few_le20": {4, 5, 6},
+}
+
+
 def plain_accuracy(labels, predicted, classes):
     """Percent correct among the test pictures of some classes, by a loop."""
     hits = [truth == guess for truth, guess in zip(labels, predicted, strict=True) if truth in classes]
     return 100 * sum(hits) / len(hits)
 
 
-def test_accuracy_by_shot_equals_a_loop():
+def guesses(labels):
     random = np.random.default_rng(0)
+    return np.where(random.random(len(labels)) < 0.6, labels, random.integers(0, 7, len(labels)))
+
+
+def test_accuracy_by_shot_equals_a_loop():
     labels = np.repeat(np.arange(7), 30)
-    predicted = np.where(random.random(len(labels)) < 0.6, labels, random.integers(0, 7, len(labels)))
+    predicted = guesses(labels)
+    expected = {name: plain_accuracy(labels, predicted, classes) for name, classes in SHOTS.items()}
+    expected |= dict.fromkeys(("top1", "balanced"), plain_accuracy(labels, predicted, range(7)))
+    assert accuracy(labels, predicted, COUNTS) == pytest.approx(expected)
+
+
+def test_an_uneven_split_has_shots_over_classes_and_over_pictures():
+    """P4: public code (shot_acc of OLTR) takes the mean of the classes' accuracies."""
+    labels = np.repeat(np.arange(7), [50, 10, 7, 30, 0, 3, 20])  # class 4 has no picture, and counts in no mean
+    predicted = guesses(labels)
     found = accuracy(labels, predicted, COUNTS)
-    groups = {
-        "top1": range(7),
-        "many": {0, 1},
-        "medium": {2, 3, 4},
-        "few": {5, 6},
-        "medium_few": {2, 3, 4, 5, 6},
-        "medium_le20": {2, 3},
-        "few_le20": {4, 5, 6},
-    }
-    for name, classes in groups.items():
-        assert found[name] == pytest.approx(plain_accuracy(labels, predicted, classes))
-    assert found["balanced"] == pytest.approx(np.mean([plain_accuracy(labels, predicted, {c}) for c in range(7)]))
+    for name, classes in SHOTS.items():
+        each = [plain_accuracy(labels, predicted, {label}) for label in classes - {4}]
+        assert found[name] == pytest.approx(np.mean(each))
+        assert found[f"{name}_over_pictures"] == pytest.approx(plain_accuracy(labels, predicted, classes))
+        assert abs(found[name] - found[f"{name}_over_pictures"]) > 0.1
+    assert found["top1"] == pytest.approx(plain_accuracy(labels, predicted, range(7)))
+    each = [plain_accuracy(labels, predicted, {label}) for label in set(range(7)) - {4}]
+    assert found["balanced"] == pytest.approx(np.mean(each))
 
 
 def test_groups_without_classes_are_left_out():
