@@ -157,6 +157,10 @@ def load(path: Path, device: torch.device) -> Network:
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
+    except _NoClassifier:
+        raise InputError(
+            f"{path} is no classifier; give a weights.safetensors of results/<dataset>/classifier"
+        ) from None
     except Exception as error:  # safetensors raises a different exception for each kind of damage
         raise InputError(f"{path} is damaged ({error}); say `make repair`") from None
     return network.eval()
@@ -184,5 +188,12 @@ def outcome(path: Path) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in found.items()}
 
 
+class _NoClassifier(ValueError):
+    """Weights of something else."""
+
+
 def _header(file) -> dict[str, Any]:
-    return json.loads(file.metadata()["classifier"])
+    about = file.metadata() or {}
+    if "classifier" not in about:
+        raise _NoClassifier
+    return json.loads(about["classifier"])

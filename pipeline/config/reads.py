@@ -39,6 +39,8 @@ def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
 def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]:
     """Settings of the job's part for the stage."""
     _, part = _part(flow, stage, wildcards)
+    if stage == "classifier":  # its weights say how to prepare other pictures
+        return part.settings() | {"stored": flow.part("datasets", wildcards["dataset"]).storing_settings()}
     if stage == "plan":
         return part.plan_settings()
     if stage == "sample":

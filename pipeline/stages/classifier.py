@@ -24,25 +24,25 @@ def main(args) -> None:
     from pipeline.classifiers.input.reader import open_pictures
     from pipeline.classifiers.processes import joined
     from pipeline.classifiers.train import train
+    from pipeline.data.classes import class_names
     from pipeline.data.groups import group_names, group_numbers
     from pipeline.errors import InputError
     from pipeline.jobs.checkpoint import Checkpoint
     from pipeline.jobs.device import device
 
     config = args.config
-    manifest = shards.read_table(args.manifest, [*shards.PICTURE, "split"], shards.OPTIONAL)
-    groups = group_names(manifest)
+    manifest = shards.read_table(args.manifest, [*shards.PICTURE, "class_name", "split"], shards.OPTIONAL)
+    groups, names = group_names(manifest), class_names(manifest)
     target = device()
 
     torch.manual_seed(args.seed)
-    network = networks.build(config, int(manifest["class"].max()) + 1)
+    network = networks.build(config, len(names))
     if config["pretrained"]:
         load_pretrained(network.backbone, Path(config["pretrained"]))
     if args.init:
         networks.start_from(network, args.init)
 
     def labelled(tables) -> Labelled:
-        tables = [(table, folder, generated) for table, folder, generated in tables if len(table)]
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
         labels = [torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables]
         generated = [torch.full((len(table),), is_generated) for table, _, is_generated in tables]
@@ -54,10 +54,13 @@ def main(args) -> None:
 
     selected = [(shards.read_table(path, shards.PICTURE, shards.OPTIONAL), path.parent, True) for path in args.selected]
     training = ([real("train")] if config["real"] else []) + selected
-    if not any(len(table) for table, _, _ in training):
+    training = [part for part in training if len(part[0])]
+    if not training:
         raise InputError(
             f"{args.output}: nothing to train on, because no picture was selected; loosen the filter's keep"
         )
+    first, folder, _ = training[0]
+    size = shards.read_pictures(first[:1], folder, config["side"]).shape[1:3]
     data = labelled(training)
     epoch_length = len(data.labels) + sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
     start = [path for path in (args.init, config["pretrained"]) if path]
@@ -87,6 +90,9 @@ def main(args) -> None:
             "generated_pictures": int(data.generated.sum()),
             "best_test_epoch": int(history["epoch"][best]),
             "best_test_top1": float(history["test_top1"][best]),
+            "class_names": names.tolist(),
+            "picture_size": size,  # height and width
+            "settings": config | {"seed": args.seed},
         }
         weights = args.output / "weights.safetensors"
         networks.save(network, weights, outcome)

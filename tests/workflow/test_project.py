@@ -68,7 +68,7 @@ def test_rules_and_stages_pair_one_to_one():
         for path in (REPOSITORY / "rules").glob("*.smk")
         if path.stem not in ("common", "records", "cluster", "checks")
     )
-    assert rules == [stage for stage in STAGES if stage != "__init__"]
+    assert rules == [stage for stage in STAGES if stage not in ("__init__", "predict")]  # which people run by hand
 
 
 def test_the_stages_examples_have_all_settings(flow):

@@ -149,6 +149,21 @@ def test_predictions_hold_what_the_metrics_say(finished, results):
     assert by_class["accuracy"].to_numpy() == pytest.approx(100 * right.groupby(predictions["class"]).mean().to_numpy())
 
 
+def test_predict_on_stored_test_pictures_says_what_evaluate_says(finished, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for key, data in pictures_of(finished / "results/demo/subset/real/shard-00000.tar").items():
+        (folder / f"{key}.png").write_bytes(data)
+    weights = finished / "results/demo/classifier/diffult/seed-0/weights.safetensors"
+    ran = stage(finished, "predict", "--weights", weights, "--output", tmp_path / "predictions.csv", folder)
+    assert ran.returncode == 0, ran.stdout
+    found = pd.read_csv(tmp_path / "predictions.csv", dtype={"class": str}).set_index("file")
+    told = pd.read_parquet(finished / "results/demo/evaluate/diffult/seed-0/predictions.parquet")
+    found = found.loc[[f"{folder}/{key}.png" for key in told["key"]]]
+    assert found["class"].tolist() == told["predicted_name"].tolist()
+    assert found["probability"].tolist() == told["top_probability"].round(6).tolist()
+
+
 def test_shards_index_and_statistics_agree_with_the_plan(finished):
     plan = pd.read_parquet(finished / "results/demo/plan/cbdm/plan.parquet")
     folder = finished / "results/demo/sample/cbdm"
@@ -477,5 +492,10 @@ def test_help_loads_nothing_heavy_and_is_complete(name):
 
 def test_every_module_that_a_job_loads_is_in_its_fingerprint(finished):
     missed = modules_beside_fingerprints(finished)
-    assert set(missed) == set(STAGES) - {"verify", "cost", "throughput"}  # the first is part of no result
+    assert set(missed) == set(STAGES) - {
+        "verify",
+        "predict",
+        "cost",
+        "throughput",
+    }  # the first two are part of no result
     assert not any(missed.values())

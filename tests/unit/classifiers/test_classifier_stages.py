@@ -32,7 +32,7 @@ SETTINGS = build(
         "batch_size": 4,
         "augment": [],
     },
-).settings()
+).settings() | {"stored": {"source": "image_folder", "store_side": None}}
 
 
 def table(folder, name, rows, columns):
