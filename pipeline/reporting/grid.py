@@ -1,5 +1,7 @@
 """A grid of pictures, one row per class: real beside generated ones, or real ones alone."""
 
+import unicodedata
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +17,8 @@ class Row(NamedTuple):
 
 def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side: int, title: str) -> Image.Image:
     """Draw a grid: under each heading, `columns` pictures per row from left to right, scaled to `side` pixels."""
-    font = ImageFont.load_default(13)
+    rows = [row._replace(label=unicodedata.normalize("NFC", row.label)) for row in rows]  # accents are not drawn alone
+    font = _font()
     widest = max(int(font.getlength(row.label)) for row in rows)
     gap, left, top = 2, widest + 12, 44
     cell, split = side + gap, 16
@@ -35,3 +38,10 @@ def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side:
                 scaled = Image.fromarray(picture).resize((side, side), Image.Resampling.NEAREST)
                 image.paste(scaled, (x + column * cell, y))
     return image
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """A font with accents, Greek and Cyrillic, which comes with matplotlib; Pillow's own has none of them."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 12)

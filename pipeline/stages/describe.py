@@ -21,6 +21,7 @@ def main(args) -> None:
     from pipeline.artifacts.atomic import replacing
     from pipeline.reporting.describe import describe, long_tail_plot
     from pipeline.reporting.grid import Row, picture_grid
+    from pipeline.reporting.spread import spread
 
     manifest = shards.read_table(args.manifest)
     described = describe(manifest, args.title)
@@ -34,8 +35,8 @@ def main(args) -> None:
     train = manifest[manifest["split"] == "train"]
     rows = []
     for row in shown.itertuples():
-        first = train[train["class"] == row[1]].head(COLUMNS)
-        pictures = shards.read_pictures(first, args.manifest.parent, SIDE)
+        few = spread(train[train["class"] == row[1]], COLUMNS)
+        pictures = shards.read_pictures(few, args.manifest.parent, SIDE)
         rows.append(Row(f"{row.class_name} ({row.train})", (pictures,)))
     with replacing(args.output / "pictures.png") as part:
         picture_grid(

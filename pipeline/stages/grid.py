@@ -1,4 +1,4 @@
-"""Draw a grid of a pool's pictures: real beside generated ones, one row per class.
+"""Draw a grid of a pool's pictures: real beside generated ones, one row per class, spread over its groups and shards.
 
     python -m pipeline.stages.grid --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/grid/demo.png
@@ -13,6 +13,7 @@ from pipeline.artifacts import shards
 from pipeline.artifacts.atomic import replacing
 from pipeline.jobs import command
 from pipeline.reporting.grid import Row, picture_grid
+from pipeline.reporting.spread import spread
 
 COLUMNS = 8
 MOST_CLASSES = 50
@@ -24,17 +25,24 @@ def main(args) -> None:
     classes = manifest.drop_duplicates("class").sort_values("class")[["class", "class_name"]]
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
     counts = train["class"].value_counts()
-    total, heads = 0, []
-    for path in args.indices:  # a pool may have millions of pictures: only those shown stay in memory
-        index = shards.read_table(path, shards.PICTURE)
+    total, places = 0, []
+    for number, path in enumerate(
+        args.indices
+    ):  # a pool may have millions of pictures: only those shown stay in memory
+        index = shards.read_table(path, ["class"], shards.OPTIONAL)
         total += len(index)
-        heads.append(index[index["class"].isin(shown["class"])].groupby("class").head(COLUMNS))
-    pool, folder = pd.concat(heads), args.indices[0].parent
+        places.append(index[index["class"].isin(shown["class"])].assign(number=number))
+    chosen = pd.concat([spread(rows, COLUMNS) for _, rows in pd.concat(places).groupby("class")] or places)
+    pool = pd.concat(
+        shards.read_table(args.indices[number], shards.PICTURE).loc[chosen.index[chosen["number"] == number]]
+        for number in sorted({0, *chosen["number"]})
+    )
+    folder = args.indices[0].parent
     side = shards.read_pictures(pool[:1], folder).shape[1] if len(pool) else 64
     rows = []
     for label, name in shown.itertuples(index=False):
-        real = shards.read_pictures(train[train["class"] == label].head(COLUMNS), args.manifest.parent, side)
-        generated = shards.read_pictures(pool[pool["class"] == label].head(COLUMNS), folder)
+        real = shards.read_pictures(spread(train[train["class"] == label], COLUMNS), args.manifest.parent, side)
+        generated = shards.read_pictures(pool[pool["class"] == label], folder)
         rows.append(Row(f"{name} ({counts.get(label, 0)})", (real, generated)))
     some = f" ({len(shown)} of {len(classes)} shown)" if len(shown) < len(classes) else ""
     title = f"{args.title}: {len(train)} real and {total} generated pictures of {len(classes)} classes{some}"
