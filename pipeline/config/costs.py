@@ -17,7 +17,9 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
         "family": flow.family(dataset),
         "others": sorted({run.dataset for run in flow.families()[flow.family(dataset)]} - {dataset}),
         "shards": flow.part("datasets", dataset).shards,
-        "runs": [{name: getattr(run, name) for name in ("recipe", "classifier", "quality", "seeds")} for run in runs],
+        "runs": [
+            {name: getattr(run, name) for name in ("recipe", "classifiers", "qualities", "seeds")} for run in runs
+        ],
         **{
             section: {
                 name: part.model_dump(mode="json", exclude={"where"}) | {"work": part.work()}

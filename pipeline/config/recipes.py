@@ -1,7 +1,7 @@
 """recipes: classifiers, the data sets they run on, and the keys varied upstream of them."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,9 @@ class Recipe(Part):
     """Data sets to run on."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Seeds of the classifiers, each a run."""
+    seeds_of: tuple[Literal["classifier", "pool", "generator"], ...] = ("classifier",)
+    """What each of the seeds is given to. With `pool` and `generator`, each seed has generated pictures of its own, and
+    deviations show their chance too."""
     main: bool = False
     """Whether it is part of `all_<family>`."""
     vary: dict[str, Any] = {}
@@ -45,6 +48,13 @@ class Recipe(Part):
             yield name, self
         for classifier in self.classifiers:
             yield classifier, self.model_copy(update={"classifier": classifier, "classifiers": ()})
+
+    @field_validator("seeds_of")
+    @classmethod
+    def _with_classifier(cls, seeds_of: tuple[str, ...]) -> tuple[str, ...]:
+        if "classifier" not in seeds_of or len(set(seeds_of)) != len(seeds_of):
+            raise ValueError(f"seeds_of is {list(seeds_of)}; it must have classifier, and each name once")
+        return seeds_of
 
     @field_validator("seeds")
     @classmethod

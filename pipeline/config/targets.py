@@ -14,7 +14,7 @@ def family_targets(flow: Workflow, family: str) -> list[str]:
     if not runs:
         raise InputError(f"no recipe on {family} is main; give one of them main: true")
     summaries = {locate("summary", dataset=run.dataset) for run in runs}
-    pools = {(run.dataset, pool) for run in runs for pool in flow.pools(run.classifier, run.dataset)}
+    pools = {(run.dataset, pool) for run in runs for name in run.classifiers for pool in flow.pools(name, run.dataset)}
     return sorted(summaries | {locate("grid", dataset=dataset, name=pool) for dataset, pool in pools})
 
 
@@ -38,16 +38,21 @@ def main_runs(flow: Workflow, dataset: str) -> list[Run]:
 
 
 def results_of(run: Run) -> dict[str, Any]:
-    """Paths of a run's figures, as the stages `summary` and `tables` read them."""
-    metrics = [locate("metrics", dataset=run.dataset, name=run.classifier, seed=seed) for seed in run.seeds]
-    quality = locate("quality", dataset=run.dataset, name=run.quality) if run.quality else None
-    return {"recipe": run.recipe, "dataset": run.dataset, "metrics": metrics, "quality": quality}
+    """Paths of a run's figures, and what has its seeds, as the stages `summary` and `tables` read them."""
+    seeded = zip(run.classifiers, run.seeds, strict=True)
+    return {
+        "recipe": run.recipe,
+        "dataset": run.dataset,
+        "metrics": [locate("metrics", dataset=run.dataset, name=name, seed=seed) for name, seed in seeded],
+        "qualities": [locate("quality", dataset=run.dataset, name=name) for name in run.qualities],
+        "seeds_of": ", ".join(run.seeds_of),
+    }
 
 
 def result_files(runs: Iterable[Run]) -> list[str]:
     """All files with figures of some runs."""
     found = [results_of(run) for run in runs]
-    return [path for run in found for path in run["metrics"]] + [run["quality"] for run in found if run["quality"]]
+    return [path for run in found for path in run["metrics"]] + [path for run in found for path in run["qualities"]]
 
 
 def modules_of(flow: Workflow, dataset: str) -> list[str]:

@@ -29,12 +29,21 @@ class Run:
 
     recipe: str
     dataset: str
-    classifier: str
-    quality: str | None
     seeds: tuple[int, ...]
+    seeds_of: tuple[str, ...]
+    """What the seeds are given to: `classifier` and, if they are upstream of it, `pool` and `generator`."""
+    classifiers: tuple[str, ...]
+    """The classifier of each seed; all are the same one if only the classifier has seeds."""
+    qualities: tuple[str, ...]
+    """The quality of each seed, or one for all, or none."""
     main: bool
     varied: tuple[str, ...]
     """`section.key` of the keys with alternatives in `vary`: intended differences from a paper's defaults."""
+
+    @property
+    def classifier(self) -> str:
+        """The first seed's classifier; the others differ from it in seeds alone."""
+        return self.classifiers[0]
 
 
 class Workflow:
@@ -90,8 +99,8 @@ class Workflow:
     def needed(self, dataset: str, runs: Sequence[Run]) -> Parts:
         """Section -> name -> part, of the runs' classifiers and qualities on a data set and all parts that these need."""
         parts = self.on(dataset)
-        starts = [("classifiers", run.classifier) for run in runs]
-        starts += [("qualities", run.quality) for run in runs if run.quality]
+        starts = [("classifiers", name) for run in runs for name in run.classifiers]
+        starts += [("qualities", name) for run in runs for name in run.qualities]
         found: Parts = {}
         for start in dict.fromkeys(starts):
             for section, name in upstream(parts, start):
@@ -193,16 +202,59 @@ _ABSENT = object()
 
 def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
     recipe: Recipe = parts["recipes"][name]
+    unused = set(recipe.seeds_of)
     for called, one in recipe.each(name):
         for changes, suffix in combinations(name, recipe.vary):
             derived = derive(parts, schema, name, one, changes)
+            if twice := [key for key in changes if singular(key) in {f"{part}.seed" for part in recipe.seeds_of}]:
+                raise InputError(
+                    f"recipes.{name}: vary has '{twice[0]}', which seeds_of sets for each seed; remove one of them"
+                )
+            seeds_of = _seeded(parts, name, derived)
+            unused -= set(seeds_of)
+            each = [_with_seed(parts, schema, name, derived, seeds_of, seed) for seed in recipe.seeds]
             for dataset in derived.datasets:
                 yield Run(
                     recipe=called + suffix,
                     dataset=dataset,
-                    classifier=derived.classifier,
-                    quality=derived.quality,
                     seeds=recipe.seeds,
+                    seeds_of=seeds_of,
+                    classifiers=tuple(seeded.classifier for seeded in each),
+                    qualities=tuple(dict.fromkeys(seeded.quality for seeded in each if seeded.quality)),
                     main=recipe.main,
                     varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
                 )
+    if unused:
+        raise InputError(
+            f"recipes.{name}: seeds_of names {min(unused)}, but nothing that its classifiers use is a {min(unused)} with a "
+            "seed; remove it"
+        )
+
+
+def _seeded(parts: Parts, name: str, recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's `seeds_of`, the classifier first, without those that are not upstream of its one classifier.
+
+    Raises InputError where parts of a section have different seeds, because one seed for all would make them alike.
+    """
+    above = upstream(parts, ("classifiers", recipe.classifier)) if len(recipe.seeds_of) > 1 else []
+    found = ["classifier"]
+    for part in recipe.seeds_of:
+        seeds = {
+            other: parts[section][other].seed
+            for section, other in above
+            if section == SINGULAR[part] and hasattr(parts[section][other], "seed")
+        }
+        if len(set(seeds.values())) > 1:
+            told = ", ".join(f"{other} has {seed}" for other, seed in sorted(seeds.items()))
+            raise InputError(
+                f"recipes.{name}: seeds_of gives every {part} the same seed, but they have different ones ({told}); "
+                f"remove {part} from seeds_of"
+            )
+        found += [part] if seeds else []
+    return tuple(found)
+
+
+def _with_seed(parts: Parts, schema: Schema, name: str, recipe: Recipe, seeds_of: tuple[str, ...], seed: int) -> Recipe:
+    """The recipe with parts that have the seed, except the classifier, which gets it from its job."""
+    changes = {f"{part}.seed": seed for part in seeds_of if part != "classifier"}
+    return derive(parts, schema, name, recipe, changes) if changes else recipe

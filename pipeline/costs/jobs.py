@@ -38,17 +38,17 @@ class Job(NamedTuple):
 def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray]) -> list[Job]:
     """All jobs, each after those that it needs; jobs that several recipes share appear once.
 
-    config: dataset (its name), shards (of its real pictures), runs (classifier, quality, seeds), and by section and name all
+    config: dataset (its name), shards (of its real pictures), runs (seeds, the classifier of each, qualities), and by section and name all
     parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. counts:
     pictures of each class, int64 [C], by split. Filters are assumed to keep as much as they can.
     """
     graph = _Graph(config, counts)
     ends = []
     for run in config["runs"]:
-        ends += [graph.evaluate(run["classifier"], seed) for seed in run["seeds"]]
-        ends += [graph.quality(run["quality"])] if run["quality"] else []
-    for run in config["runs"]:
-        for name in graph.filters_of(run["classifier"]):
+        ends += [graph.evaluate(*seeded) for seeded in zip(run["classifiers"], run["seeds"], strict=True)]
+        ends += [graph.quality(name) for name in run["qualities"]]
+    for classifier in (name for run in config["runs"] for name in run["classifiers"]):
+        for name in graph.filters_of(classifier):
             graph.grid(graph.pool_of(name))
     graph.add("summary", config["dataset"], needs=ends)
     return graph.jobs

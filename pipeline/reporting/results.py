@@ -21,8 +21,8 @@ RENAMED = {
 def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Read a row for each recipe, data set, seed and metric: dataset, recipe, network, seed, metric, value.
 
-    A run has recipe, dataset, metrics (paths, one per seed) and quality (a path or None; a pool's figures get the first
-    seed of the recipe that uses it). Raises InputError for a missing or damaged file.
+    A run has recipe, dataset, metrics (paths, one per seed) and qualities (paths, one per seed, or one; a pool that all
+    seeds share has its figures at the first). Raises InputError for a missing or damaged file.
     """
     rows = []
     for run in runs:
@@ -33,10 +33,10 @@ def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 (run["dataset"], run["recipe"], network, found["seed"], metric, value)
                 for metric, value in _metrics(found)
             ]
-        if run["quality"]:
+        for found, path in zip(about, run["qualities"], strict=False):
             rows += [
-                (run["dataset"], run["recipe"], network, about[0]["seed"], metric, value)
-                for metric, value in _metrics(_read(run["quality"]))
+                (run["dataset"], run["recipe"], network, found["seed"], metric, value)
+                for metric, value in _metrics(_read(path))
             ]
     return pd.DataFrame(rows, columns=["dataset", "recipe", "network", "seed", "metric", "value"])
 
@@ -45,6 +45,11 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean, sample standard deviation (NaN for one seed) and number of seeds for each data set, recipe and metric."""
     groups = rows.groupby(["dataset", "recipe", "metric"], sort=False)["value"]
     return groups.agg(mean="mean", deviation="std", seeds="count").reset_index()
+
+
+def show_seeds(seeds: int, seeds_of: str) -> str:
+    """Format as `3`, or as `3 (classifier, pool)` if more than the classifier has these seeds."""
+    return str(seeds) + ("" if seeds_of == "classifier" else f" ({seeds_of})")
 
 
 def show(mean: float, deviation: float, digits: int = 1) -> str:

@@ -4,7 +4,7 @@
         --output results/tables/diffult_3.csv
 
 `runs` are as in the stage `summary`, each with `differs`, a list of its differences from the paper. Writes OUTPUT (row, dataset,
-recipe, metric, published, measured, deviation, seeds, network, differs, note) and the same as Markdown beside it.
+recipe, metric, published, measured, deviation, seeds, seeds_of, network, differs, note) and the same as Markdown beside it.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.artifacts.atomic import replacing
 from pipeline.jobs import command
-from pipeline.reporting.results import markdown, over_seeds, read_runs, show
+from pipeline.reporting.results import markdown, over_seeds, read_runs, show, show_seeds
 
 
 def main(args) -> None:
@@ -21,8 +21,8 @@ def main(args) -> None:
     rows = read_runs(args.config["runs"])
     networks = rows.groupby(["dataset", "recipe"])["network"].first().reset_index()
     differs = pd.DataFrame(
-        [(run["dataset"], run["recipe"], "; ".join(run["differs"])) for run in args.config["runs"]],
-        columns=["dataset", "recipe", "differs"],
+        [(run["dataset"], run["recipe"], run["seeds_of"], "; ".join(run["differs"])) for run in args.config["runs"]],
+        columns=["dataset", "recipe", "seeds_of", "differs"],
     )
     table = published.merge(over_seeds(rows), on=["dataset", "recipe", "metric"], how="left")
     table = table.merge(networks, how="left").merge(differs, how="left")
@@ -36,6 +36,7 @@ def main(args) -> None:
         "measured",
         "deviation",
         "seeds",
+        "seeds_of",
         "network",
         "differs",
         "note",
@@ -49,7 +50,7 @@ def main(args) -> None:
             row.metric,
             row.published or "–",
             show(row.measured, row.deviation, 2),
-            "–" if pd.isna(row.seeds) else str(row.seeds),
+            "–" if pd.isna(row.seeds) else show_seeds(row.seeds, row.seeds_of),
             "–" if pd.isna(row.network) else row.network,
             "" if pd.isna(row.differs) else row.differs,
             row.note,
@@ -67,7 +68,11 @@ def main(args) -> None:
         "differs from the paper",
         "note",
     ]
-    title = f"# {args.output.stem}: published and measured\n\nMeasured after the last epoch, mean ± deviation over seeds.\n\n"
+    title = (
+        f"# {args.output.stem}: published and measured\n\n"
+        "Measured after the last epoch, mean ± deviation over seeds of the classifier, or of the parts named beside the number of\n"
+        "seeds; a deviation shows no other part's chance.\n\n"
+    )
     with replacing(args.output.with_suffix(".md")) as part:
         part.write_text(title + markdown(header, lines))
 

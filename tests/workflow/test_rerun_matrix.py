@@ -219,6 +219,7 @@ CASES = {
     "quality: splits": (setting("qualities/by_ce/splits", 3), after("quality by_ce")),
     "recipe: no longer main": (setting("recipes/ce_long/main", False), {"summary"}),
     "recipe: one more seed": (setting("recipes/two_stage/seeds", [0, 1]), new_classifier("two_stage")),
+    "recipe: the seed is the pool's too": (setting("recipes/two_stage/seeds_of", ["classifier", "pool"]), {"summary"}),
     "recipe: one varied value less": (setting("recipes/diffult_filters/vary", {"filter.keep": ["all"]}), {"summary"}),
     "order of keys": (reorder_config, NOTHING),
     "a comment in the config": (text("workflow_config.yaml", "steps: 6\n", "steps: 6 # few\n"), NOTHING),

@@ -349,7 +349,8 @@ def summarised(folder: Path, **metrics: float) -> list[str]:
     metrics = {"top1": 61.0, "balanced": 61.0, "real_pictures": 9, "generated_pictures": 0} | metrics
     about = {"seed": 0, "backbone": "small", "width": 4, "metrics": metrics}
     (folder / "metrics.json").write_text(json.dumps(about))
-    run = {"recipe": "r", "dataset": "d", "metrics": [str(folder / "metrics.json")], "quality": None}
+    run = {"recipe": "r", "dataset": "d", "metrics": [str(folder / "metrics.json")], "qualities": []}
+    run["seeds_of"] = "classifier"
     ran = stage(REPOSITORY, "summary", "--config", json.dumps({"runs": [run]}), "--output", folder)
     assert ran.returncode == 0, ran.stdout
     (header,) = (line for line in (folder / "summary.md").read_text().splitlines() if line.startswith("| recipe"))

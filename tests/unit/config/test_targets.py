@@ -39,7 +39,8 @@ def test_results_of_a_run_are_a_file_a_seed_and_its_quality():
         "recipe": "diffult",
         "dataset": "cifar100_lt_200",
         "metrics": metrics,
-        "quality": quality,
+        "qualities": [quality],
+        "seeds_of": "classifier",
     }
     assert result_files([run]) == [*metrics, quality]
 

@@ -14,7 +14,7 @@ def test_example_of_the_design_resolves():
     assert len(runs(flow, "diffult_tau")) == 6
     assert len(runs(flow, "diffult_filters")) == 4
     run = flow.run("diffult", "cifar100_lt_200")
-    assert (run.classifier, run.seeds, run.main, run.quality) == ("diffult", (0, 1, 2), True, None)
+    assert (run.classifiers, run.seeds, run.main, run.qualities) == (("diffult",) * 3, (0, 1, 2), True, ())
 
 
 @pytest.mark.parametrize("value", [-1, "often", None])
@@ -192,7 +192,7 @@ def test_quality_of_a_recipe_does_not_make_its_scorer_the_recipes_classifier():
 def test_quality_follows_what_is_varied_upstream_of_it():
     raw = varied({"generator.tau": [1, 2]}, quality="q")
     raw["qualities"] = {"q": {"pool": "cbdm", "scorer": "ce"}}
-    assert [run.quality for run in runs(Workflow(raw), "tried")] == ["q", "q~generator.tau=2"]
+    assert [run.qualities for run in runs(Workflow(raw), "tried")] == [("q",), ("q~generator.tau=2",)]
 
 
 def test_settings_of_a_run_are_those_of_its_own_parts():

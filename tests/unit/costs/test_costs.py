@@ -153,6 +153,21 @@ def test_several_gpus_share_a_batch():
     assert job.work[Figure("evaluate", "ce", "seconds a picture")] == 2 * 1000
 
 
+def test_seeds_of_pools_and_generators_are_more_jobs():
+    found = listed(recipes__diffult__seeds=[0, 1], recipes__diffult__seeds_of=["classifier", "pool", "generator"])
+    more = Counter((job.stage, job.piece if job.stage == "evaluate" else "") for job in found)
+    more.subtract((job.stage, job.piece if job.stage == "evaluate" else "") for job in listed())
+    assert +more == {
+        **dict.fromkeys([(stage, "") for stage in ("generator", "plan", "select", "classifier", "quality", "grid")], 1),
+        **dict.fromkeys([(stage, "") for stage in ("sample", "score")], 2),
+        ("evaluate", "seed 1"): 1,
+    }
+    trained = {job.part: job.needs for job in found if job.stage == "classifier"}
+    assert {found[place].part for place in trained["diffult~pool.seed=1~generator.seed=1"]} > {
+        "cbdm~seed=1~generator.seed=1"
+    }
+
+
 def test_the_validation_split_is_evaluated_with_the_test_split():
     found = jobs(counted(workflow()), COUNTS | {"val": np.full(10, 10)})
     (job,) = [job for job in found if job[:3] == ("evaluate", "ce", "seed 0")]
