@@ -18,6 +18,7 @@ from pipeline.config.resolve import (
     typed,
     with_keys,
 )
+from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
 from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
 from pipeline.errors import InputError
@@ -206,13 +207,9 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
     for called, one in recipe.each(name):
         for changes, suffix in combinations(name, recipe.vary):
             derived = derive(parts, schema, name, one, changes)
-            if twice := [key for key in changes if singular(key) in {f"{part}.seed" for part in recipe.seeds_of}]:
-                raise InputError(
-                    f"recipes.{name}: vary has '{twice[0]}', which seeds_of sets for each seed; remove one of them"
-                )
-            seeds_of = _seeded(parts, name, derived)
+            seeds_of = seeded_parts(parts, name, derived)
             unused -= set(seeds_of)
-            each = [_with_seed(parts, schema, name, derived, seeds_of, seed) for seed in recipe.seeds]
+            each = for_each_seed(parts, schema, name, derived, seeds_of)
             for dataset in derived.datasets:
                 yield Run(
                     recipe=called + suffix,
@@ -229,32 +226,3 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
             f"recipes.{name}: seeds_of names {min(unused)}, but nothing that its classifiers use is a {min(unused)} with a "
             "seed; remove it"
         )
-
-
-def _seeded(parts: Parts, name: str, recipe: Recipe) -> tuple[str, ...]:
-    """The recipe's `seeds_of`, the classifier first, without those that are not upstream of its one classifier.
-
-    Raises InputError where parts of a section have different seeds, because one seed for all would make them alike.
-    """
-    above = upstream(parts, ("classifiers", recipe.classifier)) if len(recipe.seeds_of) > 1 else []
-    found = ["classifier"]
-    for part in recipe.seeds_of:
-        seeds = {
-            other: parts[section][other].seed
-            for section, other in above
-            if section == SINGULAR[part] and hasattr(parts[section][other], "seed")
-        }
-        if len(set(seeds.values())) > 1:
-            told = ", ".join(f"{other} has {seed}" for other, seed in sorted(seeds.items()))
-            raise InputError(
-                f"recipes.{name}: seeds_of gives every {part} the same seed, but they have different ones ({told}); "
-                f"remove {part} from seeds_of"
-            )
-        found += [part] if seeds else []
-    return tuple(found)
-
-
-def _with_seed(parts: Parts, schema: Schema, name: str, recipe: Recipe, seeds_of: tuple[str, ...], seed: int) -> Recipe:
-    """The recipe with parts that have the seed, except the classifier, which gets it from its job."""
-    changes = {f"{part}.seed": seed for part in seeds_of if part != "classifier"}
-    return derive(parts, schema, name, recipe, changes) if changes else recipe

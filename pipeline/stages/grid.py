@@ -26,9 +26,8 @@ def main(args) -> None:
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
     counts = train["class"].value_counts()
     total, places = 0, []
-    for number, path in enumerate(
-        args.indices
-    ):  # a pool may have millions of pictures: only those shown stay in memory
+    # twice, because a pool may have millions of pictures: first the classes alone, then all of the few that are shown
+    for number, path in enumerate(args.indices):
         index = shards.read_table(path, ["class"], shards.OPTIONAL)
         total += len(index)
         places.append(index[index["class"].isin(shown["class"])].assign(number=number))
