@@ -15,16 +15,12 @@ from pipeline.jobs import command
 
 
 def main(args) -> None:
-    import numpy as np
-
     from pipeline.artifacts import shards
     from pipeline.artifacts.atomic import replacing
     from pipeline.classifiers import network
     from pipeline.classifiers.input.reader import open_pictures
-    from pipeline.data.classes import counted
-    from pipeline.data.groups import group_numbers
     from pipeline.errors import InputError
-    from pipeline.evaluation.accuracy import accuracy, accuracy_of_each
+    from pipeline.evaluation.figures import figures
     from pipeline.jobs.device import device
 
     manifest = shards.read_table(args.manifest)
@@ -39,41 +35,19 @@ def main(args) -> None:
     pictures = open_pictures([(judged, args.manifest.parent)], classifier.side, target)
     _, logits = classifier.predict(pictures, label="evaluating")
 
-    by_class, by_group = (counted(manifest, by) for by in (["class", "class_name"], ["group"]))
-    train_counts, names = by_class["train"].to_numpy(), by_class["class_name"].to_numpy()
-    labels, predicted = judged["class"].to_numpy("int64"), logits.argmax(1).numpy()
-    correct, groups = labels == predicted, group_numbers(judged, by_group["group"].tolist())
-    metrics = {}
-    for split, prefix in ((args.split, ""), ("val", "val_")):
-        rows = (judged["split"] == split).to_numpy()
-        for table, numbers in ((by_class, labels), (by_group, groups)):
-            table[f"{prefix}accuracy"] = accuracy_of_each(numbers[rows], correct[rows], len(table))
-        found = accuracy(labels[rows], predicted[rows], train_counts) if rows.any() else {}
-        if by_group[f"{prefix}accuracy"].notna().any():
-            found["worst_group"] = float(by_group[f"{prefix}accuracy"].min())
-        metrics |= {prefix + name: value for name, value in found.items()}
-
-    tables = {args.output / "per_class.csv": by_class, args.output / "per_group.csv": by_group}
+    found = figures(manifest, judged, logits.double().softmax(1).numpy(), args.split)
+    tables = {args.output / "per_class.csv": found.classes, args.output / "per_group.csv": found.groups}
     for path, table in tables.items():
-        pictures_in = {split: f"{split}_pictures" for split in ("train", "val", "test")}
         with replacing(path) as part:
-            table.drop(columns="rest").rename(columns=pictures_in).to_csv(part, index=False)
+            table.to_csv(part, index=False)
     outcome = network.outcome(args.weights)
     kept = ("steps", "real_pictures", "generated_pictures", "best_test_epoch", "best_test_top1")
-    metrics |= {name: outcome[name] for name in kept}
+    metrics = found.metrics | {name: outcome[name] for name in kept}
     about = {"seed": args.seed, "backbone": outcome["backbone"], "width": outcome["width"], "metrics": metrics}
-    figures = args.output / "metrics.json"
-    with replacing(figures) as part:
+    with replacing(args.output / "metrics.json") as part:
         part.write_text(json.dumps(about, indent=1))
-    probabilities = logits.double().softmax(1).numpy()
-    predictions = judged.reindex(columns=["key", "source", "split", "group", "class", "class_name"]).assign(
-        predicted=predicted,
-        predicted_name=names[predicted],
-        probability=probabilities[np.arange(len(labels)), labels],
-        top_probability=probabilities.max(1),
-    )
-    predictions = predictions.rename(columns={"source": "file"}).astype({"group": "str"})  # also where there are none
-    shards.write_table(predictions, args.output / "predictions.parquet", beside=[*tables, figures])
+    beside = [*tables, args.output / "metrics.json"]
+    shards.write_table(found.predictions, args.output / "predictions.parquet", beside)
     print(f"top-1 {metrics['top1']:.2f} % after the last epoch")
 
 
