@@ -22,7 +22,7 @@ def main(args) -> None:
     from pipeline.jobs.device import device
     from pipeline.jobs.progress import progress
 
-    files = list(dict.fromkeys(file for given in args.pictures for file in _files(given)))
+    files = list(dict.fromkeys(file for given in args.pictures for file in _files(Path(given))))
     predictor = Predictor(args.weights, device())
     tables, skipped = [], {}
     starts = range(0, len(files), AT_ONCE)
@@ -53,7 +53,7 @@ def _files(given: Path) -> list[str]:
 
 def arguments():
     parser = command.parser(__doc__, config=False)
-    parser.add_argument("pictures", type=Path, nargs="+", help="folders, searched at any depth, and files of pictures")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURES", help="folders, searched at any depth, and files of pictures")
     parser.add_argument("--weights", type=Path, required=True, help="the classifier's weights.safetensors")
     parser.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
     return parser
