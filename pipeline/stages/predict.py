@@ -53,7 +53,9 @@ def _files(given: Path) -> list[str]:
 
 def arguments():
     parser = command.parser(__doc__, config=False)
-    parser.add_argument("pictures", nargs="+", metavar="PICTURES", help="folders, searched at any depth, and files of pictures")
+    parser.add_argument(
+        "pictures", nargs="+", metavar="PICTURES", help="folders, searched at any depth, and files of pictures"
+    )
     parser.add_argument("--weights", type=Path, required=True, help="the classifier's weights.safetensors")
     parser.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
     return parser
