@@ -27,7 +27,7 @@ demo: setup
 	@echo
 	@echo "Look at: results/demo/grid/demo.png   (real beside generated pictures)"
 	@echo "         results/demo/results.csv     (every figure)"
-	@echo "         results/demo/select/demo/summary.json   (generated pictures made and kept)"
+	@echo "         results/demo/select/demo/summary.json   (numbers of generated and kept pictures)"
 
 # Tests of one file run in one worker, because they share what they make
 WORKERS ?= auto

@@ -40,7 +40,7 @@ def test_the_page_works_as_it_says(extended):
     scored = pd.read_parquet(results / "score/dots/shard-00000.parquet")
     assert scored["brightness"].between(30, 80).all()
     selection = json.loads((results / "select/dots/summary.json").read_text())
-    assert (selection["made"], selection["kept"]) == (64, 64)
+    assert (selection["generated"], selection["kept"]) == (64, 64)
     assert "| dots " in (results / "summary.md").read_text()
 
 
