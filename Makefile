@@ -12,7 +12,7 @@
 # make setup: only install; make clean: remove the environment; make lock: pin what a fresh environment has
 #
 # PYTHON chooses the interpreter. PIP_ARGS goes to pip, for example the --extra-index-url of CPU-only builds.
-# WORKERS is the number of processes that run tests (default: auto, one a core).
+# WORKERS is the number of processes that run tests (default: auto, one per core).
 
 PYTHON ?= python3
 PIP_ARGS ?=
