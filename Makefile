@@ -12,7 +12,7 @@
 # make setup: only install; make clean: remove the environment; make lock: pin what a fresh environment has
 #
 # PYTHON chooses the interpreter. PIP_ARGS goes to pip, for example the --extra-index-url of CPU-only builds.
-# WORKERS is the number of processes that run tests (default: auto, one a core).
+# WORKERS is the number of processes that run tests (default: auto, one per core).
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -27,7 +27,7 @@ demo: setup
 	@echo
 	@echo "Look at: results/demo/grid/demo.png   (real beside generated pictures)"
 	@echo "         results/demo/results.csv     (every figure)"
-	@echo "         results/demo/select/demo/summary.json   (generated pictures made and kept)"
+	@echo "         results/demo/select/demo/summary.json   (numbers of generated and kept pictures)"
 
 # Tests of one file run in one worker, because they share what they make
 WORKERS ?= auto

@@ -4,6 +4,6 @@ import importlib
 from types import ModuleType
 
 
-def load(family: str, kind: str) -> ModuleType:
-    """The module `pipeline.<family>.<kind>`; the config's schema has checked that it exists."""
-    return importlib.import_module(f"pipeline.{family}.{kind}")
+def load(package: str, kind: str) -> ModuleType:
+    """The module `pipeline.<package>.<kind>`; the config's schema has checked that it exists."""
+    return importlib.import_module(f"pipeline.{package}.{kind}")

@@ -66,9 +66,8 @@ def prepare_slurm():
         statuses, seconds = await query(*given)
         if statuses is None:
             return {}, 0.0  # no answer: nothing has changed
-        forgotten = dict.fromkeys(
-            known - statuses.keys(), "UNKNOWN"
-        )  # Slurm forgets jobs some time after their end; their outputs show how they ended
+        # Slurm forgets jobs some time after their end; their outputs show how they ended
+        forgotten = dict.fromkeys(known - statuses.keys(), "UNKNOWN")
         known.update(statuses)
         again = {job: "CANCELLED" for job, status in statuses.items() if status == "PREEMPTED"}
         return forgotten | statuses | again, seconds

@@ -131,7 +131,8 @@ def modules_beside_fingerprints(root: Path) -> dict[str, set[str]]:
     for path in (root / "loaded").iterdir():
         record = json.loads(path.read_text())
         code = json.loads(record["arguments"][record["arguments"].index("--code") + 1])
-        beside = set(record["modules"]) - fingerprint.covered(code["modules"], root)
+        packages = {module.rpartition(".")[0] for module in fingerprint.PLUMBING}
+        beside = set(record["modules"]) - fingerprint.covered(code["modules"], root) - fingerprint.PLUMBING - packages
         missed.setdefault(record["stage"], set()).update(beside)
     return missed
 

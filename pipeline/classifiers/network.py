@@ -17,9 +17,6 @@ from pipeline.classifiers.input.reader import Pictures
 from pipeline.errors import InputError
 from pipeline.jobs.progress import progress
 
-RENAMED = {"synthetic_pictures": "generated_pictures"}
-"""Names in weight files of earlier versions -> present names."""
-
 
 def build(settings: Mapping[str, Any], classes: int) -> "Network":
     """Build a fresh network from a classifier's settings."""
@@ -184,8 +181,7 @@ def start_from(network: Network, path: Path) -> None:
 def outcome(path: Path) -> dict[str, Any]:
     """The network's description and the outcome of its training, as given to `save`."""
     with safe_open(path, "pt") as file:
-        found = _header(file)["network"] | _header(file)["facts"]
-    return {RENAMED.get(name, name): value for name, value in found.items()}
+        return _header(file)["network"] | _header(file)["facts"]
 
 
 class _NoClassifier(ValueError):

@@ -15,9 +15,8 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "duplicates": "results/{dataset}/subset/duplicates.parquet",
         "rejected": "results/{dataset}/subset/rejected.parquet",
     },
-    "generator": {
-        "generator": "results/{dataset}/generator/{name}/history.parquet"
-    },  # has the digests of the other files
+    # the history stands for all of a generator's files, because it has their digests
+    "generator": {"generator": "results/{dataset}/generator/{name}/history.parquet"},
     "plan": {"plan": "results/{dataset}/plan/{name}/plan.parquet"},
     "sample": {
         "pictures": "results/{dataset}/sample/{name}/shard-{shard}.tar",

@@ -78,7 +78,7 @@ class AutoAugment(Part):
 
     kind: Literal["auto_augment"]
     policy: Literal["cifar10"] = "cifar10"
-    """Whose learned policy (Cubuk et al. 2019)."""
+    """The data set that the policy was learned on; there is only the policy of CIFAR-10."""
 
 
 class RandAugment(Part):
@@ -86,7 +86,7 @@ class RandAugment(Part):
 
     kind: Literal["rand_augment"]
     operations: int = Field(default=2, ge=1)
-    """Operations a picture."""
+    """Operations per picture."""
     magnitude: float = Field(default=10, ge=0, le=10)
     """Mean strength of an operation."""
     magnitude_std: float = Field(default=0.5, ge=0)

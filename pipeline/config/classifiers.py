@@ -104,7 +104,7 @@ class Classifier(RunPart):
     mean: tuple[Level, Level, Level] = (0.4914, 0.4822, 0.4465)
     """Mean of red, green and blue that is subtracted, as shares of the highest level."""
     std: tuple[Spread, Spread, Spread] = (0.2023, 0.1994, 0.2010)
-    """Mean and deviation of red, green and blue, as shares of the highest level."""
+    """Standard deviation of red, green and blue, which pictures are divided by, as shares of the highest level."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the network's operations."""
     compile: bool = False

@@ -2,20 +2,24 @@
 
 import inspect
 import json
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from types import ModuleType, NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from pipeline.config.parts import Part
-from pipeline.config.resolve import SCHEMA, models_in
+from pipeline.config.resolve import SCHEMA, default_type, models_in
 from pipeline.config.site import Site
 
 BEGINNING = """\
 # The config, key by key
 
 This page is for whoever writes a config; [config_guide.md](config_guide.md) explains the ideas. It is generated from the types in
-`pipeline/config/` by `make docs`. A key without a default must be given. `kind: x` may be written as just `x`.
+`pipeline/config/` by `make docs`.
+
+- A key without a default must be given.
+- With `extends`, any entry takes over the keys of another entry of its section: `extends: ce`.
+- Where a key within an entry is a mapping by `kind`, `x` is short for `{kind: x}`: `loss: focal`.
 """
 
 
@@ -25,10 +29,12 @@ def reference() -> str:
     for section, kind in SCHEMA.items():
         choose, types = kind if isinstance(kind, tuple) else (None, {"": kind})
         distinct, chooser = list(dict.fromkeys(types.values())), {choose} - {None}
-        lines += [f"\n## {section}\n", f"{_caption(_module_text(distinct[0]))}\n"]
+        lines += [f"\n## {section}\n", f"{_sentence(inspect.getmodule(distinct[0]))}\n"]
         common = _common(distinct)
         if choose:
-            lines += [f"`{choose}` chooses the type: {', '.join(f'`{name}`' for name in types)}.\n"]
+            default = default_type(choose, types)
+            is_default = f" The default is `{default}`." if default else ""
+            lines += [f"`{choose}` chooses the type: {', '.join(f'`{name}`' for name in types)}.{is_default}\n"]
         if len(distinct) > 1:
             lines += ["Keys of all types:\n", *_table(distinct[0], set(distinct[0].model_fields) - common | chooser)]
         for one in distinct:
@@ -36,27 +42,13 @@ def reference() -> str:
             shown = chooser | (common if len(distinct) > 1 else set())
             own = set(one.model_fields) - shown
             if own and len(distinct) > 1:
-                lines += [f"\n### {section}: {names}\n"]
+                lines += [f"\n### {section}, {choose}: {names}\n"]
             if own:
-                lines += [f"{_caption(inspect.getdoc(one))}\n", *_table(one, shown)]
-        for inner in _inner(distinct):
-            kind_of = get_args(inner.model_fields["kind"].annotation) if "kind" in inner.model_fields else ()
-            title = f"`kind: {kind_of[0]}`" if kind_of else f"`{inner.__name__}`"
-            lines += [f"\n### {section}: {title}\n", f"{_caption(inspect.getdoc(inner))}\n", *_table(inner, {"kind"})]
+                lines += [f"{_summary(one)}\n", *_table(one, shown)]
+        for inner, key in _inner(distinct).items():
+            title = f"{section}, {key}: `{_kind(inner)}`" if _has_kind(inner) else f"{section}, `{key}`"
+            lines += [f"\n### {title}\n", f"{_summary(inner)}\n", *_table(inner, {"kind"})]
     return "\n".join(lines) + "\n"
-
-
-def undocumented() -> list[str]:
-    """`Type.key` of every key without a meaning; kinds, sources and schemes have theirs at the type."""
-    types = [Site]
-    for kind in SCHEMA.values():
-        types += dict.fromkeys(kind[1].values() if isinstance(kind, tuple) else [kind])
-    return [
-        f"{one.__name__}.{key}"
-        for one in [*types, *_inner(types)]
-        for key, field in one.model_fields.items()
-        if key not in ("kind", "source", "scheme") and not field.description
-    ]
 
 
 def _table(model: type[Part], hidden: set[str]) -> list[str]:
@@ -82,17 +74,16 @@ def _common(types: list[type[Part]]) -> set[str]:
     }
 
 
-def _inner(types: list[type[Part]]) -> list[type[Part]]:
-    """The types of mappings within entries, each once, in the order in which they are met."""
-    found: dict[type[Part], None] = {}
+def _inner(types: list[type[Part]]) -> dict[type[Part], str]:
+    """The types of mappings within entries, in the order in which they are met -> the first key that has the type."""
+    found: dict[type[Part], str] = {}
     waiting = list(types)
     for one in waiting:  # which grows meanwhile
-        for field in one.model_fields.values():
-            for inner in models_in(field.annotation):
-                if inner not in found:
-                    found[inner] = None
-                    waiting.append(inner)
-    return list(found)
+        for key, field in one.model_fields.items():
+            new = [inner for inner in models_in(field.annotation) if inner not in found]
+            found |= dict.fromkeys(new, key)
+            waiting += new
+    return found
 
 
 def _type(field: FieldInfo) -> str:
@@ -102,26 +93,32 @@ def _type(field: FieldInfo) -> str:
 
 def _named(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _named(arguments[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
-    if origin in (Union, UnionType):
-        kinds = list(dict.fromkeys(_named(one) for one in arguments))
-        return " or ".join(kind for kind in kinds if kind != "nothing") + (
-            " or `null`" if NoneType in arguments else ""
-        )
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"list of {_named(arguments[0])}"
         return f"{len(arguments)} of {_named(arguments[0])}"
-    if origin is dict:
+    if kinds := [one for one in models_in(annotation) if _has_kind(one)]:
+        null = "`null`, or " if NoneType in arguments else ""
+        return f"{null}mapping by `kind`: {', '.join(f'`{_kind(one)}`' for one in kinds)}"
+    if origin in (Union, UnionType):
+        named = [_named(one) for one in arguments if one is not NoneType]
+        return " or ".join([*named, *(["`null`"] if NoneType in arguments else [])])
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, Part)):
         return "mapping"
-    if hasattr(annotation, "__metadata__"):
-        return _named(annotation.__origin__)
-    if isinstance(annotation, type) and issubclass(annotation, Part):
-        return "mapping by `kind`" if "kind" in annotation.model_fields else "mapping"
-    return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", NoneType: "nothing"}[
-        annotation
-    ]
+    return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}[annotation]
+
+
+def _has_kind(model: type[Part]) -> bool:
+    return "kind" in model.model_fields
+
+
+def _kind(model: type[Part]) -> str:
+    """The value of `kind` that chooses the type."""
+    return get_args(model.model_fields["kind"].annotation)[0]
 
 
 def _limit(found: Any) -> str:
@@ -151,14 +148,15 @@ def _yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _module_text(model: type) -> str:
-    return inspect.getdoc(inspect.getmodule(model)).partition(": ")[2]
+def _sentence(module: ModuleType) -> str:
+    """What a module's docstring says of its section, as a sentence."""
+    text = inspect.getdoc(module).partition(": ")[2]
+    return text[:1].upper() + text[1:]
 
 
-def _caption(text: str | None) -> str:
-    """The first paragraph, as one line that begins with a capital letter."""
-    words = _words((text or "").split("\n\n")[0])
-    return words[:1].upper() + words[1:]
+def _summary(model: type[Part]) -> str:
+    """The first paragraph of the type's docstring, as one line."""
+    return _words(inspect.getdoc(model).split("\n\n")[0])
 
 
 def _words(text: str | None) -> str:

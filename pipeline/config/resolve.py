@@ -92,13 +92,17 @@ def build(schema: Schema, section: str, name: str, values: Mapping[str, Any]) ->
     kind = schema[section]
     if isinstance(kind, tuple):
         key, kinds = kind
-        default = next((name for name, kind in kinds.items() if not kind.model_fields[key].is_required()), None)
-        chosen = values.get(key, default)
+        chosen = values.get(key, default_type(key, kinds))
         if chosen is None:
             raise InputError(f"{where}: '{key}' is missing; it must be one of {', '.join(kinds)}")
         expect(chosen in list(kinds), where, key, [chosen], list(kinds))
         kind = kinds[chosen]
     return typed(kind, where, values)
+
+
+def default_type(key: str, types: Mapping[str, type[Part]]) -> str | None:
+    """The value of `key`, which chooses the type of an entry, if the entry does not give it; None if it must."""
+    return next((name for name, one in types.items() if not one.model_fields[key].is_required()), None)
 
 
 def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:

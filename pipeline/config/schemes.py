@@ -66,15 +66,15 @@ class Plain(WithLoss):
     scheme: Literal["plain"] = "plain"
 
 
-class Mixup(WithLoss):
-    """Mixup (Zhang et al. 2018) of two batches."""
+class MixUp(WithLoss):
+    """MixUp (Zhang et al. 2018) of two batches."""
 
     scheme: Literal["mixup"]
     mixing_alpha: Positive = 1.0
     """Shares are drawn from Beta(alpha, alpha)."""
 
     @model_validator(mode="after")
-    def _mixes_both(self) -> "Mixup":
+    def _mixes_both(self) -> "MixUp":
         if self.data_sampler.kind == "half_real":
             raise ValueError("with the data sampler half_real, mixup would mix real pictures only with real ones")
         return self
@@ -100,7 +100,7 @@ class CutMix(WithLoss):
 
 
 class Remix(Classifier):
-    """Remix (Chou et al. 2020): Mixup with labels that lean to the smaller class."""
+    """Remix (Chou et al. 2020): MixUp with labels that lean to the smaller class."""
 
     scheme: Literal["remix"]
     mixing_alpha: Positive = 1.0
@@ -240,7 +240,7 @@ class Sau(Classifier):
 
 SCHEMES: dict[str, type[Classifier]] = {
     "plain": Plain,
-    "mixup": Mixup,
+    "mixup": MixUp,
     "cutmix": CutMix,
     "remix": Remix,
     "crt": Crt,

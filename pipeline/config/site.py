@@ -10,7 +10,7 @@ from pipeline.config.parts import Part
 
 class Site(Part):
     data_root: str | None = None
-    """Folder of raw data; None is the environment variable COUNTERWEIGHT_DATA, or else `data`."""
+    """Folder of raw data; by default that of the environment variable COUNTERWEIGHT_DATA, or else `data`."""
     checkpoint_minutes: float = Field(default=10, ge=0)
     """Time between checkpoints of a training, in minutes; a killed training continues from the last one."""
     throughput: str | None = None

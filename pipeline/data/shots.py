@@ -1,4 +1,4 @@
-"""Many-, medium- and few-shot classes, by their numbers of training pictures. The two boundaries stand here alone."""
+"""Many-, medium- and few-shot classes, by their numbers of training pictures. In code, the two boundaries stand here alone."""
 
 import numpy as np
 

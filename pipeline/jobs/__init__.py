@@ -1,4 +1,8 @@
-"""What every job needs: command line, claim, lease, checkpoint, stopping, fingerprint, progress, device, cluster."""
+"""What every job needs.
+
+Command line, inputs, claim, lease, checkpoint, state of a training, overlap, stopping, fingerprint, what the run resolved,
+progress, device, cluster.
+"""
 
 RUN = "COUNTERWEIGHT_RUN"
 """Environment variable with the name of the scheduler's run, the same for all attempts at a job."""

@@ -10,7 +10,7 @@ from pipeline.errors import InputError
 from pipeline.jobs.checkpoint import Checkpoint
 
 
-class Part(Protocol):
+class Stateful(Protocol):
     """A part of a training run that has a state: a network, an optimizer, a learning-rate scheduler."""
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -26,7 +26,7 @@ class Training:
     """
 
     def __init__(
-        self, name: str, checkpoint: Checkpoint, network: nn.Module, ema_decay: float | None, /, **parts: Part
+        self, name: str, checkpoint: Checkpoint, network: nn.Module, ema_decay: float | None, /, **parts: Stateful
     ):
         """Load the checkpoint into `parts` and the average.
 

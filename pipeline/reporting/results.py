@@ -9,14 +9,6 @@ import pandas as pd
 
 from pipeline.errors import InputError
 
-RENAMED = {
-    "synthetic_pictures": "generated_pictures",
-    "fd_f0": "fd_scorer",
-    "is_f0": "is_scorer",
-    "is_f0_std": "is_scorer_std",
-}
-"""Names in results of earlier versions -> present names."""
-
 
 def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Read a row for each recipe, data set, seed and metric: dataset, recipe, network, seed, metric, value.
@@ -31,12 +23,12 @@ def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             network = f"{found['backbone']}, width {found['width']}"
             rows += [
                 (run["dataset"], run["recipe"], network, found["seed"], metric, value)
-                for metric, value in _metrics(found)
+                for metric, value in found["metrics"].items()
             ]
         for found, path in zip(about, run["qualities"], strict=False):
             rows += [
                 (run["dataset"], run["recipe"], network, found["seed"], metric, value)
-                for metric, value in _metrics(_read(path))
+                for metric, value in _read(path)["metrics"].items()
             ]
     return pd.DataFrame(rows, columns=["dataset", "recipe", "network", "seed", "metric", "value"])
 
@@ -67,10 +59,6 @@ def markdown(header: list[str], rows: Iterable[list[str]]) -> str:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
     return "\n".join([padded[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *padded[1:]]) + "\n"
-
-
-def _metrics(found: Mapping[str, Any]) -> list[tuple[str, float]]:
-    return [(RENAMED.get(metric, metric), value) for metric, value in found["metrics"].items()]
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Scores of generated pictures: one module per metric (d1, d2, d3), and their shared code."""
+"""Scores of generated pictures: a module for each kind of scores, one for each metric of a classifier (d1, d2, d3), and filters."""

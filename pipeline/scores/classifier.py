@@ -28,11 +28,11 @@ def scores(
     inputs: the scorer's `weights`, and its `features` of the real pictures. settings: `columns`, names of metrics. Raises
     InputError for damaged inputs, and for pictures of another size than the real ones.
     """
-    target, rows, subset = device(), shards.read_table(index), shards.read_table(manifest)
+    target, rows, real_pictures = device(), shards.read_table(index), shards.read_table(manifest)
     classifier = network.load(only(inputs, "weights"), target)
     rest = rows[first:]
     generated = all_at_once([(rest, index.parent)], classifier.side, target)
-    train = subset[subset["split"] == "train"]
+    train = real_pictures[real_pictures["split"] == "train"]
     peers = train["class"].isin(rows["class"]).to_numpy()  # a shard may have few of many classes
     real = all_at_once([(train[peers], manifest.parent)], classifier.side, target)
     if generated.shape[1:] != real.shape[1:]:

@@ -40,13 +40,18 @@ class Selection:
         return chosen
 
     def summary(self) -> dict[str, Any]:
-        """Numbers of generated (`made`) and kept pictures, in total and per class, and the classes with none kept."""
+        """Numbers of `generated` and `kept` pictures, in total and per class, and the classes with none kept."""
         classes = [
-            {"class": label, "class_name": self._names[label], "made": self.generated[label], "kept": self.kept[label]}
+            {
+                "class": label,
+                "class_name": self._names[label],
+                "generated": self.generated[label],
+                "kept": self.kept[label],
+            }
             for label in sorted(self.generated)
         ]
         return {
-            "made": self.generated.total(),
+            "generated": self.generated.total(),
             "kept": self.kept.total(),
             "empty_classes": [row["class_name"] for row in classes if not row["kept"]],
             "classes": classes,

@@ -45,9 +45,8 @@ def main(args) -> None:
 def _pool(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
     """A shard's index with places relative to `start`, and with its scores if there are any."""
     pool = shards.read_table(index)
-    folder = os.path.relpath(
-        index.parent.resolve(), start.resolve()
-    )  # resolved, because `..` of a linked folder is another folder
+    # resolved, because `..` of a linked folder is another folder
+    folder = os.path.relpath(index.parent.resolve(), start.resolve())
     places = {name: os.path.normpath(f"{folder}/{name}") for name in pool["shard"].unique()}
     pool["shard"] = pool["shard"].map(places)
     if scores is None:

@@ -83,14 +83,14 @@ def test_results_have_a_row_for_every_recipe_seed_and_metric(results):
 
 
 def test_results_count_what_was_trained_on(finished, results):
-    made = json.loads((finished / "results/demo/select/likely/summary.json").read_text())
+    selection = json.loads((finished / "results/demo/select/likely/summary.json").read_text())
     manifest = pd.read_parquet(finished / "results/demo/subset/manifest.parquet")
     real = (manifest["split"] == "train").sum()
     assert all(value(results, recipe, "real_pictures") == real for recipe in RECIPES)
-    assert value(results, "diffult", "generated_pictures") == made["kept"] > 0
-    assert value(results, "diffult_filters~filter.keep=all", "generated_pictures") == made["made"]
+    assert value(results, "diffult", "generated_pictures") == selection["kept"] > 0
+    assert value(results, "diffult_filters~filter.keep=all", "generated_pictures") == selection["generated"]
     assert value(results, "ce", "generated_pictures") == value(results, "ce_long", "generated_pictures") == 0
-    assert value(results, "diffult", "quality_generated_pictures") == made["made"]
+    assert value(results, "diffult", "quality_generated_pictures") == selection["generated"]
     assert value(results, "diffult", "quality_real_pictures") == 10 * 120
     # the control has as many steps as the method, and more than the baseline
     assert value(results, "ce_long", "steps") == value(results, "diffult", "steps") > value(results, "ce", "steps")

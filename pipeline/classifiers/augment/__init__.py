@@ -8,7 +8,7 @@ import torch
 from pipeline.classifiers.augment.colour import blur, color_jitter, grayscale
 from pipeline.classifiers.augment.geometry import crop, cutout, flip, resized_crop
 from pipeline.classifiers.augment.policies import auto_augment, rand_augment
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 from pipeline.errors import InputError
 
 KINDS = {

@@ -45,9 +45,8 @@ def translate_y(pictures: torch.Tensor, shares: torch.Tensor, fill: Colour, bili
     return _transform(pictures, _identity_but(1, 2, shares * pictures.shape[2]), fill, bilinear)
 
 
-OPERATIONS = {
-    operation.__name__: operation for operation in (rotate, shear_x, shear_y, translate_x, translate_y)
-}  # by name
+OPERATIONS = {operation.__name__: operation for operation in (rotate, shear_x, shear_y, translate_x, translate_y)}
+"""Name of an operation -> the operation."""
 
 
 def _identity_but(row: int, column: int, values: torch.Tensor) -> torch.Tensor:

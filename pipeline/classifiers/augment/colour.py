@@ -6,7 +6,7 @@ import torch
 
 from pipeline.classifiers.augment import tone
 from pipeline.classifiers.augment.each import apply_each, constant
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 
 JITTER = (tone.brightness, tone.contrast, tone.saturation, tone.hue)
 

@@ -5,7 +5,7 @@ import math
 import torch
 
 from pipeline.classifiers.augment.each import constant
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 
 TRIES = 10
 """Boxes that a resized crop tries before it takes the middle of the picture."""

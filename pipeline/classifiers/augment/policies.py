@@ -8,7 +8,7 @@ import torch
 
 from pipeline.classifiers.augment import affine, tone
 from pipeline.classifiers.augment.each import apply_each, constant
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 from pipeline.errors import InputError
 
 

@@ -111,7 +111,8 @@ OPERATIONS = {
         auto_contrast,
         equalize,
     )
-}  # by name
+}
+"""Name of an operation -> the operation."""
 
 
 def grey(pictures: torch.Tensor) -> torch.Tensor:

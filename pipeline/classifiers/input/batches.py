@@ -10,7 +10,7 @@ from pipeline.classifiers.augment import augment
 from pipeline.classifiers.augment.geometry import TRIES
 from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.input.data_samplers import order
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 from pipeline.classifiers.input.reader import OnDisk, Pictures
 from pipeline.classifiers.processes import Processes
 from pipeline.classifiers.scheme import Loader

@@ -1,4 +1,4 @@
-"""Mixup (Zhang et al. 2018) of two batches with separate shuffles."""
+"""MixUp (Zhang et al. 2018) of two batches with separate shuffles."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,10 @@ from pipeline.classifiers.scheme import Scheme, TrainingData, first_loader, loss
 
 def build(settings: Mapping[str, Any], network: Network, data: TrainingData) -> Scheme:
     """share * L(y_1) + (1 - share) * L(y_2) of mixed pictures, with one share ~ Beta(alpha, alpha) per batch."""
-    return Mixup(settings, network, data)
+    return MixUp(settings, network, data)
 
 
-class Mixup(Scheme):
+class MixUp(Scheme):
     def __init__(self, settings: Mapping[str, Any], network: Network, data: TrainingData):
         super().__init__(network)
         self.loaders = [first_loader(settings)] * 2

@@ -1,4 +1,4 @@
-"""Remix (Chou et al. 2020): Mixup with labels that lean towards the smaller class."""
+"""Remix (Chou et al. 2020): MixUp with labels that lean towards the smaller class."""
 
 from collections.abc import Mapping
 from typing import Any

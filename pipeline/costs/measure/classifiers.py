@@ -61,11 +61,8 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
     network, watch = networks.build(settings, classes), Stopwatch(device)
 
     def epoch(batch: int, steps: int, epochs: int = 1):
-        few = settings | {
-            "batch_size": batch,
-            "epochs": epochs,
-            "learning_rate": 0.0,
-        }  # same speed, and the loss stays finite
+        # without learning: same speed, and the loss stays finite
+        few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}
         return lambda: train(few, data, test, lambda: None, network, batch * steps, 0, device, watch)
 
     def seconds_of_steps(batch: int, steps: int) -> float:

@@ -113,9 +113,8 @@ def _batch_loss(unet, scheduler, pictures, labels, rows, settings):
         clean = random_flip(clean)
     times = torch.randint(0, timesteps, (count,), device=device)
     noise = torch.randn_like(clean)
-    other_labels = labels[
-        torch.randint(0, len(labels), (count,), device=device)
-    ]  # y' ~ the subset's label distribution
+    # y' ~ the subset's label distribution
+    other_labels = labels[torch.randint(0, len(labels), (count,), device=device)]
     coins = 1 if settings["label_dropout_per"] == "batch" else count
     dropped = (torch.rand(coins) < settings["label_dropout"]).expand(count)
     batch_labels = labels[rows].masked_fill(dropped.to(device), no_label(unet))

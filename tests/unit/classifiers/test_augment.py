@@ -13,7 +13,7 @@ from scipy import ndimage, stats
 
 from pipeline.classifiers.augment import affine, augment, policies, tone
 from pipeline.classifiers.augment.geometry import resized_crop_boxes
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 from pipeline.errors import InputError
 
 JITTER = {"kind": "color_jitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "probability": 0.8}

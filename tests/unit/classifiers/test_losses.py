@@ -49,9 +49,8 @@ def plain_class_weights(weighting, counts):
         if weighting is None:
             weights.append(1.0)
         elif weighting["kind"] == "effective_number":
-            weights.append(
-                1 / sum(weighting["beta"] ** term for term in range(n))
-            )  # the geometric series, term by term
+            # the geometric series, term by term
+            weights.append(1 / sum(weighting["beta"] ** term for term in range(n)))
         else:
             weights.append(math.exp(-weighting["power"] * math.log(n)))
     return [weight * len(weights) / sum(weights) for weight in weights]

@@ -17,7 +17,7 @@ from pipeline.artifacts import shards
 from pipeline.artifacts.pictures import Unreadable, decode
 from pipeline.classifiers.augment.geometry import resized_crop_boxes
 from pipeline.classifiers.input import reader
-from pipeline.classifiers.input.draws import Draws
+from pipeline.classifiers.input.random_numbers import Draws
 from pipeline.classifiers.input.reader import AHEAD, InMemory, OnDisk, open_pictures
 from pipeline.errors import InputError
 

@@ -157,7 +157,7 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
     assert ran.returncode == 0 and "no picture was kept of the classes: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
-    assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
+    assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
 
 
 def pool(folder, tables, keep="[]", first="null"):
@@ -191,7 +191,7 @@ def test_selection_goes_on_from_shard_to_shard(tmp_path):
     assert selected["shard"].tolist() == ["../pool/shard-1.tar"] * 3 + ["../pool/shard-3.tar"] * 3
     assert selected["d3"].tolist() == [0.9, 0.9, 0.8, 0.7, 0.6, 0.4]
     rows = json.loads(output.with_name("summary.json").read_text())["classes"]
-    assert [(row["class"], row["made"], row["kept"]) for row in rows] == [(0, 5, 3), (1, 3, 3)]
+    assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 5, 3), (1, 3, 3)]
 
 
 def test_selection_of_a_pool_without_pictures_is_empty(tmp_path):
