@@ -8,11 +8,22 @@ from pipeline.jobs import FINISHED
 
 
 def warned_of_raw_data(wildcards):
-    """No input, but in a dry run a warning about missing raw data; a real run does not start without them."""
-    made = PATHS["subset"].format(dataset=wildcards.dataset)
-    if workflow.dryrun and not os.path.exists(made) and (complaint := missing_raw_data(FLOW, wildcards.dataset)):
-        print(f"warning: {complaint}", file=sys.stderr)
+    """No input, but warnings about raw data: in a dry run about missing ones, without which a real run does not start."""
+    warn_of_raw_data(wildcards.dataset)
     return []
+
+
+@functools.cache  # Snakemake may ask for a job's inputs more than once
+def warn_of_raw_data(dataset):
+    made = PATHS["subset"].format(dataset=dataset)
+    forced = workflow.dag_settings.forceall or {"subset", made} & set(workflow.dag_settings.forcerun)
+    complaint = None
+    if not os.path.exists(made):
+        complaint = missing_raw_data(FLOW, dataset) if workflow.dryrun else None
+    elif workflow.is_main_process and not forced:
+        complaint = changed_raw_data(FLOW, dataset)
+    if complaint:
+        print(f"warning: {complaint}", file=sys.stderr)
 
 
 def raw_data_refusals():

@@ -12,7 +12,7 @@ sys.path.insert(0, str(workflow.basedir))
 from pipeline.config import artifacts, costs, presets, reads, targets
 from pipeline.config.artifacts import OUTPUTS, PATHS
 from pipeline.config.differences import as_json, compared, published_tables, table_runs
-from pipeline.config.raw_data import missing_raw_data, raw_folder
+from pipeline.config.raw_data import changed_raw_data, missing_raw_data, raw_folder
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 from pipeline.jobs import RUN

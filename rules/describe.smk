@@ -1,6 +1,7 @@
 rule describe:
     input:
         manifest=PATHS["manifest"],
+        pictures=PATHS["subset"],
         real=real_shards,
     output:
         **OUTPUTS["describe"],
@@ -18,5 +19,6 @@ rule describe:
         " --code {params.code:q}"
         " --title {wildcards.dataset:q}"
         " --manifest {input.manifest:q}"
+        " --pictures {input.pictures:q}"
         " --output {params.output:q}"
         " 2>&1 | logged {log:q}"

@@ -62,15 +62,23 @@ def rows_of(total: int, shard: int, count: int) -> range:
     return range(total * shard // count, total * (shard + 1) // count)
 
 
-def write_table(table: pd.DataFrame, path: Path, beside: Iterable[Path] = ()) -> None:
+def write_table(
+    table: pd.DataFrame, path: Path, beside: Iterable[Path] = (), about: Mapping[str, Any] | None = None
+) -> None:
     """Write a sealed Parquet file, whole or not at all.
 
-    Its metadata hold its own name, the digests of the files `beside` or below it, and what made it. `made.about` reads them.
+    Its metadata hold its own name, the digests of the files `beside` or below it, what made it, and the keys of `about`.
+    `made.about` reads them.
     """
-    write_blocks([table], path, beside)
+    write_blocks([table], path, beside, about)
 
 
-def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Path] = ()) -> None:
+def write_blocks(
+    blocks: Iterable[pd.DataFrame],
+    path: Path,
+    beside: Iterable[Path] = (),
+    about: Mapping[str, Any] | None = None,
+) -> None:
     """`write_table` for one or more tables of the same columns: a row group for each, with one at a time in memory.
 
     Tables without rows are skipped, because their columns may have other types. The files `beside` may be written as late as
@@ -86,8 +94,9 @@ def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, beside: Iterable[Pa
             for block in chain([first], (block for block in blocks if len(block))):
                 writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
             digests = {os.path.relpath(file, path.parent): digest(file) for file in beside}
-            about = json.dumps({"name": path.name, "seal": BLANK, "beside": digests, "made": made.current()})
-            writer.add_key_value_metadata({made.KEY: about})
+            said = {"name": path.name, "beside": digests, "made": made.current(), **(about or {})}
+            # the seal last, because it must lie in the file's last MiB
+            writer.add_key_value_metadata({made.KEY: json.dumps(said | {"seal": BLANK})})
         seal(part)
 
 

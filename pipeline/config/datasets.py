@@ -32,17 +32,19 @@ class Dataset(Part):
     shards: int = Field(default=1, ge=1, le=100_000)
     """Number of files that the pictures are stored in, with one job each."""
     most_rejected: float = Field(default=0.001, ge=0, lt=1)
-    """Largest share of unreadable pictures; they are skipped and listed."""
+    """Largest share of unreadable pictures, which are skipped and listed; three are always allowed, unless it is 0."""
     family: str | None = None
     """`all_<family>` runs this entry; by default the name at the root of its `extends`."""
 
     rest: bool = True
     """Keep the training pictures that the long tail leaves out, as a reference for generator quality."""
     selection_seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    """Seed of all draws: the pictures of a long tail, held-out test pictures."""
+    """Seed of all draws: the pictures of a long tail, held-out test pictures. Each seed is another split."""
 
     known: ClassVar[dict[str, Known]] = {}
     """The sources of this type, and what is known of each."""
+    split_keys: ClassVar[tuple[str, ...]] = ("selection_seed",)
+    """Keys that choose among splits of the same pictures: results are averaged over them."""
 
     @property
     def classes(self) -> int | None:
@@ -73,15 +75,17 @@ class Dataset(Part):
 
     def settings(self) -> dict[str, Any]:
         """Settings that decide which pictures are used."""
-        return self.model_dump(mode="json", exclude={"path", "store_side", "shards", "most_rejected", "family"})
+        return self.model_dump(
+            mode="json", exclude={"path", "store_side", "levels", "shards", "most_rejected", "family"}
+        )
 
     def storing_settings(self) -> dict[str, Any]:
         """Settings that decide how a picture is stored."""
-        return self.model_dump(mode="json", include={"source", "store_side"})
+        return self.model_dump(mode="json", include={"source", "store_side", "levels"})
 
     def gathering_settings(self) -> dict[str, Any]:
         """Settings of the manifest, besides the shards that it reads."""
-        return self.model_dump(mode="json", include={"most_rejected"})
+        return self.model_dump(mode="json", include={"most_rejected", "levels"})
 
 
 class LongTailed(Dataset):
@@ -140,17 +144,39 @@ class ImageFolder(Dataset):
     """The folder of the pictures, below the data root."""
     table: str | None = None
     """A CSV or Parquet file in that folder, with columns path, class and, optionally, group and split."""
+    splits: bool = True
+    """Take folders called train, val and test as splits; `false` takes them as classes."""
+    levels: int | None = Field(default=None, ge=1)
+    """The level that is white in files of 16 or 32 bits, 4095 for a camera of 12 bits; by default 65535."""
+    smallest_class: int | None = Field(default=None, ge=2)
+    """Leave out classes with fewer training pictures than this, before test pictures are held out."""
+    test_per_class: int | None = Field(default=None, ge=1)
+    """Hold out this many pictures of each class for the test."""
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+    """Hold out this share of each class: at least one picture, but never the last one."""
+    folds: int | None = Field(default=None, ge=2)
+    """Hold out one of this many folds. Each picture is in the test split of one fold."""
+    fold: int = Field(default=0, ge=0)
+    """Which of the folds is held out, from 0; `vary: {dataset.fold: [0, 1, 2, 3, 4]}` runs five."""
     imbalance_factor: float | None = Field(default=None, ge=1)
     """Make an exponential long tail; by default all pictures are used."""
     largest_class: int | None = Field(default=None, ge=1)
     """Pictures in the largest class of the long tail; by default as many as the largest class has."""
-    test_per_class: int | None = Field(default=None, ge=1)
-    """Hold out this many pictures of each class for the test; required if there is no test split."""
 
     known: ClassVar[dict[str, Known]] = {"image_folder": Known()}
+    split_keys: ClassVar[tuple[str, ...]] = ("selection_seed", "fold")
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"path": self.path}  # another folder has other pictures
+
+    @model_validator(mode="after")
+    def _one_test_split(self) -> "ImageFolder":
+        given = [key for key in ("test_per_class", "test_share", "folds") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]} both hold out test pictures; give one of them")
+        if self.fold and self.fold >= (self.folds or 1):
+            raise ValueError(f"fold is {self.fold}, but folds is {self.folds}; the folds of `folds: 5` are 0 to 4")
+        return self
 
     @model_validator(mode="after")
     def _tail(self) -> "ImageFolder":

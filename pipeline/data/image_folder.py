@@ -12,93 +12,77 @@ LOCATION = Location(
     how_to_get="set the data set's `path` to the folder of its pictures, below the data root, and `table`, if given, to a file in it",
 )
 SPLITS = ("train", "val", "test")
-LIKE_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-"""Names of folders that are splits and not classes, in several spellings."""
+SPELLINGS = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+"""Names of folders, in lower case, that are splits and not classes -> the split."""
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
     """Class folders, or a `table`: a CSV or Parquet file in `folder` with columns path and class, and perhaps group and split.
 
-    Folders named train, val and test are splits, and hold the class folders. Without them, all pictures are for training.
+    Folders named train, val and test are splits, and hold the class folders, unless `splits` is false. Without them, all
+    pictures are for training.
     """
+    from pipeline.data.files import Skipped
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _table(folder, settings["table"]) if settings.get("table") else _folders(folder))
+    skipped = Skipped()
+    if settings.get("table"):
+        from pipeline.data.picture_table import listed
+
+        return FileSource(folder, lambda: listed(folder, settings["table"]))
+    return FileSource(folder, lambda: _folders(folder, settings["splits"], skipped), skipped)
 
 
-def _folders(folder: Path):
+def _folders(folder: Path, with_splits: bool, skipped: Any):
     import pandas as pd
 
     from pipeline.data.files import class_folders, pictures_below, require_distinct
-    from pipeline.errors import InputError
 
     LOCATION.require(folder)
-    names = class_folders(folder)
-    splits = [(split, f"{split}/") for split in SPLITS if split in names]
-    if not splits and {name.casefold() for name in names} <= LIKE_SPLITS:
-        raise InputError(
-            f"{folder} has the folders {', '.join(names)}; if they are splits, name them train, val and test"
-        )
-    if splits and not set(names) <= set(SPLITS):
-        other = sorted(set(names) - set(SPLITS))[0]
-        raise InputError(
-            f"{folder} has folders of splits ({splits[0][0]}) and of classes ({other}) side by side; use one or the other"
-        )
+    names = class_folders(folder, skipped)
+    splits = _splits(folder, names) if with_splits else []
+    inside = {below: class_folders(folder / below, skipped) for _, below in splits} or {"": names}
     splits = splits or [("train", "")]
-    classes = sorted({name for _, below in splits for name in class_folders(folder / below)})
+    classes = sorted({name for names in inside.values() for name in names})
     require_distinct(classes, str(folder))
     labels = {name: label for label, name in enumerate(classes)}
     rows = []
     for split, below in splits:
-        for name in class_folders(folder / below):
+        for name in inside[below]:
             rows += [
                 (f"{below}{name}/{picture}", labels[name], name, split)
-                for picture in pictures_below(folder / below / name)
+                for picture in pictures_below(folder / below / name, skipped)
             ]
     return pd.DataFrame(rows, columns=["source", "class", "class_name", "split"])
 
 
-def _table(folder: Path, name: str):
-    import numpy as np
-    import pandas as pd
-
-    from pipeline.data.files import require_distinct, require_files, require_inside
+def _splits(folder: Path, names: list[str]) -> list[tuple[str, str]]:
+    """(split, its folder and /) if the folders in `folder` are splits; none if they are classes."""
     from pipeline.errors import InputError
 
-    path = folder / require_inside(name, "table")
-    try:
-        table = (
-            pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str, keep_default_na=False)
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a table: {error}") from None
-    lacking = [column for column in ("path", "class") if column not in table]
-    unknown = [column for column in table if column not in ("path", "class", "group", "split")]
-    if lacking or unknown:
+    found = {name: SPELLINGS[name.casefold()] for name in names if name.casefold() in SPELLINGS}
+    if not found or not (len(found) == len(names) or set(names) & set(SPLITS)):
+        return []
+    others = [name for name in names if name not in found]
+    if others:
         raise InputError(
-            f"{path} has the columns {', '.join(table)}; it must have path and class, and may have group and split"
+            f"{folder} has folders of splits ({next(iter(found))}) and of classes ({others[0]}) side by side; move one of them, "
+            "or set `splits: false` in the data set if all of them are classes"
         )
-    if not len(table):
-        raise InputError(f"{path} lists no pictures")
-    table = table.astype(str).assign(line=range(2, len(table) + 2))
-    bad = table[~table["class"].str.fullmatch(r"[^/\\\0]*[^/\\\0\s.][^/\\\0]*")]
-    if len(bad):
+    for split in SPLITS:
+        twice = [name for name in names if found[name] == split]
+        if len(twice) > 1:
+            raise InputError(
+                f"{folder} has the folders {' and '.join(twice)} for one split; merge them, or set `splits: false` in the "
+                "data set if they are classes"
+            )
+    if "train" not in found.values():
         raise InputError(
-            f"{path}, line {bad['line'].iloc[0]}: class '{bad['class'].iloc[0]}' is not a valid file name; "
-            "use letters and digits, no slashes"
+            f"{folder} has the folders {', '.join(names)}, which are splits, but no folder train; "
+            "set `splits: false` in the data set if they are classes"
         )
-    classes, labels = np.unique(table["class"].to_numpy(object), return_inverse=True)
-    require_distinct(classes.tolist(), str(path))
-    if "split" in table and not set(table["split"]) <= set(SPLITS):
-        wrong = sorted(set(table["split"]) - set(SPLITS))[0]
-        raise InputError(f"{path}: split '{wrong}' is unknown; allowed: {', '.join(SPLITS)}")
-    source = [
-        require_inside(given, f"{path}, line {line}") for given, line in zip(table["path"], table["line"], strict=True)
-    ]
-    made = pd.DataFrame({"source": source, "class": labels})
-    made["class_name"] = table["class"]
-    made["split"] = table.get("split", "train")
-    if "group" in table:
-        made["group"] = table["group"]
-    require_files(folder, made, str(path))
-    return made.sort_values(["class", "source"], ignore_index=True)
+    return [(found[name], f"{name}/") for split in SPLITS for name in names if found[name] == split]

@@ -78,9 +78,11 @@ def _names(folder: Path) -> dict[int, str]:
 def _json(path: Path):
     import json
 
+    from pipeline.data.files import read_text
     from pipeline.errors import InputError
 
+    text = read_text(path)
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(text)
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}; unpack it again") from None

@@ -17,12 +17,14 @@ HELD_OUT = 75
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
     """A class is a label. A group is a label in a context, as in LDM-FG Sec. 4."""
+    from pipeline.data.files import Skipped
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _grouped(folder, settings["selection_seed"]))
+    skipped = Skipped()
+    return FileSource(folder, lambda: _grouped(folder, settings["selection_seed"], skipped), skipped)
 
 
-def _grouped(folder: Path, seed: int):
+def _grouped(folder: Path, seed: int, skipped: Any):
     """Shuffle each group, then split it as SubpopBench does (Yang et al. 2023).
 
     `min(n, 75)` of a group's n pictures are held out: a third of them, rounded down, for validation, the others for the test.
@@ -36,13 +38,13 @@ def _grouped(folder: Path, seed: int):
 
     LOCATION.require(folder)
     root = folder / "public_dg_0416" / "train"
-    contexts = class_folders(root)
+    contexts = class_folders(root, skipped)
     labels = sorted({label for context in contexts for label in class_folders(root / context)})
     require_distinct([*contexts, *labels], str(root))
     rows = []
     for context in contexts:
         for label in class_folders(root / context):
-            names = pictures_below(root / context / label)
+            names = pictures_below(root / context / label, skipped)
             group = zlib.crc32(f"{context}/{label}".encode())
             order = np.random.RandomState([seed, group]).permutation(len(names))
             held_out = min(len(names), HELD_OUT)

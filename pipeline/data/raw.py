@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts.pictures import encode
+from pipeline.data.files import Skipped
 from pipeline.errors import InputError
 
 
@@ -21,6 +22,10 @@ class Source(Protocol):
         Columns: source (text that `read` understands), class (int, from 0), class_name, split ("train", "val", "test" or
         "rest"), and group (text) if pictures have groups. Raises InputError if files are missing.
         """
+        ...
+
+    def skipped(self) -> list[tuple[str, int, str]]:
+        """What `pictures` has left out: kind, number, and which."""
         ...
 
     def read(self, source: str) -> bytes:
@@ -57,20 +62,29 @@ class ArraySource:
         table = pd.concat(tables, ignore_index=True)
         return table.assign(class_name=self._names[table["class"]])
 
+    def skipped(self) -> list[tuple[str, int, str]]:
+        return []
+
     def read(self, source: str) -> bytes:
         split, position = source.split("/")
         return encode(self._splits[split][0][int(position)])
 
 
 class FileSource:
-    """Picture files below `root`. `listing()` gives the table of `Source.pictures`, with paths relative to `root`."""
+    """Picture files below `root`. `listing()` gives the table of `Source.pictures`, with paths relative to `root`.
 
-    def __init__(self, root: Path, listing: Callable[[], pd.DataFrame]):
-        self._root, self.pictures = root, listing
+    A listing that leaves files out counts them in `skipped`.
+    """
+
+    def __init__(self, root: Path, listing: Callable[[], pd.DataFrame], skipped: Skipped | None = None):
+        self._root, self.pictures, self._skipped = root, listing, skipped or Skipped()
+
+    def skipped(self) -> list[tuple[str, int, str]]:
+        return self._skipped.rows()
 
     def read(self, source: str) -> bytes:
         # there may be millions of small files, and open() and read() take 1.5 times as long
-        descriptor = os.open(f"{self._root}/{source}", os.O_RDONLY)
+        descriptor = os.open(f"{self._root}/{source}", os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for ever
         try:
             size = os.fstat(descriptor).st_size
             data = os.read(descriptor, size)

@@ -15,29 +15,35 @@ SPLITS = ("train", "val", "test", "rest")
 def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Give a source's table its final splits, a column `key`, and the order in which pictures are stored.
 
-    `test_per_class` training pictures of each class are held out if the source has no test split. An exponential long tail
-    of `imbalance_factor` moves the pictures that it leaves out to `rest`, which is dropped unless `settings["rest"]`. Classes
-    are renumbered in order, without gaps. Raises InputError if a class has too few pictures, no training picture or no test
-    picture, or if there is only one class.
+    Classes with fewer training pictures than `smallest_class` are left out. Of a source without a test split, `test_per_class`
+    pictures, a share `test_share`, or one fold of `folds` are held out of each class. An exponential long tail of
+    `imbalance_factor` moves the pictures that it leaves out to `rest`, which is dropped unless `settings["rest"]`. Classes
+    are renumbered in order, without gaps. Raises InputError if a class has too few pictures or no training picture, if there
+    is no test split, or if there is only one class.
     """
     pictures = pictures.reset_index(drop=True)
     # a position in the source: the same in every long tail
     pictures["key"] = [f"{row:08d}" for row in range(len(pictures))]
+    pictures = pictures[~pictures["class_name"].isin(left_out(pictures, settings))].reset_index(drop=True)
+    if not len(pictures):
+        raise InputError(
+            f"no class has the {settings['smallest_class']} training pictures that smallest_class asks for"
+        )
     # no gaps, even if a list holds only some of ImageNet's classes
     pictures["class"] = np.unique(pictures["class"], return_inverse=True)[1]
-    if settings.get("test_per_class"):
-        pictures = _hold_out(pictures, settings["test_per_class"], settings["selection_seed"])
-    for split, remedy in (("train", ""), ("test", "; give one, or set test_per_class to hold pictures out")):
-        there = set(pictures.loc[pictures["split"] == split, "class"])
-        if not there:
-            raise InputError(f"the data set has no {split} split{remedy}")
-        without = pictures.loc[~pictures["class"].isin(there), "class_name"].unique()
-        if len(without):
-            raise InputError(f"{len(without)} classes have no {split} picture: {', '.join(without[:5])}")
+    pictures = _held_out(pictures, settings)
+    trained = set(pictures.loc[pictures["split"] == "train", "class"])
+    if not trained:
+        raise InputError("the data set has no train split")
+    without = pictures.loc[~pictures["class"].isin(trained), "class_name"].unique()
+    if len(without):
+        raise InputError(f"{len(without)} classes have no train picture: {', '.join(without[:5])}")
     if pictures["class"].max() == 0:
         raise InputError(
             f"the data set has one class, '{_name(pictures, 0)}', but a classifier needs two; is the folder one level too high?"
         )
+    if not (pictures["split"] == "test").any():
+        raise InputError(f"the data set has no test split; give one, or hold pictures out: {_WAYS}")
     if settings.get("imbalance_factor"):
         pictures = _long_tail(pictures, settings)
     if not settings["rest"]:
@@ -46,17 +52,59 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     return pictures.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
 
-def _hold_out(pictures: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
-    """Move `per_class` training pictures of every class to the test split."""
+def left_out(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """Sorted names of the classes with fewer training pictures in a source's table than `smallest_class`."""
+    train = pictures.loc[pictures["split"] == "train", "class_name"].value_counts()
+    smallest = settings.get("smallest_class") or 0
+    return sorted(name for name in pictures["class_name"].unique() if train.get(name, 0) < smallest)
+
+
+_WAYS = (
+    "test_share: 0.2 holds out a share of each class, test_per_class: 10 a number, folds: 5 each picture in turn; "
+    "smallest_class: 2 leaves out classes with fewer pictures"
+)
+
+
+def _held_out(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Move training pictures of each class to the test split, as the settings say."""
+    chosen = [key for key in ("test_per_class", "test_share", "folds") if settings.get(key)]
+    if not chosen:
+        return pictures
     if (pictures["split"] == "test").any():
-        raise InputError(f"test_per_class is {per_class}, but the data set has a test split; remove test_per_class")
+        raise InputError(f"{chosen[0]} is {settings[chosen[0]]}, but the data set has a test split; remove {chosen[0]}")
     train, labels, available = _training(pictures)
-    if available.min() <= per_class:
+    seed = settings["selection_seed"]
+    if chosen == ["folds"]:
+        return _moved(pictures, train[_fold(pictures, labels, available, settings)], "test")
+    if chosen == ["test_share"]:
+        counts = np.round(available * settings["test_share"]).astype(int)
+        # one picture at least, but never the last one of a class
+        counts = np.minimum(np.maximum(counts, 1), np.maximum(available - 1, 0))
+    else:
+        per_class = settings["test_per_class"]
+        if available.min() <= per_class:
+            raise InputError(
+                f"test_per_class is {per_class}, but class '{_name(pictures, available.argmin())}' has {available.min()} "
+                f"training pictures, and one must stay; {_WAYS}"
+            )
+        counts = np.full(len(available), per_class)
+    return _moved(pictures, train[select(labels, counts, seed)], "test")
+
+
+def _fold(pictures: pd.DataFrame, labels: np.ndarray, available: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """Positions in `labels` of one fold's test pictures: each picture is in one fold, and each class spread over all.
+
+    The shuffled pictures of class after class are dealt out in turn, so that folds differ by at most one picture, of each
+    class and in all.
+    """
+    if available.min() < 2:
         raise InputError(
-            f"test_per_class is {per_class}, but class '{_name(pictures, available.argmin())}' has {available.min()} "
-            f"training pictures; at most {max(available.min() - 1, 0)} is allowed"
+            f"class '{_name(pictures, available.argmin())}' has {available.min()} training pictures, but folds need two of each "
+            "class; smallest_class: 2 leaves out classes with fewer"
         )
-    return _moved(pictures, train[select(labels, np.full(len(available), per_class), seed)], "test")
+    random = np.random.RandomState(settings["selection_seed"])
+    dealt = np.concatenate([random.permutation(np.flatnonzero(labels == label)) for label in range(len(available))])
+    return np.sort(dealt[settings["fold"] :: settings["folds"]])
 
 
 def _long_tail(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:

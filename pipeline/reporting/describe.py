@@ -1,11 +1,13 @@
 """Description of a subset from its manifest: counts of classes and groups, shots, and a plot of the long tail."""
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.classes import counted
+from pipeline.data.manifest import in_two_classes
 from pipeline.data.shots import RANGES, shots
 from pipeline.data.subset import SPLITS
 from pipeline.reporting.results import markdown
@@ -14,17 +16,29 @@ COLOURS = {"many": "#1b6ca8", "medium": "#e0a030", "few": "#c0392b"}
 
 
 class Description(NamedTuple):
-    """Two tables and a text: a row per class (class, class_name, shot, and pictures in each split), and a row per group."""
+    """Two tables and a text: a row per class, and a row per group.
+
+    Classes have class, class_name, shot, pictures in each split, and brightest: the highest level, 0 to 255, if it was looked at.
+    """
 
     classes: pd.DataFrame
     groups: pd.DataFrame
     summary: str
 
 
-def describe(manifest: pd.DataFrame, title: str) -> Description:
-    """Describe a manifest with the columns class, class_name, split and, if there are groups, group."""
+def describe(
+    manifest: pd.DataFrame,
+    title: str,
+    brightest: Mapping[int, int],
+    skipped: Iterable[tuple[str, int, str]] = (),
+) -> Description:
+    """Describe a manifest with the columns class, class_name, split, digest and, if there are groups, group.
+
+    `brightest` has the highest level in the shown pictures of some classes, `skipped` what was left out: kind, number, which.
+    """
     classes = counted(manifest, ["class", "class_name"])
     classes.insert(2, "shot", shots(classes["train"].to_numpy()))
+    classes["brightest"] = classes["class"].map(brightest).astype("Int64")
     groups = counted(manifest, ["group"])
     train = classes["train"]
     lines = [["classes", str(len(classes))]]
@@ -40,7 +54,18 @@ def describe(manifest: pd.DataFrame, title: str) -> Description:
     ]
     if len(groups):
         lines += [["groups", f"{len(groups)}, {(groups['train'] == 0).sum()} of them without training pictures"]]
-    return Description(classes, groups, f"# {title}\n\n" + markdown(["", "value"], lines))
+    if brightest:
+        dark = classes.loc[classes["brightest"].idxmin()]
+        lines += [
+            ["brightest level", f"{classes['brightest'].max()} of 255; in {dark['class_name']} {dark['brightest']}"]
+        ]
+    if len(contradicting := in_two_classes(manifest)):
+        first = " and ".join(contradicting["source"].head(2))
+        lines += [["pictures in two classes", f"{len(contradicting)}, first {first}"]]
+    summary = f"# {title}\n\n" + markdown(["", "value"], lines)
+    if left_out := [[kind, str(number), which] for kind, number, which in skipped]:
+        summary += "\nSkipped in the raw data:\n\n" + markdown(["what", "number", "which"], left_out)
+    return Description(classes, groups, summary)
 
 
 def long_tail_plot(classes: pd.DataFrame, title: str):

@@ -5,7 +5,8 @@
         --rejected results/demo/subset/real/shard-00000.rejected.parquet ... --output results/demo/subset/manifest.parquet
 
 writes the manifest, one row per picture (key, class, class_name, split, source, group if there are groups, and its place in a shard),
-and beside it rejected.parquet (unreadable pictures) and duplicates.parquet (test pictures that are also training pictures).
+and beside it rejected.parquet (unreadable pictures) and duplicates.parquet (test pictures that are also training pictures). The log
+says how many pictures have the bytes of one of another class.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.artifacts import shards
-from pipeline.data.manifest import duplicates, gather
+from pipeline.data.manifest import duplicates, gather, in_two_classes, require_levels
 from pipeline.jobs import command
 
 
@@ -21,11 +22,15 @@ def main(args) -> None:
     indices = [shards.read_table(path) for path in args.indices]
     rejected = pd.concat([shards.read_table(path) for path in args.rejected], ignore_index=True)
     manifest = gather(indices, rejected, args.config["most_rejected"], str(args.output.parent))
-    twice = duplicates(manifest)
+    require_levels(manifest, args.config.get("levels"))
+    twice, contradicting = duplicates(manifest), in_two_classes(manifest)
     shards.write_table(rejected, args.output.with_name("rejected.parquet"))
     shards.write_table(twice, args.output.with_name("duplicates.parquet"))
     shards.write_table(manifest, args.output)
     print(f"{len(manifest)} pictures; {len(rejected)} rejected; {len(twice)} test pictures are also training pictures")
+    if len(contradicting):
+        first = contradicting.head(2)["source"]
+        print(f"{len(contradicting)} pictures are in two classes, first {' and '.join(first)}")
 
 
 def arguments():

@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from pipeline.artifacts.pictures import Unreadable, decode, encode, prepared
+from pipeline.artifacts.pictures import ENDINGS, FORMATS, Unreadable, decode, encode, is_picture, prepared
 
 GRADIENT = np.linspace(0, 255, 20 * 30 * 3).reshape(20, 30, 3).astype(np.uint8)
 
@@ -97,13 +97,85 @@ def test_a_square_is_the_middle_of_the_picture():
     assert decode(encode(levels), side=32).shape == (32, 32, 3)
 
 
+def deep_png(levels: np.ndarray, colour: int = 0) -> bytes:
+    """A PNG of 16 bits, whatever its levels are."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+TWELVE_BITS = np.linspace(0, 4095, 64).round().astype(np.uint16).reshape(8, 8)
+DEEP = {
+    "16-bit png": deep_png(TWELVE_BITS),
+    "16-bit tiff": file(Image.fromarray(TWELVE_BITS), "TIFF"),
+    "32-bit tiff": file(Image.fromarray(TWELVE_BITS.astype(np.int32)), "TIFF"),
+    "16-bit jpeg 2000": file(Image.fromarray(TWELVE_BITS), "JPEG2000", irreversible=False),
+}
+
+
+@pytest.mark.parametrize("data", DEEP.values(), ids=DEEP)
+def test_twelve_bits_in_a_deeper_file_are_measured_and_scaled_by_the_declared_level(data):
+    untouched = prepared(data)
+    assert untouched.data == data and untouched.brightest == 4095
+    for side in (None, 8):
+        stored = prepared(data, side, levels=4095)
+        assert stored.suffix == "png" and stored.brightest == 4095
+        assert (decode(stored.data)[..., 0] == TWELVE_BITS.astype(int) * 255 // 4095).all()
+    assert prepared(data, levels=65535) == untouched
+    assert prepared(file(RGB, "PNG"), levels=4095) == prepared(file(RGB, "PNG")), "8 bits have their own white"
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_sixteen_bit_colours_are_measured_and_refused_at_another_white(colour, channels):
+    data = deep_png(np.stack([TWELVE_BITS] * (channels - channels % 2) + [TWELVE_BITS] * (channels % 2), -1), colour)
+    assert prepared(data).brightest == 4095 and prepared(data, levels=65535).data == data
+    with pytest.raises(Unreadable, match="16-bit colours can only be read if 65535 is white; convert them to 8 bits"):
+        prepared(data, levels=4095)
+
+
+def test_long_notes_and_profiles_do_not_make_pixels_unreadable():
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("history", "x" * 3_000_000, zip=True)
+    data = file(RGB, "PNG", pnginfo=notes, icc_profile=bytes(3_000_000))
+    assert (decode(data) == GRADIENT).all() and prepared(data).data == data
+
+
+@pytest.mark.parametrize("format", ["EPS", "PDF", "ICO", "SGI", "TGA"])
+def test_formats_that_pillow_has_but_that_are_not_allowed_are_refused(format, tmp_path):
+    """Pillow hands PostScript to Ghostscript, which runs programs."""
+    data = file(RGB, format)
+    for read in (prepared, decode, lambda data: decode(data, 8)):
+        with pytest.raises(Unreadable, match="cannot identify image"):
+            read(data)
+    (tmp_path / "picture.png").write_bytes(data)
+    assert not is_picture(tmp_path / "picture.png")
+
+
+def test_the_endings_are_pillows_for_the_allowed_formats():
+    Image.init()
+    known = {ending for ending, format in Image.registered_extensions().items() if format in (*FORMATS, "MPO")}
+    assert set(ENDINGS) == known and {".jfif", ".jpe", ".avif", ".tif"} < known
+    for format in FORMATS:
+        assert format in Image.OPEN
+
+
+def test_a_thin_picture_is_cut_before_it_is_scaled():
+    levels = np.zeros((1, 30_000, 3), np.uint8)
+    levels[:, 14_990:15_010] = 90
+    assert (decode(encode(levels), side=224) == 90).all()
+
+
 # What is stored
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_originals_are_untouched(name):
     data, _, _ = KINDS[name]
-    stored, suffix = prepared(data)
+    stored, suffix, _ = prepared(data)
     assert stored == data
     assert suffix == {"jpeg": "jpg", "grey jpeg": "jpg", "cmyk jpeg": "jpg", "webp": "webp", "bmp": "bmp"}.get(
         name, "png"
@@ -113,7 +185,7 @@ def test_originals_are_untouched(name):
 def test_large_pictures_are_stored_smaller_and_small_ones_as_they_are():
     large = Image.fromarray(np.full((90, 150, 3), 77, np.uint8))
     for format, kept in (("JPEG", "JPEG"), ("WEBP", "JPEG"), ("PNG", "PNG"), ("BMP", "PNG")):
-        stored, suffix = prepared(file(large, format), 30)
+        stored, suffix, _ = prepared(file(large, format), 30)
         image = Image.open(io.BytesIO(stored))
         assert image.size == (50, 30) and image.format == kept and image.mode == "RGB"
         assert suffix == {"JPEG": "jpg", "PNG": "png"}[kept]
@@ -123,9 +195,6 @@ def test_large_pictures_are_stored_smaller_and_small_ones_as_they_are():
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG that says it has so many pixels."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return (
