@@ -1,6 +1,6 @@
 rule summary:
     input:
-        lambda wildcards: targets.result_files(main_runs(wildcards)),
+        lambda wildcards: reported(targets.summary_files, wildcards.dataset),
     output:
         **OUTPUTS["summary"],
     log:
@@ -8,7 +8,7 @@ rule summary:
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in main_runs(wildcards)]}),
+        config=lambda wildcards: as_json(reported(targets.summary_settings, wildcards.dataset)),
         code=fingerprint("stages.summary"),
         output=subpath(output.summary, parent=True),
     message:

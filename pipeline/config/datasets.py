@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from pipeline.config.parts import Part
 
+SPLIT_KEYS = ("selection_seed", "fold")
+"""Keys that choose among splits of the same pictures. Results of data sets that differ in them alone are averaged."""
+
 
 class Known(NamedTuple):
     """Facts about a source that are known before its pictures are read."""
@@ -43,8 +46,6 @@ class Dataset(Part):
 
     known: ClassVar[dict[str, Known]] = {}
     """The sources of this type, and what is known of each."""
-    split_keys: ClassVar[tuple[str, ...]] = ("selection_seed",)
-    """Keys that choose among splits of the same pictures: results are averaged over them."""
 
     @property
     def classes(self) -> int | None:
@@ -164,7 +165,6 @@ class ImageFolder(Dataset):
     """Pictures in the largest class of the long tail; by default as many as the largest class has."""
 
     known: ClassVar[dict[str, Known]] = {"image_folder": Known()}
-    split_keys: ClassVar[tuple[str, ...]] = ("selection_seed", "fold")
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"path": self.path}  # another folder has other pictures

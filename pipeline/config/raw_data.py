@@ -1,6 +1,7 @@
 """Folder of a data set's raw pictures, and reports of missing and of changed ones."""
 
 import os
+import shlex
 from pathlib import Path
 
 from pipeline import kinds
@@ -41,5 +42,5 @@ def changed_raw_data(flow: Workflow, dataset: str) -> str | None:
     found = folders.changes(folders.unpacked(recorded), Path(folder))
     return found and (
         f"raw data of {dataset} changed since its subset was made ({found}, in {folder}); to take the change: "
-        f"snakemake --profile local -R {path} -- all_{flow.family(dataset)}"
+        f"snakemake --profile local -R {shlex.quote(path)} -- all_{flow.family(dataset)}"
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.config.artifacts import SECTIONS, locate
+from pipeline.config.datasets import SPLIT_KEYS
 from pipeline.config.workflow import Run, Workflow
 from pipeline.errors import InputError
 
@@ -35,6 +36,33 @@ def main_runs(flow: Workflow, dataset: str) -> list[Run]:
     if not runs:
         raise InputError(f"no recipe on {dataset} is main; give one of them main: true")
     return runs
+
+
+def runs_over_splits(flow: Workflow, dataset: str) -> list[Run]:
+    """The main runs on all splits of the same pictures, for the summary of the first of them; empty if `dataset` is not that."""
+
+    def pictures_of(name: str) -> tuple[str, dict[str, Any]]:
+        return flow.family(name), flow.part("datasets", name).model_dump(exclude=set(SPLIT_KEYS))
+
+    runs = [run for run in flow.runs if run.main and pictures_of(run.dataset) == pictures_of(dataset)]
+    names: dict[tuple, str] = {}
+    for run in runs:
+        entry = flow.part("datasets", run.dataset)
+        names.setdefault(tuple(getattr(entry, key, None) for key in SPLIT_KEYS), run.dataset)
+    splits = list(names.values())
+    return [run for run in runs if run.dataset in splits] if len(splits) > 1 and splits[0] == dataset else []
+
+
+def summary_settings(flow: Workflow, dataset: str) -> dict[str, Any]:
+    """Settings of a data set's summary: its main recipes' runs, and those over splits under their common name."""
+    splits = [results_of(run) | {"recipe": run.over_splits} for run in runs_over_splits(flow, dataset)]
+    return {"runs": [results_of(run) for run in main_runs(flow, dataset)], "splits": splits}
+
+
+def summary_files(flow: Workflow, dataset: str) -> list[str]:
+    """All files that a data set's summary reads."""
+    found = result_files([*main_runs(flow, dataset), *runs_over_splits(flow, dataset)])
+    return list(dict.fromkeys(found))
 
 
 def results_of(run: Run) -> dict[str, Any]:

@@ -23,10 +23,10 @@ SINGULAR = {
 }
 
 
-def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """Every combination of the varied values, each with its own suffix for the recipe's name.
+def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Every combination of the varied values, each with the labels, by key, that make the suffix of the recipe's name.
 
-    A list has alternatives; any other value is set in every combination and is not in the name.
+    A list has alternatives; any other value is set in every combination and has no label.
     """
     alternatives = {key: value if isinstance(value, list) else [value] for key, value in vary.items()}
     for key, values in alternatives.items():
@@ -38,8 +38,8 @@ def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, A
     found = []
     for values in itertools.product(*alternatives.values()):
         chosen = dict(zip(alternatives, values, strict=True))
-        labels = [f"~{key}={slug(value)}" for key, value in chosen.items() if len(alternatives[key]) > 1]
-        found.append((chosen, "".join(labels)))
+        labels = {key: f"~{key}={slug(value)}" for key, value in chosen.items() if len(alternatives[key]) > 1}
+        found.append((chosen, labels))
     return found
 
 

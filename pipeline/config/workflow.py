@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.datasets import SPLIT_KEYS
 from pipeline.config.parts import Part
 from pipeline.config.recipes import Recipe
 from pipeline.config.resolve import (
@@ -40,6 +41,8 @@ class Run:
     main: bool
     varied: tuple[str, ...]
     """`section.key` of the keys with alternatives in `vary`: intended differences from a paper's defaults."""
+    over_splits: str = ""
+    """The name of the run without its values of SPLIT_KEYS: the same for all splits."""
 
     @property
     def classifier(self) -> str:
@@ -199,20 +202,22 @@ class Workflow:
 
 
 _ABSENT = object()
+_SPLITS = {f"dataset.{key}" for key in SPLIT_KEYS}
 
 
 def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
     recipe: Recipe = parts["recipes"][name]
     unused = set(recipe.seeds_of)
     for called, one in recipe.each(name):
-        for changes, suffix in combinations(name, recipe.vary):
+        for changes, labels in combinations(name, recipe.vary):
+            kept = [label for key, label in labels.items() if singular(key) not in _SPLITS]
             derived = derive(parts, schema, name, one, changes)
             seeds_of = seeded_parts(parts, name, derived)
             unused -= set(seeds_of)
             each = for_each_seed(parts, schema, name, derived, seeds_of)
             for dataset in derived.datasets:
                 yield Run(
-                    recipe=called + suffix,
+                    recipe=called + "".join(labels.values()),
                     dataset=dataset,
                     seeds=recipe.seeds,
                     seeds_of=seeds_of,
@@ -220,6 +225,7 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
                     qualities=tuple(dict.fromkeys(seeded.quality for seeded in each if seeded.quality)),
                     main=recipe.main,
                     varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
+                    over_splits=called + "".join(kept),
                 )
     if unused:
         raise InputError(

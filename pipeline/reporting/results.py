@@ -39,6 +39,15 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(mean="mean", deviation="std", seeds="count").reset_index()
 
 
+def over_splits(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, sample standard deviation and number of data sets, each one split of the same pictures, for each recipe and metric.
+
+    A split's figure is the mean over its seeds.
+    """
+    groups = over_seeds(rows).groupby(["recipe", "metric"], sort=False)["mean"]
+    return groups.agg(mean="mean", deviation="std", splits="count").reset_index()
+
+
 def show_seeds(seeds: int, seeds_of: str) -> str:
     """Format as `3`, or as `3 (classifier, pool)` if more than the classifier has these seeds."""
     return str(seeds) + ("" if seeds_of == "classifier" else f" ({seeds_of})")

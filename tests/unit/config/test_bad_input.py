@@ -65,6 +65,18 @@ BAD = {
         example(datasets={"birds": {"source": "image_folder", "path": "birds", "largest_class": 10}}),
         "datasets.birds: largest_class is for a long tail; give imbalance_factor too",
     ),
+    "two ways to hold test pictures out": (
+        example(datasets={"b": {"source": "image_folder", "path": "b", "test_share": 0.2, "folds": 5}}),
+        "datasets.b: test_share and folds both hold out test pictures; give one of them",
+    ),
+    "a fold beyond the folds": (
+        example(datasets={"b": {"source": "image_folder", "path": "b", "folds": 5, "fold": 5}}),
+        "datasets.b: fold is 5, but folds is 5; the folds of `folds: 5` are 0 to 4",
+    ),
+    "a fold without folds": (
+        example(datasets={"b": {"source": "image_folder", "path": "b", "fold": 1}}),
+        "datasets.b: fold is 1, but folds is None",
+    ),
     "imbalance factor of a data set with lists": (
         example(datasets={"big": {"source": "imagenet", "imbalance_factor": 100}}),
         "datasets.big: unknown key 'imbalance_factor'",

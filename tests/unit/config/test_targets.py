@@ -1,10 +1,20 @@
 """How recipes become targets, and what a run does otherwise than a paper."""
 
+import copy
+
 import pytest
 from examples import EXAMPLE, example, runs
 
 from pipeline.config.differences import differences, published_tables, table_runs
-from pipeline.config.targets import family_targets, main_runs, result_files, results_of
+from pipeline.config.targets import (
+    family_targets,
+    main_runs,
+    result_files,
+    results_of,
+    runs_over_splits,
+    summary_files,
+    summary_settings,
+)
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -71,3 +81,60 @@ def test_differences_are_those_of_the_settings_that_a_run_does_not_vary(tmp_path
     (paper / "table_3.csv").write_text("row,dataset,recipe,metric\nA,cifar100_lt,difult,top1\n")
     with pytest.raises(InputError, match=r"table_3\.csv: no recipe 'difult' runs on cifar100_lt; there are diffult, "):
         table_runs(flow, table)
+
+
+BIRDS = {
+    "datasets": {"birds": {"source": "image_folder", "path": "birds", "folds": 3}},
+    "classifiers": {"ce": {"side": 16, "data": ["real"]}},
+    "recipes": {
+        "ce": {
+            "classifiers": ["ce"],
+            "datasets": ["birds"],
+            "main": True,
+            "seeds": [0, 1],
+            "vary": {"dataset.fold": [0, 1, 2]},
+        }
+    },
+}
+
+
+def test_folds_are_data_sets_of_one_family_and_the_first_ones_summary_has_all():
+    flow = Workflow(BIRDS)
+    names = ["birds", "birds~fold=1", "birds~fold=2"]
+    assert [flow.part("datasets", name).fold for name in names] == [0, 1, 2]
+    assert family_targets(flow, "birds") == [f"results/{name}/summary.md" for name in names]
+    assert [run.dataset for run in runs_over_splits(flow, "birds")] == names
+    found = summary_settings(flow, "birds")
+    assert [run["recipe"] for run in found["runs"]] == ["ce~dataset.fold=0"]
+    assert [(run["recipe"], run["dataset"]) for run in found["splits"]] == [("ce", name) for name in names]
+    assert summary_files(flow, "birds") == [
+        f"results/{name}/evaluate/ce/seed-{seed}/metrics.json" for name in names for seed in (0, 1)
+    ]
+    assert summary_settings(flow, "birds~fold=1")["splits"] == []
+    assert len(summary_files(flow, "birds~fold=1")) == 2
+
+
+def test_only_splits_of_the_same_pictures_are_averaged():
+    raw = copy.deepcopy(BIRDS)
+    raw["recipes"]["ce"]["vary"] = {"dataset.selection_seed": [0, 1], "datasets.birds.smallest_class": [2, 5]}
+    flow = Workflow(raw)
+    groups = {
+        name: [run.dataset for run in runs_over_splits(flow, name)] for name in {run.dataset for run in flow.runs}
+    }
+    assert sorted(map(len, groups.values())) == [0, 0, 2, 2]
+    for first, names in groups.items():
+        for name in names:
+            entry, other = flow.part("datasets", name), flow.part("datasets", first)
+            assert entry.smallest_class == other.smallest_class
+    labels = {run.over_splits for run in flow.runs}
+    assert labels == {f"ce~datasets.birds.smallest_class={smallest}" for smallest in (2, 5)}
+
+
+def test_data_sets_of_other_names_with_the_same_split_are_not_averaged():
+    raw = copy.deepcopy(BIRDS)
+    raw["datasets"]["again"] = {"extends": "birds"}
+    raw["datasets"]["seed_1"] = {"extends": "birds", "selection_seed": 1}
+    raw["recipes"]["ce"] |= {"vary": {}, "datasets": ["birds", "again"]}
+    assert runs_over_splits(Workflow(raw), "birds") == []
+    raw["recipes"]["ce"]["datasets"].append("seed_1")
+    assert [run.dataset for run in runs_over_splits(Workflow(raw), "birds")] == ["birds", "seed_1"]

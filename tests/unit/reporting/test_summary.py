@@ -1,0 +1,54 @@
+"""The table of results, of one data set and over the splits of the same pictures."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from pipeline.stages import summary
+
+
+def metrics(path, seed, top1, few):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figures = {"top1": top1, "few": few, "balanced": top1 - 5, "real_pictures": 40, "generated_pictures": 0}
+    if few is None:
+        del figures["few"]
+    path.write_text(json.dumps({"seed": seed, "backbone": "small", "width": 8, "metrics": figures}))
+    return str(path)
+
+
+@pytest.fixture
+def folds(tmp_path):
+    """Runs of three folds with two seeds each."""
+    figures = {"birds": (50, 60), "birds~fold=1": (70, 70), "birds~fold=2": (90, 88)}
+    return [
+        {
+            "recipe": "ce",
+            "dataset": name,
+            "qualities": [],
+            "seeds_of": "classifier",
+            "metrics": [metrics(tmp_path / f"{name}-{seed}.json", seed, top1, 10 if name == "birds" else None) for seed, top1 in enumerate(values)],
+        }
+        for name, values in figures.items()
+    ]  # fmt: skip
+
+
+def made(folder, runs, splits):
+    config = json.dumps({"runs": runs, "splits": splits})
+    summary.main(summary.arguments().parse_args(["--config", config, "--output", str(folder)]))
+    return (folder / "summary.md").read_text()
+
+
+def test_folds_have_one_table_with_the_deviation_over_folds(tmp_path, folds):
+    text = made(tmp_path, folds[:1], folds)
+    own, over = text.split("## Over 3 splits")
+    assert re.search(r"\| ce +\| small, width 8 +\| 2 +\| 40 +\| 0 +\| 55\.0 ± 7\.1 +\| 10\.0", own)
+    # 55, 70 and 89 are the means over seeds
+    assert re.search(r"\| ce +\| small, width 8 +\| 3 +\| 40 +\| 0 +\| 71\.3 ± 17\.0 +\| 10\.0 +\| 66\.3 ± 17\.0", over)
+    assert "The splits are birds, birds~fold=1, birds~fold=2. Mean ± deviation over splits" in over
+    assert set(pd.read_csv(tmp_path / "results.csv")["dataset"]) == {"birds"}
+
+
+def test_without_splits_there_is_one_table(tmp_path, folds):
+    assert "##" not in made(tmp_path, folds[:1], [])
