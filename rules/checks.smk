@@ -1,5 +1,6 @@
 # Checks before the first job: one sentence for each thing that would fail later.
 
+import functools
 import shutil
 import time
 

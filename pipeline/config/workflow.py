@@ -210,8 +210,8 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
     unused = set(recipe.seeds_of)
     for called, one in recipe.each(name):
         for changes, labels in combinations(name, recipe.vary):
-            kept = [label for key, label in labels.items() if singular(key) not in _SPLITS]
             derived = derive(parts, schema, name, one, changes)
+            kept = [label for key, label in labels.items() if singular(key) not in _SPLITS]
             seeds_of = seeded_parts(parts, name, derived)
             unused -= set(seeds_of)
             each = for_each_seed(parts, schema, name, derived, seeds_of)

@@ -71,6 +71,8 @@ def make_here(raw: Path, output: Path, **keys) -> None:
             part.gathering_settings(),
             "--indices",
             f"{shard}.parquet",
+            "--rejected",
+            f"{shard}.rejected.parquet",
             "--output",
             output / "manifest.parquet",
         ),

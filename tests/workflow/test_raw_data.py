@@ -1,0 +1,121 @@
+"""Raw data that change, and data that cannot be read: what a run says of them, and that the commands it names work."""
+
+import json
+import re
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+import trees
+import yaml
+from workflow_helpers import copy_of, make_copy, planned, snakemake
+
+CONFIG = """
+data_root: raw
+datasets:
+  birds: {source: image_folder, path: birds, folds: 2}
+classifiers:
+  ce: {data: [real], side: 16, backbone: small, width: 8, epochs: 1, batch_size: 32, learning_rate: 0.05, warmup_epochs: 0}
+recipes:
+  ce: {classifier: ce, datasets: [birds], main: true, vary: {dataset.fold: [0, 1]}}
+"""
+SPECIES = {"owl": 14, "robin": 8, "wren": 6}
+WARNING = r"^warning: (raw data of .*); to take the change: snakemake (.*)$"
+MANIFEST = "results/birds/subset/manifest.parquet"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A copy of the workflow with a data set of three species in two folds."""
+    root = make_copy(tmp_path_factory.mktemp("raw") / "copy")
+    (root / "workflow_config.yaml").write_text(CONFIG)
+    files = {f"birds/{name}/{i}.jpg": trees.picture(i, side=20) for name, n in SPECIES.items() for i in range(n)}
+    trees.put(root / "raw", files)
+    return root
+
+
+def command(told: str, pattern: str) -> list[str]:
+    """Arguments of snakemake in a command that a run has named."""
+    (line,) = re.findall(pattern, told, re.MULTILINE)
+    arguments = shlex.split(line)
+    assert arguments[:2] == ["--profile", "local"]
+    return arguments[2:]
+
+
+@pytest.mark.slow
+def test_a_change_of_raw_data_is_told_and_taken_by_the_command_that_is_named(root, tmp_path):
+    root = copy_of(root, tmp_path / "copy")
+    made = snakemake(root, "all_birds")
+    assert made.returncode == 0 and "warning: raw data" not in made.stdout, made.stdout
+    summary = (root / "results/birds/summary.md").read_text()
+    assert "## Over 2 splits" in summary and "The splits are birds, birds~fold=1." in summary
+    values = [
+        pd.read_csv(root / f"results/{name}/results.csv").query("metric == 'top1'")["value"].item()
+        for name in ("birds", "birds~fold=1")
+    ]
+    assert f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" in summary
+    tested = [
+        set(pd.read_parquet(root / f"results/{name}/subset/manifest.parquet").query("split == 'test'")["source"])
+        for name in ("birds", "birds~fold=1")
+    ]
+    assert len(tested[0] | tested[1]) == len(tested[0]) + len(tested[1]) == 28
+
+    trees.put(root / "raw", {f"birds/wren/{i}.jpg": trees.picture(i, side=20) for i in (98, 99)})
+    for arguments in (["-n", "all_birds"], ["all_birds"]):
+        ran = snakemake(root, *arguments)
+        assert ran.returncode == 0 and "Nothing to be done" in ran.stdout, ran.stdout
+        warnings = dict(re.findall(WARNING, ran.stdout, re.MULTILINE))
+        assert sorted(warnings) == [
+            f"raw data of {name} changed since its subset was made (2 added, first wren/98.jpg, in raw/birds)"
+            for name in ("birds", "birds~fold=1")
+        ]
+    for line in warnings.values():
+        ran = snakemake(root, *shlex.split(line)[2:])
+        assert ran.returncode == 0, ran.stdout
+    for name in ("birds", "birds~fold=1"):
+        manifest = pd.read_parquet(root / f"results/{name}/subset/manifest.parquet")
+        assert len(manifest) == 30 and "wren/99.jpg" in set(manifest["source"])
+    assert planned(root, "all_birds") == {}
+    assert "warning" not in snakemake(root, "all_birds").stdout
+
+    (root / "raw").rename(root / "gone")
+    assert "warning" not in snakemake(root, "-n", "all_birds").stdout
+
+
+@pytest.mark.slow
+def test_too_many_unreadable_pictures_can_be_mended_by_the_command_that_is_named(root, tmp_path):
+    root = copy_of(root, tmp_path / "copy")
+    whole = {}
+    for i in range(4):
+        path = root / f"raw/birds/owl/{i}.jpg"
+        whole[path] = path.read_bytes()
+        path.write_bytes(b"nothing")
+    ran = snakemake(root, MANIFEST)
+    assert ran.returncode != 0 and "4 of 28 pictures cannot be read" in ran.stdout, ran.stdout
+    for path, data in whole.items():
+        path.write_bytes(data)
+    again = snakemake(root, *command(ran.stdout, r"^error: .*4 of 28 .* then run snakemake (.*)$"))
+    assert again.returncode == 0, again.stdout
+    assert len(pd.read_parquet(root / MANIFEST)) == 28
+
+
+@pytest.mark.slow
+def test_levels_of_another_white_are_refused_and_taken_from_the_key_that_is_named(root, tmp_path):
+    from PIL import Image
+
+    root = copy_of(root, tmp_path / "copy")
+    for path in (root / "raw").rglob("*.jpg"):
+        levels = np.random.RandomState(0).randint(0, 4096, (8, 8)).astype(np.uint16)
+        levels[0, 0] = 4095
+        path.unlink()
+        Image.fromarray(levels).save(path.with_suffix(".png"))
+    ran = snakemake(root, MANIFEST)
+    assert ran.returncode != 0
+    (level,) = re.findall(r"files of 16 or 32 bits is 4,095, .* set `levels` .* for example (\d+),", ran.stdout)
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    config["datasets"]["birds"]["levels"] = int(level)
+    (root / "workflow_config.yaml").write_text(json.dumps(config))
+    ran = snakemake(root, "describe_birds")
+    assert ran.returncode == 0, ran.stdout
+    assert re.search(r"brightest level +\| 255 of 255", (root / "results/birds/describe/summary.md").read_text())
