@@ -35,6 +35,8 @@ _encode = json.JSONEncoder(sort_keys=True).encode
 _PLACE = ("shard", "offset", "size", "crc32")
 PICTURE = ("key", "class", *_PLACE)
 """The columns of an index that are needed to read and label its pictures; the others are provenance."""
+REAL = (*PICTURE, "class_name", "split")
+"""The columns of a manifest of real pictures that are needed for every use of it."""
 OPTIONAL = ("group",)
 """More of these columns, which not every index has."""
 
@@ -112,14 +114,24 @@ def require_whole(path: Path) -> None:
         raise InputError(f"{damaged[0]} is missing or damaged; say `make repair`")
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = (), needs: Sequence[str] = ()
+) -> pd.DataFrame:
     """Read a Parquet file, or some columns of it and those of `optional` that it has.
 
-    Raises InputError if it is missing or damaged.
+    Raises InputError if it is missing or damaged, or lacks one of `columns` or of `needs`.
     """
     with _reading(path):
-        if optional:
-            there = pq.read_schema(path).names
+        if columns is None and not needs:
+            return pd.read_parquet(path)
+        there = pq.read_schema(path).names
+        for name in (*(columns or ()), *needs):
+            if name not in there:
+                raise InputError(
+                    f"{path} lacks the column '{name}', because an earlier version made it; make it again: "
+                    f"snakemake --profile local -R {path} -- {path}"
+                )
+        if columns is not None:
             columns = [*columns, *(name for name in optional if name in there)]
         return pd.read_parquet(path, columns=columns)
 
@@ -148,7 +160,7 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
-        if getattr(error, "errno", None):
+        if isinstance(error, InputError) or getattr(error, "errno", None):
             raise  # an error of the disk, not of the file
         raise InputError(f"{path} is damaged: {error}; say `make repair`") from None
 

@@ -24,7 +24,7 @@ def main(args) -> None:
     from pipeline.reporting.grid import Row, picture_grid
     from pipeline.reporting.spread import spread
 
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, needs=(*shards.REAL, "source", "digest"))
     classes = manifest.drop_duplicates("class").sort_values("class")
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]
     train = manifest[manifest["split"] == "train"]

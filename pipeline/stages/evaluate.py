@@ -23,7 +23,7 @@ def main(args) -> None:
     from pipeline.evaluation.figures import figures
     from pipeline.jobs.device import device
 
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, needs=shards.REAL)
     if args.split not in set(manifest["split"]):
         raise InputError(
             f"{args.manifest} has no pictures of the split '{args.split}'; "

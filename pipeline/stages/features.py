@@ -22,7 +22,7 @@ def main(args) -> None:
     from pipeline.classifiers.input.reader import open_pictures
     from pipeline.jobs.device import device
 
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, needs=shards.REAL)
     real = manifest[manifest["split"] == "train"]
     target = device()
     classifier = network.load(args.weights, target)

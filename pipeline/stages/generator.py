@@ -20,7 +20,7 @@ def main(args) -> None:
     from pipeline.jobs.checkpoint import Checkpoint
     from pipeline.jobs.device import device
 
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, needs=shards.REAL)
     real = manifest[manifest["split"] == "train"]
     pictures = shards.read_pictures(real, args.manifest.parent, args.config["side"])
     checkpoint = Checkpoint(

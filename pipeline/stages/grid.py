@@ -20,7 +20,7 @@ MOST_CLASSES = 50
 
 
 def main(args) -> None:
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, needs=shards.REAL)
     train = manifest[manifest["split"] == "train"]
     classes = manifest.drop_duplicates("class").sort_values("class")[["class", "class_name"]]
     shown = classes.iloc[np.unique(np.linspace(0, len(classes) - 1, MOST_CLASSES).round().astype(int))]

@@ -19,7 +19,7 @@ from pipeline.jobs import command
 
 
 def main(args) -> None:
-    indices = [shards.read_table(path) for path in args.indices]
+    indices = [shards.read_table(path, needs=(*shards.REAL, "source", "digest")) for path in args.indices]
     rejected = pd.concat([shards.read_table(path) for path in args.rejected], ignore_index=True)
     manifest = gather(indices, rejected, args.config["most_rejected"], str(args.output.parent))
     require_levels(manifest, args.config.get("levels"))

@@ -27,7 +27,7 @@ def main(args) -> None:
     from pipeline.jobs.device import device
     from pipeline.jobs.progress import progress
 
-    manifest = shards.read_table(args.manifest)
+    manifest = shards.read_table(args.manifest, needs=shards.REAL)
     reference = manifest[manifest["split"].isin(["train", "rest"])]
     pool = [(shards.read_table(path, shards.PICTURE), path.parent) for path in args.indices]
     target = device()

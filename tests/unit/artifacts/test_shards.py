@@ -268,6 +268,17 @@ def test_a_missing_table_is_named(tmp_path, read):
         read(tmp_path / "none.parquet")
 
 
+def test_a_table_of_an_earlier_version_is_told_with_the_column_that_it_lacks(tmp_path):
+    path = tmp_path / "manifest.parquet"
+    shards.write_table(pd.DataFrame({"key": ["0"], "class": [0]}), path)
+    for wanted in ({"columns": ["key", "split"]}, {"needs": ["split"]}, {"columns": ["key"], "needs": ["split"]}):
+        with pytest.raises(
+            InputError, match=rf"lacks the column 'split', because an .* again: snakemake .* -R {path} -- {path}"
+        ):
+            shards.read_table(path, **wanted)
+    assert list(shards.read_table(path, needs=["key"])) == ["key", "class"]
+
+
 def test_pictures_of_different_sizes_are_refused(tmp_path):
     mixed = [*pictures(1, 8), *pictures(1, 9)]
     index = shards.write(tmp_path / "s.tar", records(mixed))

@@ -110,6 +110,27 @@ def test_the_middle_of_a_picture_stored_at_the_right_size_is_exact(tmp_path):
     assert (found.permute(0, 2, 3, 1).numpy() == stored[:, 16:240, 16:240]).all()
 
 
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1), (2, 12_000)])
+def test_a_thin_picture_is_cut_before_it_is_scaled(tmp_path, size, monkeypatch):
+    """Scaled as a whole to a middle of 224 pixels, it would take 5.9 GB."""
+    levels = np.full((*size[::-1], 3), 10, np.uint8)
+    middle = [slice(length // 2 - 2, length // 2 + 2) if length > 2 else slice(None) for length in levels.shape[:2]]
+    levels[tuple(middle)] = 90
+    table = table_of(tmp_path / "s.tar", [file(Image.fromarray(levels), "PNG")])
+    largest = []
+    resized = reader._resized
+    monkeypatch.setattr(reader, "_resized", lambda *given: largest.append(given[1] * given[2]) or resized(*given))
+    ((found,),) = OnDisk([(table, tmp_path)], 224, CPU, 1).batches([np.arange(1)])
+    assert found.shape == (1, 3, 224, 224) and (found == 90).all() and max(largest) <= 8 * 256 * 256
+
+
+def test_a_picture_up_to_eight_times_as_long_as_wide_is_scaled_as_before(tmp_path):
+    image = picture(0, (400, 50))
+    table = table_of(tmp_path / "s.tar", [file(image, "PNG")])
+    ((found,),) = OnDisk([(table, tmp_path)], SIDE, CPU, 1).batches([np.arange(1)])
+    assert nearly(found[0], center_crop(resize(image, 40), SIDE))
+
+
 def test_views_are_the_drawn_boxes(mixed):
     table, folder, files = mixed
     views = (0.08, None, 0.5)
