@@ -165,7 +165,7 @@ def _misread(path: Path) -> str | None:
     data = path.read_bytes()
     try:
         if path.suffix == ".png":
-            Image.open(io.BytesIO(data)).verify()
+            Image.open(io.BytesIO(data), formats=("PNG",)).verify()
         elif not data or b"\0" in data:
             raise ValueError("it is empty or holds zero bytes")
         elif path.suffix == ".json":

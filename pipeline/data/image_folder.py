@@ -26,15 +26,12 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     Folders named train, val and test are splits, and hold the class folders, unless `splits` is false. Without them, all
     pictures are for training.
     """
-    from pipeline.data.files import Skipped
+    from pipeline.data.picture_table import listed
     from pipeline.data.raw import FileSource
 
-    skipped = Skipped()
     if settings.get("table"):
-        from pipeline.data.picture_table import listed
-
-        return FileSource(folder, lambda: listed(folder, settings["table"]))
-    return FileSource(folder, lambda: _folders(folder, settings["splits"], skipped), skipped)
+        return FileSource(folder, lambda _: listed(folder, settings["table"]))
+    return FileSource(folder, lambda skipped: _folders(folder, settings["splits"], skipped))
 
 
 def _folders(folder: Path, with_splits: bool, skipped: Any):

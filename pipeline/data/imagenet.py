@@ -20,10 +20,10 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     """Train (115,846 pictures of 1,000 classes), val and test as listed; with `rest`, also the other pictures of train/."""
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _listed(folder, settings["rest"]))
+    return FileSource(folder, lambda skipped: _listed(folder, settings["rest"], skipped))
 
 
-def _listed(folder: Path, rest: bool):
+def _listed(folder: Path, rest: bool, skipped: Any):
     import numpy as np
     import pandas as pd
 
@@ -48,5 +48,5 @@ def _listed(folder: Path, rest: bool):
     require_files(folder, table, "ImageNet-LT")
     if rest:
         folders = {label: str(wnids[label]) for label in sorted(set(table["class"]))}
-        table = pd.concat([table, others(folder, "train", folders, table)], ignore_index=True)
+        table = pd.concat([table, others(folder, "train", folders, table, skipped)], ignore_index=True)
     return table.assign(class_name=names[table["class"]])

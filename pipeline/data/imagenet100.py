@@ -13,12 +13,12 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     """The authors' classes and counts. Their choice of pictures is not published, so the pictures are drawn."""
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _drawn(folder, settings["selection_seed"]))
+    return FileSource(folder, lambda skipped: _drawn(folder, settings["selection_seed"], skipped))
 
 
-def _drawn(folder: Path, seed: int):
+def _drawn(folder: Path, seed: int, skipped: Any):
     from pipeline.data.imagenet100_classes import COUNTS
     from pipeline.data.imagenet_folders import draw
 
     LOCATION.require(folder)
-    return draw(folder, COUNTS, seed)
+    return draw(folder, COUNTS, seed, skipped)

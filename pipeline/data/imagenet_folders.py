@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.data.files import pictures_below
+from pipeline.data.files import Skipped, pictures_below
 from pipeline.data.imagenet_classes import CLASSES
 from pipeline.data.long_tail import select
 from pipeline.errors import InputError
 
 
-def draw(folder: Path, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
+def draw(folder: Path, counts: Mapping[str, int], seed: int, skipped: Skipped) -> pd.DataFrame:
     """Draw `counts` training pictures of each WordNet id from its sorted folder. The others are `rest`, and val/ is `test`.
 
     A label is the position of its id in `counts`. Raises InputError if a class has too few pictures, or if val/ is flat and
@@ -27,7 +27,7 @@ def draw(folder: Path, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
     rows = []
     for label, wnid in enumerate(counts):
         for part, split in (("train", "rest"), ("val", "test")):
-            rows += [(f"{part}/{wnid}/{name}", label, split) for name in pictures_below(folder / part / wnid)]
+            rows += [(f"{part}/{wnid}/{name}", label, split) for name in pictures_below(folder / part / wnid, skipped)]
     table = pd.DataFrame(rows, columns=["source", "class", "split"])
     train = np.flatnonzero(table["split"] == "rest")
     kept = train[select(table["class"].to_numpy()[train], np.array(list(counts.values())), seed)]

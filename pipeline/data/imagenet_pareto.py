@@ -19,7 +19,7 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     """Pictures drawn by `pareto_counts` of shuffled classes, at most as many as a class has. This is not ImageNet-LT."""
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _drawn(folder, settings["selection_seed"]))
+    return FileSource(folder, lambda skipped: _drawn(folder, settings["selection_seed"], skipped))
 
 
 def pareto_counts(classes: int):
@@ -35,7 +35,7 @@ def pareto_counts(classes: int):
     return np.maximum(SMALLEST, (LARGEST * quantiles / quantiles[0]).astype(np.int64))
 
 
-def _drawn(folder: Path, seed: int):
+def _drawn(folder: Path, seed: int, skipped: Any):
     import numpy as np
 
     from pipeline.data.files import pictures_below
@@ -45,6 +45,5 @@ def _drawn(folder: Path, seed: int):
     LOCATION.require(folder)
     counts = np.random.RandomState(seed).permutation(pareto_counts(len(CLASSES))).tolist()
     wanted = dict(zip(CLASSES, counts, strict=True))
-    return draw(
-        folder, {wnid: min(n, len(pictures_below(folder / "train" / wnid))) for wnid, n in wanted.items()}, seed
-    )
+    available = {wnid: len(pictures_below(folder / "train" / wnid)) for wnid in wanted}
+    return draw(folder, {wnid: min(n, available[wnid]) for wnid, n in wanted.items()}, seed, skipped)

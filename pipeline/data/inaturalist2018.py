@@ -21,7 +21,7 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     """The official training split, and the official validation split as `test`, as in the literature."""
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _listed(folder))
+    return FileSource(folder, lambda _: _listed(folder))
 
 
 def _listed(folder: Path):

@@ -17,11 +17,9 @@ HELD_OUT = 75
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
     """A class is a label. A group is a label in a context, as in LDM-FG Sec. 4."""
-    from pipeline.data.files import Skipped
     from pipeline.data.raw import FileSource
 
-    skipped = Skipped()
-    return FileSource(folder, lambda: _grouped(folder, settings["selection_seed"], skipped), skipped)
+    return FileSource(folder, lambda skipped: _grouped(folder, settings["selection_seed"], skipped))
 
 
 def _grouped(folder: Path, seed: int, skipped: Any):

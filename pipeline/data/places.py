@@ -19,10 +19,10 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     """Train (62,500 pictures of 365 classes), val and test as listed; with `rest`, also the other pictures of these folders."""
     from pipeline.data.raw import FileSource
 
-    return FileSource(folder, lambda: _listed(folder, settings["rest"]))
+    return FileSource(folder, lambda skipped: _listed(folder, settings["rest"], skipped))
 
 
-def _listed(folder: Path, rest: bool):
+def _listed(folder: Path, rest: bool, skipped: Any):
     import pandas as pd
 
     from pipeline.data.files import others, read_list, require_files
@@ -40,5 +40,5 @@ def _listed(folder: Path, rest: bool):
         )
     if rest:
         folders = table["source"].str.rpartition("/")[0].str.partition("/")[2].groupby(table["class"]).first()
-        table = pd.concat([table, others(folder, "train", folders.to_dict(), table)], ignore_index=True)
+        table = pd.concat([table, others(folder, "train", folders.to_dict(), table, skipped)], ignore_index=True)
     return table.assign(class_name=table["class"].map(of_label))

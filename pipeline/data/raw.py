@@ -71,13 +71,17 @@ class ArraySource:
 
 
 class FileSource:
-    """Picture files below `root`. `listing()` gives the table of `Source.pictures`, with paths relative to `root`.
+    """Picture files below `root`. `listing(skipped)` gives the table of `Source.pictures`, with paths relative to `root`.
 
-    A listing that leaves files out counts them in `skipped`.
+    What it leaves out, it counts in `skipped`.
     """
 
-    def __init__(self, root: Path, listing: Callable[[], pd.DataFrame], skipped: Skipped | None = None):
-        self._root, self.pictures, self._skipped = root, listing, skipped or Skipped()
+    def __init__(self, root: Path, listing: Callable[[Skipped], pd.DataFrame]):
+        self._root, self._listing, self._skipped = root, listing, Skipped()
+
+    def pictures(self) -> pd.DataFrame:
+        self._skipped = Skipped()
+        return self._listing(self._skipped)
 
     def skipped(self) -> list[tuple[str, int, str]]:
         return self._skipped.rows()

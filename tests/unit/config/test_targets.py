@@ -1,11 +1,15 @@
 """How recipes become targets, and what a run does otherwise than a paper."""
 
 import copy
+from pathlib import Path
 
 import pytest
+import yaml
 from examples import EXAMPLE, example, runs
+from workflow_helpers import REPOSITORY
 
 from pipeline.config.differences import differences, published_tables, table_runs
+from pipeline.config.presets import Layer, combined, preset_layers
 from pipeline.config.targets import (
     family_targets,
     main_runs,
@@ -138,3 +142,13 @@ def test_data_sets_of_other_names_with_the_same_split_are_not_averaged():
     assert runs_over_splits(Workflow(raw), "birds") == []
     raw["recipes"]["ce"]["datasets"].append("seed_1")
     assert [run.dataset for run in runs_over_splits(Workflow(raw), "birds")] == ["birds", "seed_1"]
+
+
+def test_the_recipes_of_folds_in_the_docs_resolve():
+    text = (REPOSITORY / "docs/data.md").read_text().split("### Folds and repeated splits")[1]
+    block = "".join(line[4:] + "\n" for line in text.split("##")[0].splitlines() if line.startswith("    "))
+    layers = [*preset_layers(REPOSITORY / "papers"), Layer(Path("own"), yaml.safe_load(block))]
+    own = {"classifiers": {"ce": {"where": {name: {"side": 64} for name in ("my_birds", "my_draws")}}}}
+    flow = Workflow(combined(layers, own))
+    for name in ("my_birds", "my_draws"):
+        assert len(runs_over_splits(flow, name)) == len(summary_settings(flow, name)["splits"]) == 5
