@@ -56,7 +56,8 @@ def pool(folder, name, rows, first=0):
 
 
 def about(label, split="train", group="art"):
-    return {"class": label, "class_name": f"class {label}", "split": split, "group": group}
+    names = {"class_name": f"class {label}", "source": f"{label}.png", "digest": f"digest {label}"}
+    return {"class": label, **names, "split": split, "group": group}
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_an_empty_pool_has_a_grid(tmp_path, manifest, monkeypatch):
 
 
 def test_a_sheet_is_spread_over_groups(tmp_path, manifest, monkeypatch):
-    given = ["--manifest", manifest, "--output", tmp_path / "described"]
+    given = ["--manifest", manifest, "--pictures", manifest, "--output", tmp_path / "described"]
     ((first,), (second,)) = drawn("reporting.grid.picture_grid", monkeypatch, describe, *given)
     assert sum(level < 150 for level in first) == 6 == sum(level >= 150 for level in first)
     assert second == [230]
