@@ -31,6 +31,7 @@ ADM64 = {
     "head_channels": 64,
     "time_as": "scale_and_shift",
     "resample": "residual",
+    "initial_weights": "zeroed",
 }
 TINY = ADM64 | {"channels": 32, "multipliers": (1, 2), "blocks": 1, "attention_levels": (1,), "head_channels": 16}
 CLASSES = 3
@@ -185,6 +186,7 @@ def test_joining_block_is_that_of_the_formula():
 def test_every_block_heeds_label_and_time(cpu):
     torch.manual_seed(0)
     unet = build(UNet(**TINY).model_dump(), CLASSES, 8).eval()
+    unet.apply(lambda layer: getattr(layer, "reset_parameters", int)())  # fresh, its last layers would be 0
     outputs = {}
     for name, module in unet.named_modules():
         if isinstance(module, ResnetBlock2D):
@@ -209,6 +211,7 @@ def test_every_block_heeds_label_and_time(cpu):
         ({"attention_levels": (), "head_channels": 512}, r"head_channels is 512; it must divide .*the middle: 768"),
         ({"time_as": "scaled"}, "'added' or 'scale_and_shift'"),
         ({"resample": "pool"}, "'convolution' or 'residual'"),
+        ({"initial_weights": "zero"}, "'xavier' or 'zeroed'"),
     ],
 )
 def test_shapes_that_cannot_be_built_are_told(changed, complaint):
