@@ -7,8 +7,6 @@ import torch
 from diffusers import UNet2DModel
 from diffusers.utils import logging
 
-from pipeline.generators.cbdm.initial_weights import initialize
-
 
 def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 3) -> UNet2DModel:
     """Build a U-Net with fresh weights for pictures of `side` pixels in [-1, 1]; `channels` is 3 for RGB, 1 for grey.
@@ -18,7 +16,7 @@ def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 
     in the middle block. The default settings give 35.8 M parameters, as in CBDM.
 
     `head_channels` (None is one head, as in CBDM), `time_as` "scale_and_shift" and `resample` "residual" give ADM's shape
-    (guided-diffusion's code), `initial_weights` "zeroed" gives its first weights. Absent settings are CBDM's.
+    (guided-diffusion's code). Absent settings are CBDM's.
     """
     residual = settings.get("resample") == "residual"
     plain_down, plain_up = (
@@ -48,7 +46,6 @@ def build(settings: Mapping[str, Any], classes: int, side: int, channels: int = 
         num_class_embeds=classes + 1,
     )
     logging.set_verbosity(verbosity)
-    initialize(unet, settings.get("initial_weights", "xavier"))
     unet.class_embedding.padding_idx = no_label(unet)  # its gradient is zero from here on
     with torch.no_grad():
         unet.class_embedding.weight[no_label(unet)].zero_()

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -9,8 +10,11 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 
 from pipeline.config.generators import Cbdm, UNet
+from pipeline.generators.cbdm.initial_weights import initialize
 from pipeline.generators.cbdm.loss import cbdm_loss
+from pipeline.generators.cbdm.train import train
 from pipeline.generators.cbdm.unet import build
+from pipeline.jobs.checkpoint import Checkpoint
 
 CBDM = {  # layer -> standard deviation of its weights, sqrt(2 / (fan in + fan out)), and 1e-5 of that
     "conv_in": 4.118e-2,
@@ -45,18 +49,24 @@ SMALL_ADM = {
 }
 
 
+def made(shape, classes, side):
+    """A network with the weights with which its training begins."""
+    torch.manual_seed(0)
+    unet = build(shape.model_dump(), classes, side)
+    initialize(unet, shape.initial_weights)
+    return unet.requires_grad_(False)
+
+
 @pytest.fixture(scope="module")
 def cbdm():
     """The network of CBDM for CIFAR-100."""
-    torch.manual_seed(0)
-    return build(Cbdm(kind="cbdm").settings()["unet"], 100, 32).requires_grad_(False)
+    return made(Cbdm(kind="cbdm").unet, 100, 32)
 
 
 @pytest.fixture(scope="module")
 def adm():
     """A network of ADM's kind, smaller."""
-    torch.manual_seed(0)
-    return build(UNet(**SMALL_ADM).model_dump(), 10, 16).requires_grad_(False)
+    return made(UNet(**SMALL_ADM), 10, 16)
 
 
 def layers(unet):
@@ -132,3 +142,15 @@ def test_last_layers_of_adm_are_zero_and_the_others_are_torchs(adm):
 
 def test_a_fresh_network_of_adm_predicts_zero(adm):
     assert not adm(torch.randn(1, 3, 16, 16), torch.tensor([5]), torch.tensor([3])).sample.any()
+
+
+@pytest.mark.parametrize("kind", ["xavier", "zeroed"])
+def test_training_begins_with_these_weights(kind, cpu, tmp_path):
+    """The loss of the first step is that of the noise: of a network that predicts 0."""
+    unet = {"channels": 16, "multipliers": [1], "blocks": 1, "attention_levels": [], "initial_weights": kind}
+    settings = Cbdm(kind="cbdm", unet=unet, steps=1, batch_size=8, timesteps=10).settings()
+    pictures = np.random.RandomState(0).randint(0, 256, (8, 16, 16, 3), np.uint8)
+    checkpoint = Checkpoint(tmp_path / "checkpoints", {}, None, [], 1e9)
+    history, _ = train(settings, pictures, np.arange(8) % 2, 2, cpu, checkpoint, tmp_path)
+    assert history["denoising"][0] == pytest.approx(1, abs=0.05)
+    assert history["balancing"][0] < 1e-8
