@@ -166,7 +166,7 @@ def test_published_tables_name_recipes_that_exist(path, flow):
 
 KNOWN_DIFFERENCES = {
     "diffult": {},
-    "sau": {"generator.kind": "cbdm", "classifier.cutmix_label": "area"},  # until GLIDE is there; and by default
+    "sau": {"generator.kind": "cbdm"},  # until GLIDE is there
 }
 
 
