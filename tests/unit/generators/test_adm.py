@@ -21,6 +21,7 @@ from pipeline.generators.cbdm import train as training
 from pipeline.generators.cbdm.loss import cbdm_loss
 from pipeline.generators.cbdm.sample import Sampler
 from pipeline.generators.cbdm.unet import build
+from pipeline.generators.drawn import drawn
 from pipeline.jobs.checkpoint import Checkpoint
 
 ADM64 = {
@@ -292,7 +293,8 @@ def test_training_lowers_the_loss_and_pictures_are_drawn_alike_each_time(trained
         how = {"kind": sampler, "steps": steps, "guidance": guidance, "clip_denoised": True}
         inputs = {"generator": [folder / "history.parquet"]}
         rows = pd.DataFrame({"class": np.arange(5) % CLASSES, "seed": seeds})
-        return np.concatenate(list(Sampler(inputs, {"draw": how, "batch_size": 3}, cpu).draw(rows)))
+        sampler = Sampler(inputs, {"draw": how, "batch_size": 3}, cpu)
+        return np.concatenate(list(drawn(sampler, rows)))["picture"]
 
     first = draw([1, 2, 3, 4, 5])
     assert first.shape == (5, 8, 8, 3) and first.dtype == np.uint8 and first.std() > 10
