@@ -118,7 +118,9 @@ def test_the_first_loss_of_cbdm_is_that_of_the_noise(cbdm):
     clean, noise = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, 3, 32, 32)
     times, labels = torch.tensor([300, 900]), torch.tensor([0, 99])
     noisy = DDPMScheduler(1000, 1e-4, 0.02).add_noise(clean, noise, times)
-    loss = cbdm_loss(lambda *given: cbdm(*given).sample, noisy, times, labels, labels.flip(0), noise, times / 1000, 0.25)
+    loss = cbdm_loss(
+        lambda *given: cbdm(*given).sample, noisy, times, labels, labels.flip(0), noise, times / 1000, 0.25
+    )
     assert loss.denoising.item() == pytest.approx(noise.square().mean().item(), abs=1e-4)
     assert loss.total.item() == pytest.approx(1, abs=0.05)
     assert loss.balancing.item() < 1e-8

@@ -312,7 +312,9 @@ def test_a_redrawn_row_is_the_same_picture_in_any_order(broken):
 
 
 def test_a_generator_that_draws_no_finite_picture_is_reported(broken):
-    with pytest.raises(InputError, match="a picture of class 2 was drawn 5 times, each time with values that are not fin"):
+    with pytest.raises(
+        InputError, match="a picture of class 2 was drawn 5 times, each time with values that are not fin"
+    ):
         broken({int(SEEDS[2]): ATTEMPTS})
 
 
