@@ -138,6 +138,19 @@ def test_rooms_keep_to_their_own(path):
     assert room in ("stages", "jobs") or "argparse" not in names
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY / "pipeline")))
+def test_no_file_that_is_read_can_run_code(path):
+    """A pickle can. torch.load reads one unless told otherwise; NumPy and pandas only if they are told to."""
+    names = imported_by(path)
+    assert not {"pickle", "joblib", "shelve", "marshal", "dill", "cloudpickle"} & {name.split(".")[0] for name in names}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            called = ast.unparse(node.func)
+            assert called != "torch.load" or given.get("weights_only") == "True"
+            assert "allow_pickle" not in given and not called.endswith("read_pickle")
+
+
 def test_imports_run_one_way_between_rooms():
     rooms = {path.name for path in (REPOSITORY / "pipeline").iterdir() if path.is_dir()}
     graph = {room: set() for room in rooms}
