@@ -177,9 +177,10 @@ def test_published_tables_name_recipes_that_exist(path, flow):
             assert flow.run(row["recipe"], row["dataset"])
 
 
-KNOWN_DIFFERENCES = {
+KNOWN_DIFFERENCES = {  # of a paper's recipes, or of one recipe
     "diffult": {},
     "sau": {"generator.kind": "cbdm"},  # until GLIDE is there
+    "imagenet_glmc": {"classifier.warmup_epochs": 10},  # its code has an epoch more, above the full rate
 }
 
 
@@ -207,7 +208,7 @@ def test_papers_settings_are_those_of_the_full_recipes(flow):
         with open(REPOSITORY / "papers" / paper / "settings.csv", newline="") as file:
             settings = list(csv.DictReader(file))
         assert {row["key"].split(".")[0] for row in settings} <= set(SINGULAR)
-        run, known = flow.run(recipe, dataset), KNOWN_DIFFERENCES[paper]
+        run, known = flow.run(recipe, dataset), KNOWN_DIFFERENCES[paper] | KNOWN_DIFFERENCES.get(recipe, {})
         for row in settings:
             families, recipes = row["family"].split(), row["recipes"].split()
             is_meant = not families or flow.family(dataset) in families
