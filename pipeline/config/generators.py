@@ -31,6 +31,8 @@ class UNet(Part):
     """Time and label are added to a block's hidden layer, or scale and shift it after its second norm (ADM)."""
     resample: Literal["convolution", "residual"] = "convolution"
     """Levels change by a convolution, or by a residual block (ADM, after BigGAN)."""
+    initial_weights: Literal["xavier", "zeroed"] = "xavier"
+    """Xavier-uniform with last convolutions near 0 (CBDM), or torch's own with last layers of 0 (ADM)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout probability in residual blocks."""
 

@@ -205,7 +205,7 @@ class Sau(Classifier):
     contrastive_weight: float = Field(default=1.0, ge=0)
     """gamma of Eq. 14, the weight of the contrast; 0 does not compute it."""
     cutmix_label: Literal["area", "share"] = "area"
-    """Labels are weighted by the visible area of their pictures, or by the share as drawn (Eq. 6 and the public code)."""
+    """Labels are weighted by the visible area of their pictures, or by the share as drawn (Eq. 5 and the public code)."""
     contrastive_temperature: float = Field(default=0.1, gt=0)
     """Temperature of the contrastive loss."""
     neighbours: int = Field(default=1, ge=1)

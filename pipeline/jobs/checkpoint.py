@@ -5,6 +5,7 @@ outputs were accepted. A folder's name has a hash of everything the run depends 
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from pipeline.jobs import FINISHED, RUN, stopping
 
 LARGE = 2**26
 """Larger files, in bytes, count by size and time instead of content, because hashing gigabytes would delay each job's start."""
+_DIGEST_SIZE = 32
 
 
 class Checkpoint:
@@ -79,7 +81,10 @@ class Checkpoint:
 
 
 class Pieces:
-    """The finished pieces of a shard, arrays of some rows each, as `folder/<hash>/00000.npy` and so on."""
+    """The finished pieces of a shard, arrays of some rows each, as `folder/<hash>/00000.npy` and so on.
+
+    A damaged piece is made again, and so are those after it.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path]):
         self._folder = _run_folder(folder, settings, code, inputs)
@@ -93,8 +98,7 @@ class Pieces:
         if count:
             print(f"continuing after {rows} rows from {self._folder}", flush=True)
         for number, piece in enumerate(make(rows), count):
-            with replacing(self._path(number)) as part:
-                np.save(part, piece)
+            _save(piece, self._path(number))
             yield piece
 
     def finish(self) -> None:
@@ -105,11 +109,25 @@ class Pieces:
         return self._folder / f"{number:05d}.npy"
 
 
+def _save(piece: np.ndarray, path: Path) -> None:
+    """Write a piece, followed by its SHA-256, which NumPy does not read."""
+    content = io.BytesIO()
+    np.save(content, piece)
+    with replacing(path) as part:
+        part.write_bytes(content.getvalue() + hashlib.sha256(content.getbuffer()).digest())
+
+
 def _loaded(path: Path) -> np.ndarray | None:
+    """The piece at `path`; None if it is missing, or damaged, which is reported."""
     try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError):  # missing or damaged: computed again
+        written = path.read_bytes()
+    except OSError:
         return None
+    content, digest = written[:-_DIGEST_SIZE], written[-_DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        print(f"{path} is damaged; it and the pieces after it are made again", flush=True)
+        return None
+    return np.load(io.BytesIO(content))
 
 
 def _finish(folder: Path) -> None:

@@ -6,8 +6,9 @@
         --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo/history.parquet \\
         --output results/demo/sample/demo/shard-00000.tar
 
-writes the tar, and beside it the index (.parquet) and small statistics (.json). Each record has its row of the plan. Until it ends,
-finished batches are in checkpoints/; a run with the same settings, code and generator continues after them.
+writes the tar, and beside it the index (.parquet) and small statistics (.json): numbers of pictures, in total, of each class, and of
+those drawn again because they were not of finite numbers. Each record has its row of the plan. Until it ends, finished batches are in
+checkpoints/; a run with the same settings, code and generator continues after them.
 """
 
 import json
@@ -20,6 +21,7 @@ def main(args) -> None:
     from pipeline import kinds
     from pipeline.artifacts import pictures, shards
     from pipeline.artifacts.atomic import replacing
+    from pipeline.generators.drawn import drawn
     from pipeline.jobs.checkpoint import Pieces
     from pipeline.jobs.device import device
     from pipeline.jobs.overlap import overlapped
@@ -36,22 +38,27 @@ def main(args) -> None:
         args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, [args.plan, *tables]
     )
     about = rows.to_dict("records")
+    redrawn = 0
 
     def records(batches):
-        drawn = (picture for batch in batches for picture in batch)
-        for row, picture in progress(
-            zip(about, drawn, strict=True), f"sampling shard {shard}", len(rows), unit="picture"
+        nonlocal redrawn
+        made = (one for batch in batches for one in batch)
+        for row, (picture, again) in progress(
+            zip(about, made, strict=True), f"sampling shard {shard}", len(rows), unit="picture"
         ):
+            redrawn += int(again)
             key = f"{row['class']:05d}-{row['index']:07d}"
             provenance = row | {"generator": str(tables[0].parent) if tables else kind}
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
-    batches = pieces.continued(lambda done: sampler.draw(rows[done:]))
+    batches = pieces.continued(lambda done: drawn(sampler, rows[done:]))
     index = overlapped(batches, lambda taken: shards.write(args.output, records(taken)))
+    if redrawn:
+        print(f"{redrawn} of {len(rows)} pictures were not of finite numbers, and were drawn again", flush=True)
     statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
     with replacing(statistics) as part:
-        part.write_text(json.dumps({"pictures": len(index), "classes": counts}, indent=1))
+        part.write_text(json.dumps({"pictures": len(index), "classes": counts, "redrawn": redrawn}, indent=1))
     shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
     pieces.finish()
 

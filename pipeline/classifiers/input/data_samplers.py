@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.classifiers.class_weights import effective_number
@@ -29,8 +30,7 @@ def order(
 
     "instance": permutations of all pictures, one after the other.
     "class_aware": classes in shuffled cycles, with sampler["in_a_row"] pictures at each turn, from shuffled cycles
-        through the class (Kang et al. 2020; public code draws 4). In public code cycles continue across epochs; here
-        each epoch starts new ones.
+        through the class (Kang et al. 2020; public code draws 4). As in public code, cycles continue across epochs.
     The next three draw with replacement, each picture with a probability proportional to
     "power": n^-q, q = sampler["power"]; 1 gives classes equal shares (the inverse sampler of CMO, Park et al. 2022),
         0.5 the square root of their share, 0 is uniform (second loader of GLMC, Du et al. 2023);
@@ -44,12 +44,12 @@ def order(
     kind = sampler["kind"]
     if kind == "instance":
         return _instance(len(labels), length, seed, epoch)
+    if kind == "class_aware":
+        return _class_aware(*_by_class(labels), range(epoch * length, (epoch + 1) * length), sampler["in_a_row"], seed)
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch, STREAMS[kind]))
     if kind == "half_real":
         return _half_real(generated, length, settings["batch_size"], generator)
     positions, counts = _by_class(labels)
-    if kind == "class_aware":
-        return _class_aware(positions, counts, length, sampler["in_a_row"], generator)
     if kind == "power":
         shares = counts.double() ** (1 - sampler["power"])
     elif kind == "progressive":
@@ -81,15 +81,37 @@ def _half_real(generated: torch.Tensor, length: int, batch_size: int, generator:
 
 
 def _class_aware(
-    positions: torch.Tensor, counts: torch.Tensor, length: int, draws: int, generator: torch.Generator
+    positions: torch.Tensor, counts: torch.Tensor, places: range, in_a_row: int, seed: int
 ) -> torch.Tensor:
-    classes = len(counts)
-    cycles = -(-length // (classes * draws))
+    """The pictures at these places of the run's endless sequence.
+
+    Each cycle of classes takes the next `in_a_row` pictures of every class, so the cycle's number tells which these are.
+    """
+    cycle = len(counts) * in_a_row
+    first, end = places.start // cycle, -(-places.stop // cycle)
     drawn = torch.stack(
-        [members[_cycled(len(members), cycles * draws, generator)] for members in positions.split(counts.tolist())]
-    ).view(classes, cycles, draws)
-    turns = _permutations(cycles, classes, generator)
-    return drawn[turns, torch.arange(cycles)[:, None]].flatten()[:length]
+        [
+            members[_endless(len(members), range(first * in_a_row, end * in_a_row), seed, label)]
+            for label, members in enumerate(positions.split(counts.tolist()), 1)
+        ]
+    ).view(len(counts), end - first, in_a_row)
+    turns = _endless(len(counts), range(first * len(counts), end * len(counts)), seed, 0).view(end - first, -1)
+    skipped = first * cycle
+    return drawn[turns, torch.arange(end - first)[:, None]].flatten()[places.start - skipped : places.stop - skipped]
+
+
+def _endless(count: int, places: range, seed: int, stream: int) -> torch.Tensor:
+    """What an endless sequence has at these places: permutations of 0..count-1, one after the other, int64.
+
+    The random generator jumps to the first one, so that an epoch's order does not take those before it.
+    """
+    first, end = places.start // count, -(-places.stop // count)
+    skipped = first * count
+    blocks, rest = divmod(skipped, 4)  # Philox counts blocks of four numbers
+    bits = np.random.Philox(key=mixed_seed(seed, STREAMS["class_aware"], stream)).advance(blocks)
+    drawn = np.random.Generator(bits).random(rest + (end - first) * count)[rest:]
+    orders = torch.from_numpy(drawn).view(end - first, count).argsort(dim=1)
+    return orders.flatten()[places.start - skipped : places.stop - skipped]
 
 
 def _with_replacement(

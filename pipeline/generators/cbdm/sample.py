@@ -42,9 +42,10 @@ class Sampler:
 
     @torch.inference_mode()
     def draw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """Draw pictures for rows of the plan, in order, as batches uint8 [B, H, W, 3], or [B, H, W] for grey ones.
+        """Draw pictures for rows of the plan, in order, as batches float32 [B, H, W, 3], or [B, H, W] for grey ones.
 
-        A picture depends only on the class and seed of its row: every batch has the same shape, the last one padded.
+        Values are in 0..255, or NaN if the network's are not finite. A picture depends only on the class and seed of its
+        row: every batch has the same shape, the last one padded.
         """
         labels, seeds = rows["class"].to_numpy("int64"), rows["seed"].to_numpy()
         for start in range(0, len(labels), self._batch_size):
@@ -54,8 +55,8 @@ class Sampler:
             padded_seeds = np.pad(seeds[batch], (0, padding), mode="edge")
             padded_labels = torch.from_numpy(np.pad(labels[batch], (0, padding), mode="edge")).to(self._device)
             pictures = self._batch(padded_labels, padded_seeds)[:count]
-            pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-            yield (pixels[:, 0] if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)).cpu().numpy()
+            levels = ((pictures.clamp(-1, 1) + 1) * 127.5).masked_fill(~pictures.isfinite(), torch.nan)
+            yield (levels[:, 0] if levels.shape[1] == 1 else levels.permute(0, 2, 3, 1)).cpu().numpy()
 
     def _batch(self, labels: torch.Tensor, seeds: np.ndarray) -> torch.Tensor:
         """Pictures in about [-1, 1], float32 [B, C, H, W]."""

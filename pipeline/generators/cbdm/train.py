@@ -12,6 +12,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from pipeline.artifacts.atomic import replacing_files
 from pipeline.data.shots import shots
 from pipeline.errors import InputError
+from pipeline.generators.cbdm.initial_weights import initialize
 from pipeline.generators.cbdm.loss import cbdm_loss
 from pipeline.generators.cbdm.unet import build, layout, no_label
 from pipeline.jobs.checkpoint import Checkpoint
@@ -59,6 +60,7 @@ def train(
 
     torch.manual_seed(settings["seed"])
     unet = build(settings["unet"], classes, pictures.shape[-1], pictures.shape[1])
+    initialize(unet, settings["unet"]["initial_weights"])
     unet.to(device, memory_format=layout(device))
     scheduler = DDPMScheduler(
         timesteps,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scipy import ndimage, stats
+from sklearn.datasets import load_sample_images
 
 from pipeline.classifiers.augment import affine, augment, policies, tone
 from pipeline.classifiers.augment.geometry import resized_crop_boxes
@@ -410,6 +411,20 @@ def test_blur_is_about_that_of_pillow():
     view = augment(pictures, [{"kind": "blur", "sigma": [0.1, 2.0], "probability": 1}], draws(32))
     distance, change = ((view.double() - other).abs().mean() for other in (expected, pictures))
     assert distance < 0.1 * change
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 0.5, 1.0, 1.5, 2.0])
+def test_blur_of_a_photograph_is_on_average_1_level_from_pillows(sigma):
+    """As the settings tables say."""
+    for photograph in load_sample_images().images:
+        small = Image.fromarray(photograph).resize((32, 32), Image.BICUBIC)
+        theirs = np.asarray(small.filter(ImageFilter.GaussianBlur(sigma))).astype(int)
+        ours = augment(
+            torch.from_numpy(np.array(small)).permute(2, 0, 1)[None],
+            [{"kind": "blur", "sigma": [sigma, sigma], "probability": 1}],
+            draws(1),
+        )
+        assert np.abs(ours[0].permute(1, 2, 0).numpy() - theirs).mean() <= 1.1
 
 
 # ---- AutoAugment and RandAugment ------------------------------------------------------------------------------------

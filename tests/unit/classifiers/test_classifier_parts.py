@@ -100,7 +100,7 @@ def test_torchvisions_weights_are_taken_over_but_for_the_last_layer(tmp_path):
         load_pretrained(Network("resnet50", 64, 5, [0.5] * 3, [0.5] * 3).backbone, tmp_path / "resnet18.pth")
     with pytest.raises(InputError, match=r"absent\.pth is missing"):
         load_pretrained(network.backbone, tmp_path / "absent.pth")
-    with pytest.raises(InputError, match=r"is not a readable weight file; give one of torchvision's, \.pth$"):
+    with pytest.raises(InputError, match=r"is not a readable weight file; give torchvision's weights of this network"):
         load_pretrained(network.backbone, tmp_path)
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(InputError, match=r"text\.pth is not a readable weight file"):

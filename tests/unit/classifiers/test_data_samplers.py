@@ -95,20 +95,35 @@ def test_instance_is_epoch_orders_one_after_the_other(length, epoch):
 @given(
     counts=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     draws=st.integers(1, 5),
-    length=st.integers(1, 300),
+    length=st.integers(1, 100),
+    epochs=st.integers(1, 4),
     seed=st.integers(0, 9),
 )
 @settings(max_examples=60, deadline=None)
-def test_class_aware_goes_in_cycles_through_classes_and_their_pictures(counts, draws, length, seed):
+def test_class_aware_goes_in_cycles_through_classes_and_their_pictures(counts, draws, length, epochs, seed):
+    """Across epochs, each of which is drawn by itself."""
     labels, generated = union({3 * label: count for label, count in enumerate(counts)}, seed)
-    positions = order({"kind": "class_aware", "in_a_row": draws}, labels, generated, length, seed, 0, {}).tolist()
+    sampler = {"kind": "class_aware", "in_a_row": draws}
+    orders = [order(sampler, labels, generated, length, seed, epoch, {}) for epoch in reversed(range(epochs))]
+    positions = torch.cat(orders[::-1]).tolist()
     found = labels[positions].tolist()
-    turns = [found[start] for start in range(0, length, draws)]
-    assert found == [label for label in turns for _ in range(draws)][:length]
+    turns = [found[start] for start in range(0, len(found), draws)]
+    assert found == [label for label in turns for _ in range(draws)][: len(found)]
     assert rounds_of_permutations(turns, set(labels.tolist()))
     for label in set(found):
         members = (labels == label).nonzero().flatten().tolist()
         assert rounds_of_permutations([position for position in positions if labels[position] == label], members)
+
+
+def test_ten_epochs_of_crt_on_imagenet_lt_see_what_the_reference_sees():
+    """115,846 pictures and 1,000 classes give a class 1,158 places: 91 % of the largest class, of 1,280 pictures."""
+    labels, generated = union({0: 1280} | {label: 114 + (label <= 680) for label in range(1, 1000)})
+    assert len(labels) == 115_846
+    seen = torch.cat([drawn("class_aware", len(labels), epoch=epoch, data=(labels, generated)) for epoch in range(10)])
+    of_largest = seen[labels[seen] == 0]
+    assert len(of_largest) == pytest.approx(1158, abs=4)
+    assert len(of_largest.unique()) == len(of_largest)
+    assert len(of_largest.unique()) / 1280 == pytest.approx(0.905, abs=0.003)
 
 
 def test_class_aware_gives_each_class_the_same_number_in_whole_cycles():

@@ -1,6 +1,7 @@
 """FID and IS under Inception v3 weights from a local file; the weights here are random, the road is the real one."""
 
 import json
+import pickle
 import sys
 
 import numpy as np
@@ -56,9 +57,53 @@ def test_metrics_are_called_fid_and_is_under_inception(monkeypatch, tmp_path):
     assert (found["quality_generated_pictures"], found["quality_real_pictures"]) == (5, 6)
 
 
-def test_missing_weights_are_named(monkeypatch, tmp_path):
+class Armed:
+    """Pickled, it makes the file `ran` when it is read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return open, (str(self.folder / "ran"), "w")
+
+
+def pickled(path):
+    path.write_bytes(pickle.dumps(Armed(path.parent)))
+
+
+def saved_by_torch(path):
+    torch.save({"fc.weight": Armed(path.parent)}, path)
+
+
+BAD = {
+    "absent": (lambda path: None, "is missing; give torch-fidelity's"),
+    "a pickle": (pickled, "is not a readable weight file; give torch-fidelity's"),
+    "a pickle in torch's format": (saved_by_torch, "is not a readable weight file"),
+    "text": (lambda path: path.write_text("no weights"), "is not a readable weight file"),
+    "empty": (lambda path: path.write_bytes(b""), "is not a readable weight file"),
+    "a list": (lambda path: torch.save([1], path), "is not a weight file but holds a list"),
+    "numbers": (lambda path: torch.save({"fc.weight": 1}, path), "holds more than named tensors"),
+    "another network's": (
+        lambda path: torch.save(torch.nn.Linear(1, 1).state_dict(), path),
+        "holds the weights of another network",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_weights_that_are_none_are_named_and_run_no_code(monkeypatch, tmp_path, bad):
+    make, told = BAD[bad]
+    path = tmp_path / "some.pth"
+    make(path)
     with pytest.raises(SystemExit) as stopped:
-        _run(monkeypatch, tmp_path, tmp_path / "absent.pth")
-    assert "inception_weights" in str(stopped.value)
-    assert "absent.pth is missing" in str(stopped.value)
+        _run(monkeypatch, tmp_path, path)
+    assert str(stopped.value).startswith(f"error: {path} ") and told in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+    assert not (tmp_path / "ran").exists()
     assert isinstance(pd.read_parquet(tmp_path / "manifest.parquet"), pd.DataFrame)  # nothing that was there is lost
+
+
+def test_the_pickles_of_this_test_do_run_code(tmp_path):
+    saved_by_torch(tmp_path / "some.pth")
+    torch.load(tmp_path / "some.pth", weights_only=False)["fc.weight"].close()
+    assert (tmp_path / "ran").exists()

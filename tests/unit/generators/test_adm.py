@@ -21,6 +21,7 @@ from pipeline.generators.cbdm import train as training
 from pipeline.generators.cbdm.loss import cbdm_loss
 from pipeline.generators.cbdm.sample import Sampler
 from pipeline.generators.cbdm.unet import build
+from pipeline.generators.drawn import drawn
 from pipeline.jobs.checkpoint import Checkpoint
 
 ADM64 = {
@@ -31,6 +32,7 @@ ADM64 = {
     "head_channels": 64,
     "time_as": "scale_and_shift",
     "resample": "residual",
+    "initial_weights": "zeroed",
 }
 TINY = ADM64 | {"channels": 32, "multipliers": (1, 2), "blocks": 1, "attention_levels": (1,), "head_channels": 16}
 CLASSES = 3
@@ -209,6 +211,7 @@ def test_every_block_heeds_label_and_time(cpu):
         ({"attention_levels": (), "head_channels": 512}, r"head_channels is 512; it must divide .*the middle: 768"),
         ({"time_as": "scaled"}, "'added' or 'scale_and_shift'"),
         ({"resample": "pool"}, "'convolution' or 'residual'"),
+        ({"initial_weights": "zero"}, "'xavier' or 'zeroed'"),
     ],
 )
 def test_shapes_that_cannot_be_built_are_told(changed, complaint):
@@ -290,7 +293,8 @@ def test_training_lowers_the_loss_and_pictures_are_drawn_alike_each_time(trained
         how = {"kind": sampler, "steps": steps, "guidance": guidance, "clip_denoised": True}
         inputs = {"generator": [folder / "history.parquet"]}
         rows = pd.DataFrame({"class": np.arange(5) % CLASSES, "seed": seeds})
-        return np.concatenate(list(Sampler(inputs, {"draw": how, "batch_size": 3}, cpu).draw(rows)))
+        sampler = Sampler(inputs, {"draw": how, "batch_size": 3}, cpu)
+        return np.concatenate(list(drawn(sampler, rows)))["picture"]
 
     first = draw([1, 2, 3, 4, 5])
     assert first.shape == (5, 8, 8, 3) and first.dtype == np.uint8 and first.std() > 10

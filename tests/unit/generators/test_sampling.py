@@ -7,10 +7,13 @@ import torch
 from diffusers import DDPMScheduler
 
 from pipeline.artifacts.shards import rows_of
+from pipeline.errors import InputError
 from pipeline.generators.cbdm import sample as sampling
 from pipeline.generators.cbdm.sample import NOISE_STEPS, Sampler
 from pipeline.generators.cbdm.unet import build
+from pipeline.generators.drawn import ATTEMPTS, drawn
 from pipeline.generators.plan import row_seeds
+from pipeline.seeds import mixed_seed
 
 CLASSES, SIDE, TIMESTEPS = 4, 8, 60
 BETA_END = 0.02  # so mild that an untrained network keeps pictures in range
@@ -56,11 +59,11 @@ def draw(generator, cpu, monkeypatch):
     """All pictures for labels and seeds, uint8 [N, H, W, 3]; noise comes in blocks of fewer steps than are taken."""
     monkeypatch.setattr(sampling, "NOISE_STEPS", 5)
 
-    def drawn(labels=LABELS, seeds=SEEDS, **changed):
-        batches = list(Sampler(trained(generator), settings(**changed), cpu).draw(rows(labels, seeds)))
-        return np.concatenate(batches) if batches else np.zeros((0, SIDE, SIDE, 3), np.uint8)
+    def pictures(labels=LABELS, seeds=SEEDS, **changed):
+        batches = list(drawn(Sampler(trained(generator), settings(**changed), cpu), rows(labels, seeds)))
+        return np.concatenate(batches)["picture"] if batches else np.zeros((0, SIDE, SIDE, 3), np.uint8)
 
-    return drawn
+    return pictures
 
 
 class FakeUNet:
@@ -136,8 +139,8 @@ def test_no_rows_give_no_pictures(draw):
 
 def test_grey_generators_draw_grey_pictures(tmp_path, cpu):
     save(tmp_path, channels=1)
-    (found,) = Sampler(trained(tmp_path), settings(steps=2), cpu).draw(rows(LABELS[:2], SEEDS[:2]))
-    assert found.shape == (2, SIDE, SIDE) and found.dtype == np.uint8
+    (found,) = drawn(Sampler(trained(tmp_path), settings(steps=2), cpu), rows(LABELS[:2], SEEDS[:2]))
+    assert found["picture"].shape == (2, SIDE, SIDE) and found["picture"].dtype == np.uint8
 
 
 def test_seeds_that_differ_in_high_bits_alone_differ(draw):
@@ -252,10 +255,73 @@ def test_pixels_are_rounded_and_never_wrap(generator, cpu, monkeypatch):
     sampler = Sampler(trained(generator), settings(batch_size=1), cpu)
     values = torch.tensor([-7.0, -1, -0.999, 0, 0.5, 1, 9, 1e6])
     monkeypatch.setattr(sampler, "_batch", lambda labels, seeds: values.expand(1, 3, 1, 8))
-    (found,) = sampler.draw(rows([0], [0]))
-    assert found.shape == (1, 1, 8, 3)
-    assert found[0, 0, :, 0].tolist() == [0, 0, 0, 128, 191, 255, 255, 255]
+    (found,) = drawn(sampler, rows([0], [0]))
+    assert found["picture"].shape == (1, 1, 8, 3)
+    assert found["picture"][0, 0, :, 0].tolist() == [0, 0, 0, 128, 191, 255, 255, 255]
 
 
 def test_dropout_is_off(generator, cpu):
     assert not Sampler(trained(generator), settings(), cpu)._unet.training
+
+
+# Pictures that are not of finite numbers
+
+
+@pytest.fixture
+def broken(generator, cpu, monkeypatch):
+    """Draws LABELS and SEEDS, where the network gives `value` for the pictures of `bad`: seed -> number of draws."""
+
+    def run(bad, value=float("nan"), order=range(7), batch_size=3):
+        sampler = Sampler(trained(generator), settings(batch_size=batch_size, guidance=0), cpu)
+        whole, failing = sampler._batch, {seed: range(draws) for seed, draws in bad.items()}
+        failing = {mixed_seed(seed, n) >> 1 if n else seed for seed, draws in failing.items() for n in draws}
+
+        def spoilt(labels, seeds):
+            pictures = whole(labels, seeds)
+            pictures[[seed in failing for seed in seeds.tolist()], 0, 0, 0] = value
+            return pictures
+
+        monkeypatch.setattr(sampler, "_batch", spoilt)
+        order = list(order)
+        return np.concatenate(list(drawn(sampler, rows(LABELS[order], SEEDS[order]))))
+
+    return run
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_pictures_that_are_not_finite_are_drawn_again_with_a_seed_of_their_own(broken, draw, value):
+    bad = {int(SEEDS[1]): 1, int(SEEDS[2]): 3, int(SEEDS[6]): ATTEMPTS - 1}
+    found = broken(bad, value)
+    assert found["redrawn"].tolist() == [False, True, True, False, False, False, True]
+    usual = draw(guidance=0)
+    for place in range(7):
+        if int(SEEDS[place]) not in bad:
+            assert (found["picture"][place] == usual[place]).all()
+            continue
+        seed = mixed_seed(int(SEEDS[place]), bad[int(SEEDS[place])]) >> 1
+        again = draw(LABELS[place : place + 1], np.array([seed]), guidance=0)
+        assert (found["picture"][place] == again[0]).all()
+        assert (found["picture"][place] != usual[place]).any()
+
+
+def test_a_redrawn_row_is_the_same_picture_in_any_order(broken):
+    bad = {int(SEEDS[1]): 1, int(SEEDS[2]): 2}
+    whole, order = broken(bad), [2, 6, 1, 0, 3, 5, 4]
+    assert (broken(bad, order=order) == whole[order]).all()
+    assert (broken(bad, order=[2]) == whole[2:3]).all()
+
+
+def test_a_generator_that_draws_no_finite_picture_is_reported(broken):
+    with pytest.raises(
+        InputError, match="a picture of class 2 was drawn 5 times, each time with values that are not fin"
+    ):
+        broken({int(SEEDS[2]): ATTEMPTS})
+
+
+def test_whole_numbers_are_taken_as_they_are():
+    class Painter:
+        def draw(self, rows):
+            yield np.full((len(rows), 2, 2), 7, np.uint8)
+
+    (found,) = drawn(Painter(), rows(LABELS, SEEDS))
+    assert (found["picture"] == 7).all() and not found["redrawn"].any()

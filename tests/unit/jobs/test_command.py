@@ -305,14 +305,39 @@ def test_a_shard_is_continued_at_its_first_missing_piece(tmp_path):
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
-def test_a_damaged_piece_and_those_after_it_are_made_again(tmp_path):
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGE = {
+    "cut short": lambda content: content[:-1],
+    "empty": lambda content: b"",
+    "a bit of the numbers": lambda content: flipped(content, 130),
+    "a bit of the header": lambda content: flipped(content, 60),
+    "a bit of the checksum": lambda content: flipped(content, -2),
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_piece_and_those_after_it_are_made_again(tmp_path, damage, capsys):
     made = []
     list(pieces_of(tmp_path).continued(counted(10, 3, made)))
     (damaged,) = tmp_path.rglob("00001.npy")
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    whole = np.concatenate(list(pieces_of(tmp_path).continued(counted(10, 3, made))))
-    assert whole.tolist() == list(range(10))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(DAMAGE[damage](whole))
+    assert np.concatenate(list(pieces_of(tmp_path).continued(counted(10, 3, made)))).tolist() == list(range(10))
     assert made == [0, 3, 6, 9, 3, 6, 9]
+    assert f"{damaged} is damaged; it and the pieces after it are made again" in capsys.readouterr().out
+    assert damaged.read_bytes() == whole
+
+
+def test_pieces_of_rows_with_names_are_continued(tmp_path):
+    rows = np.zeros(2, [("picture", np.uint8, (2, 2)), ("redrawn", bool)])
+    rows["picture"][1], rows["redrawn"] = 7, [False, True]
+    list(pieces_of(tmp_path).continued(lambda done: iter([rows])))
+    (found,) = pieces_of(tmp_path).continued(lambda done: iter([]))
+    assert (found == rows).all() and found.dtype == rows.dtype
 
 
 def test_pieces_of_other_settings_or_inputs_are_not_continued(tmp_path):
