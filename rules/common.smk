@@ -87,7 +87,7 @@ def settings(stage):
 
 def inputs(stage):
     """Inputs from the parts and files that the job's part names."""
-    return lambda wildcards: reads.inputs(FLOW, stage, dict(wildcards.items()), located)
+    return lambda wildcards: reported(reads.inputs, stage, dict(wildcards.items()), located)
 
 
 def flags(stage):
@@ -145,11 +145,11 @@ def main_runs(wildcards):
 
 
 def reported(function, *arguments):
-    """Result of a function of the config; its error becomes Snakemake's."""
+    """Result of a function of the config; its error ends this run with one sentence, without Snakemake's traceback."""
     try:
         return function(FLOW, *arguments)
     except InputError as error:
-        raise WorkflowError(str(error))
+        sys.exit(f"error: {presets.named_file(error, LAYERS)}")
 
 
 def pool_shards(output):

@@ -53,6 +53,8 @@ def combined(presets: Iterable[Layer], config: Mapping[str, Any]) -> dict[str, A
 def named_file(error: InputError, layers: Sequence[Layer]) -> str:
     """The error's text after the name of the file with the mistake; of `layers`, later ones override earlier ones."""
     text = str(error)
+    if Path(text.partition(": ")[0]).is_file():  # it names a file itself
+        return text
     place = re.search(r"varied by recipes\.(\w+)", text)
     section, name, key = ("recipes", place[1], "vary") if place else _place(text)
     layers = layers[::-1]  # the last one counts

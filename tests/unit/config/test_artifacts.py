@@ -14,6 +14,7 @@ from pipeline.config.parts import Reference
 from pipeline.config.pools import Pool
 from pipeline.config.resolve import SCHEMA
 from pipeline.config.workflow import Workflow
+from pipeline.errors import InputError
 
 NAME = st.from_regex(r"[a-z0-9][a-z0-9_]{0,5}(~[a-z.]{1,5}=[0-9.]{1,3})?", fullmatch=True)
 
@@ -92,10 +93,24 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
     assert read_by(flow, "evaluate", name="second", seed="2") == {}
 
 
-def test_files_that_a_part_names_are_inputs():
-    raw = example(classifiers={"ce": {"backbone": "resnet50", "pretrained": "weights/resnet50.pth"}})
-    found = read_by(Workflow(raw), "classifier", name="ce", seed="0")
-    assert found == {"pretrained": ["weights/resnet50.pth"]}
+def test_files_that_a_part_names_are_inputs(tmp_path):
+    weights = tmp_path / "resnet50.pth"
+    flow = Workflow(example(classifiers={"ce": {"backbone": "resnet50", "pretrained": str(weights)}}))
+    with pytest.raises(
+        InputError, match=r"classifiers\.ce: pretrained is '.*50\.pth', but there is no such file; corr"
+    ):
+        read_by(flow, "classifier", name="ce", seed="0")
+    weights.touch()
+    assert read_by(flow, "classifier", name="ce", seed="0") == {"pretrained": [str(weights)]}
+
+
+def test_figures_for_an_estimate_are_measured_or_in_a_file_that_exists(tmp_path):
+    assert reads.throughput(Workflow(EXAMPLE), "cifar100_lt") == "results/cifar100_lt/cost/throughput.csv"
+    flow = Workflow(example(throughput=str(tmp_path / "given.csv")))
+    with pytest.raises(InputError, match=r"^throughput is '.*given\.csv', but there is no such file"):
+        reads.throughput(flow, "cifar100_lt")
+    (tmp_path / "given.csv").touch()
+    assert reads.throughput(flow, "cifar100_lt") == str(tmp_path / "given.csv")
 
 
 def test_a_plan_reads_nothing_of_the_generator_that_sampling_reads():

@@ -71,3 +71,10 @@ def test_differences_are_those_of_the_settings_that_a_run_does_not_vary(tmp_path
     (paper / "table_3.csv").write_text("row,dataset,recipe,metric\nA,cifar100_lt,difult,top1\n")
     with pytest.raises(InputError, match=r"table_3\.csv: no recipe 'difult' runs on cifar100_lt; there are diffult, "):
         table_runs(flow, table)
+
+
+def test_a_table_without_the_papers_settings_is_reported(tmp_path):
+    table = tmp_path / "table_3.csv"
+    flow = Workflow(EXAMPLE)
+    with pytest.raises(InputError, match=r"table_3\.csv: .*settings\.csv is missing; add it"):
+        differences(flow, table, runs(flow, "diffult")[0])
