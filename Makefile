@@ -17,6 +17,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
+# Text is UTF-8, whatever the locale
+export PYTHONUTF8 := 1
 
 .PHONY: demo test test-slow test-chaos test-slurm test-all test-nightly lint format docs setup lock accept repair clean
 

@@ -1,5 +1,6 @@
 """Base classes of the config's entries."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -70,3 +71,11 @@ class RunPart(Part):
 def by_kind(value: Any) -> Any:
     """`flip` is short for {kind: flip}."""
     return {"kind": value} if isinstance(value, str) else value
+
+
+def on_disk(path: str) -> str:
+    """A path that the config names, as this process must spell it: the config is UTF-8, and so are names on disk.
+
+    It is the same text, unless the locale has another encoding.
+    """
+    return os.fsdecode(path.encode())

@@ -70,7 +70,7 @@ def named_file(error: InputError, layers: Sequence[Layer]) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML file. Raises InputError if it cannot be parsed, or if a mapping has a key twice, with both lines."""
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         loader = yaml.CSafeLoader(file)
         try:
             if (node := loader.get_single_node()) is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config import artifacts
 from pipeline.config.artifacts import MAIN_OUTPUTS, PATHS, SECTION_OF, SECTIONS
-from pipeline.config.parts import Part, Reference
+from pipeline.config.parts import Part, Reference, on_disk
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -46,6 +46,7 @@ def throughput(flow: Workflow, dataset: str) -> str:
 
 def _existing(path: str, key: str) -> str:
     """The path of a file that a key of the config names. Raises InputError if there is no such file."""
+    path = on_disk(path)
     if not Path(path).is_file():
         raise InputError(
             f"{key} is '{path}', but there is no such file; correct the path, which starts in {Path.cwd()} unless it"

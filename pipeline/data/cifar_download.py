@@ -19,7 +19,7 @@ def fetch(folder: Path, location: Location, url: str, md5: str) -> None:
     from torchvision.datasets.utils import download_url
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
+    with open(folder.parent / f".{folder.name}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.is_dir():
             return

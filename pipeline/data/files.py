@@ -18,7 +18,7 @@ def read_list(path: Path, split: str) -> pd.DataFrame:
     Raises InputError with the number of a wrong line.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     sources, labels = [], []

@@ -65,7 +65,7 @@ def main(args) -> None:
     with replacing(args.output / "results.csv") as part:
         rows.to_csv(part, index=False)
     with replacing(args.output / "summary.md") as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
 
 
 def arguments():

@@ -368,7 +368,7 @@ def summarised(folder: Path, **metrics: float) -> list[str]:
 
 
 @pytest.mark.parametrize(("balanced", "shown"), [(61.02, False), (50.0, True)])
-def test_the_summary_shows_the_mean_of_classes_where_the_test_split_is_uneven(balanced, shown, tmp_path):
+def test_the_summary_shows_the_mean_of_classes_where_the_test_split_is_uneven(balanced, shown, tmp_path, ascii_locale):
     assert ("mean of classes" in summarised(tmp_path, balanced=balanced)) == shown
 
 
@@ -376,6 +376,30 @@ def test_the_summary_shows_val_and_groups_where_there_are_some(tmp_path):
     more = {"worst group", "val top-1 %", "val worst group"}
     assert not more & set(summarised(tmp_path))
     assert more <= set(summarised(tmp_path, worst_group=5.0, val_top1=60.0, val_worst_group=4.0))
+
+
+@pytest.fixture
+def ascii_locale(monkeypatch):
+    """An encoding other than UTF-8 for all that starts, as in a locale of Latin-1 or of an old cluster."""
+    for name, value in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_accents_are_kept_whatever_the_locale(tmp_path, ascii_locale):
+    """Those of classes, of the folder that the config names, and of the words that stages write."""
+    root = make_copy(tmp_path / "copy")
+    for name in ("möwe", "Süßwasserkrebs"):
+        folder = root / "data" / "Vögel" / name
+        folder.mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(folder / f"é{number}.png")
+    config = root / "workflow_config.yaml"
+    birds = "  birds: {source: image_folder, path: Vögel, test_per_class: 1}\n"
+    config.write_text(config.read_text().replace("datasets:\n", f"datasets:\n{birds}"))
+    ran = snakemake(root, "results/birds/subset/manifest.parquet")
+    assert ran.returncode == 0, ran.stdout
+    manifest = pd.read_parquet(root / "results/birds/subset/manifest.parquet")
+    assert set(manifest["class_name"]) == {"möwe", "Süßwasserkrebs"}
 
 
 def test_a_published_table_that_names_no_recipe_of_ours_is_told(copy):

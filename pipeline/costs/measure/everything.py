@@ -53,7 +53,7 @@ def hardware(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     names = [
         line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         if "model name" in line
     ]
     return (
