@@ -7,9 +7,20 @@ import pytest
 from examples import EXAMPLE, example
 from hypothesis import given
 from hypothesis import strategies as st
+from workflow_helpers import REPOSITORY
 
 from pipeline.config import reads
-from pipeline.config.artifacts import MAIN_OUTPUTS, OUTPUTS, PATHS, SECTION_OF, SECTIONS, locate, made_by
+from pipeline.config.artifacts import (
+    MAIN_OUTPUTS,
+    OUTPUTS,
+    PATHS,
+    READS,
+    SECTION_OF,
+    SECTIONS,
+    implied_by,
+    locate,
+    made_by,
+)
 from pipeline.config.parts import Reference
 from pipeline.config.pools import Pool
 from pipeline.config.resolve import SCHEMA
@@ -43,6 +54,25 @@ def test_a_path_tells_the_job_that_made_it(output, dataset, name, seed, shard):
 @pytest.mark.parametrize("path", ["results/d/generator/g/unet/config.json", "results/d/x.csv", "logs/a.log", "results"])
 def test_other_files_are_no_jobs_outputs(path):
     assert made_by(path) is None
+
+
+def test_a_file_implies_its_jobs_other_outputs_and_what_came_before_it():
+    assert implied_by("results/d/evaluate/c/seed-3/metrics.json") == [
+        *(f"results/d/evaluate/c/seed-3/{name}" for name in ("predictions.parquet", "per_class.csv", "metrics.json")),
+        "results/d/subset/manifest.parquet",
+        "results/d/classifier/c/seed-3/weights.safetensors",
+    ]
+    assert "results/d/plan/p/plan.parquet" in implied_by("results/d/sample/p/shard-00004.tar")
+    assert "results/d/subset/real/shard-00000.tar" in implied_by("results/d/subset/manifest.parquet")
+    assert implied_by("results/d/generator/g/unet/config.json") == []
+
+
+def test_what_came_before_is_an_input_of_the_stages_rule():
+    later = {"select", "grid", "summary"}  # which read only what was made from the manifest
+    for stage, output in ((stage, output) for stage in READS.keys() - later for output in READS[stage]):
+        inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
+        assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
+    assert OUTPUTS.keys() - READS.keys() == {"subset", "tables"}
 
 
 # What follows from references
