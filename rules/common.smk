@@ -34,6 +34,9 @@ os.environ.update(
     PYTHONUTF8="1",  # names of classes and files are UTF-8, whatever the locale
     PYTHONUNBUFFERED="1",  # lines reach the log at once
 )
+if not os.access(os.path.expanduser("~"), os.W_OK):  # as of a service's user: libraries keep their caches there
+    os.environ["HOME"] = os.path.abspath(".snakemake/home")
+    os.makedirs(os.environ["HOME"], exist_ok=True)
 if workflow.is_main_process:
     os.environ[RUN] = str(uuid.uuid4())  # inherited by the run's jobs on other machines
 

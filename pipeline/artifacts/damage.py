@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.artifacts import digests, made, shards
+from pipeline.cores import cores
 
 SET_ASIDE = ".{}.damaged"
 """Name of a damaged file while a repair remakes it."""
@@ -102,7 +103,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _each(check: Callable[[Path], Any], paths: list[Path], label: str, shown: Shown) -> list[Any]:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         return list(shown(threads.map(check, paths), label, len(paths)))
 
 

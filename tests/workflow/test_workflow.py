@@ -402,6 +402,17 @@ def test_accents_are_kept_whatever_the_locale(tmp_path, ascii_locale):
     assert set(manifest["class_name"]) == {"möwe", "Süßwasserkrebs"}
 
 
+def test_a_home_that_cannot_be_made_is_replaced(tmp_path, monkeypatch):
+    """Snakemake keeps its cache elsewhere, and stages get a home of their own, for the caches of libraries."""
+    root = make_copy(tmp_path / "copy")
+    notes = "import os, pathlib\nhome = pathlib.Path.home()\nos.path.exists(home) and (home / 'seen').touch()\n"
+    (root / "sitecustomize.py").write_text(notes)
+    monkeypatch.setenv("HOME", "/proc/none")
+    ran = snakemake(root, "results/demo/subset/pictures.parquet")
+    assert ran.returncode == 0, ran.stdout
+    assert (root / ".snakemake/home/seen").exists()
+
+
 def test_a_published_table_that_names_no_recipe_of_ours_is_told(copy):
     file = copy / "papers/diffult/table_9.csv"
     file.write_text(file.read_text().replace("DiffuLT,demo,diffult,", "DiffuLT,demo,difult,"))

@@ -69,7 +69,7 @@ def test_a_file_implies_its_jobs_other_outputs_and_what_came_before_it():
 
 def test_what_came_before_is_an_input_of_the_stages_rule():
     later = {"select", "grid", "summary"}  # which read only what was made from the manifest
-    for stage, output in ((stage, output) for stage in READS.keys() - later for output in READS[stage]):
+    for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
         inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
         assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
     assert OUTPUTS.keys() - READS.keys() == {"subset", "tables"}
