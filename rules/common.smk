@@ -148,6 +148,11 @@ def main_runs(wildcards):
     return reported(targets.main_runs, wildcards.dataset)
 
 
+def recipe_runs(wildcards):
+    """One recipe's runs on a data set, main or not."""
+    return reported(targets.recipe_runs, wildcards.recipe, wildcards.dataset)
+
+
 def reported(function, *arguments):
     """Result of a function of the config; its error ends this run with one sentence, without Snakemake's traceback."""
     try:

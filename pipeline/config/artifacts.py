@@ -51,6 +51,10 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "throughput": {"throughput": "results/{dataset}/cost/throughput.csv"},
     "cost": {"cost": "results/{dataset}/cost/cost.csv", "cost_page": "results/{dataset}/cost/cost.md"},
     "summary": {"results": "results/{dataset}/results.csv", "summary": "results/{dataset}/summary.md"},
+    "recipe": {
+        "recipe_results": "results/{dataset}/recipe/{recipe}/results.csv",
+        "recipe_summary": "results/{dataset}/recipe/{recipe}/summary.md",
+    },
     "tables": {"table": "results/tables/{table}.csv", "table_page": "results/tables/{table}.md"},
 }
 
@@ -94,7 +98,18 @@ SEALED: dict[str, str] = {
 TRAININGS = ("generator", "classifier")
 """Stages that may take days; a repair never runs them."""
 
-_OF_A_DATA_SET = ("describe", "generator", "plan", "score", "select", "classifier", "quality", "grid", "summary")
+_OF_A_DATA_SET = (
+    "describe",
+    "generator",
+    "plan",
+    "score",
+    "select",
+    "classifier",
+    "quality",
+    "grid",
+    "summary",
+    "recipe",
+)
 READS: dict[str, tuple[str, ...]] = {
     "store": ("subset",),
     "manifest": ("real",),

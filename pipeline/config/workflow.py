@@ -28,7 +28,10 @@ from pipeline.errors import InputError
 class Run:
     """One combination of a recipe's varied values on one data set: a row of results for each seed."""
 
+    entry: str
+    """Name of the recipe in the config."""
     recipe: str
+    """Name of the run: the recipe's, or one of its classifiers', and the varied values."""
     dataset: str
     seeds: tuple[int, ...]
     seeds_of: tuple[str, ...]
@@ -212,6 +215,7 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
             each = for_each_seed(parts, schema, name, derived, seeds_of)
             for dataset in derived.datasets:
                 yield Run(
+                    entry=name,
                     recipe=called + suffix,
                     dataset=dataset,
                     seeds=recipe.seeds,

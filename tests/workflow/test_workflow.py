@@ -108,6 +108,20 @@ def test_a_varied_value_that_is_the_parts_own_shares_its_artifacts(finished, res
     assert same[0] == same[1]
 
 
+def test_a_recipe_that_is_not_main_has_a_target_of_its_own(copy, results):
+    """Its results are gathered from what is there, apart from the summary of the main ones."""
+    config = copy / "workflow_config.yaml"
+    config.write_text(config.read_text().replace("diffult_filters: {", "diffult_filters: {main: false, "))
+    before = bytes_under(copy / "results")
+    ran = snakemake(copy, "recipe_diffult_filters")
+    assert ran.returncode == 0, ran.stdout
+    own = "demo/recipe/diffult_filters/"
+    assert bytes_under(copy / "results").keys() - before.keys() == {f"{own}results.csv", f"{own}summary.md"}
+    found = pd.read_csv(copy / "results" / own / "results.csv")
+    wanted = results[results["recipe"].str.startswith("diffult_filters")]
+    pd.testing.assert_frame_equal(found, wanted.reset_index(drop=True))
+
+
 def test_the_summary_mentions_every_recipe(finished, results):
     lines = (finished / "results/demo/summary.md").read_text().splitlines()
     cells = {

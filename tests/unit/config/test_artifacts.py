@@ -44,7 +44,7 @@ def test_outputs_have_names_and_paths_of_their_own():
     shard=st.integers(0, 99_999),
 )
 def test_a_path_tells_the_job_that_made_it(output, dataset, name, seed, shard):
-    given_names = {"dataset": dataset, "name": name, "seed": seed, "table": name}
+    given_names = {"dataset": dataset, "name": name, "seed": seed, "table": name, "recipe": name}
     path = locate(output, **given_names, **({"shard": shard} if "{shard}" in PATHS[output] else {}))
     stage, outputs = made_by(path)
     assert output in OUTPUTS[stage] and path in outputs and len(outputs) == len(OUTPUTS[stage])
@@ -68,7 +68,7 @@ def test_a_file_implies_its_jobs_other_outputs_and_what_came_before_it():
 
 
 def test_what_came_before_is_an_input_of_the_stages_rule():
-    later = {"select", "grid", "summary"}  # which read only what was made from the manifest
+    later = {"select", "grid", "summary", "recipe"}  # which read only what was made from the manifest
     for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
         inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
         assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)

@@ -4,7 +4,14 @@ import pytest
 from examples import EXAMPLE, example, runs
 
 from pipeline.config.differences import differences, published_tables, table_runs
-from pipeline.config.targets import family_targets, main_runs, result_files, results_of
+from pipeline.config.targets import (
+    family_targets,
+    main_runs,
+    recipe_runs,
+    recipe_targets,
+    result_files,
+    results_of,
+)
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -25,6 +32,22 @@ def test_a_family_without_main_recipes_is_reported():
         family_targets(flow, "cifar100_lt")
     with pytest.raises(InputError, match=message):
         main_runs(flow, "cifar100_lt")
+
+
+def test_a_recipe_has_results_of_its_own_main_or_not():
+    both = {"classifiers": ["ce", "other"], "datasets": ["cifar100_lt_200"]}
+    flow = Workflow(example(classifiers={"other": {"extends": "ce"}}, recipes={"both": both}))
+    assert recipe_targets(flow, "diffult_tau") == [
+        *(
+            f"results/cifar100_lt/grid/cbdm{suffix}.png"
+            for suffix in ("", *(f"~generator.tau={n}" for n in (0, 2, 3, 4, 5)))
+        ),
+        "results/cifar100_lt/recipe/diffult_tau/summary.md",
+    ]
+    assert recipe_targets(flow, "both")[-1] == "results/cifar100_lt_200/recipe/both/summary.md"
+    assert [run.recipe for run in recipe_runs(flow, "both", "cifar100_lt_200")] == ["ce", "other"]
+    with pytest.raises(InputError, match=r"recipes\.both does not run on cifar100_lt, but on cifar100_lt_200"):
+        recipe_runs(flow, "both", "cifar100_lt")
 
 
 def test_results_of_a_run_are_a_file_a_seed_and_its_quality():
