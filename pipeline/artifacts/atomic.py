@@ -20,6 +20,7 @@ def ask_before_writing(require: Callable[[], None]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to; on success, flush the written file to disk and rename it to `path`.
 
+    The file has the permissions of any new file there, even if the library that writes gives it others, as safetensors does.
     Raises Superseded, and changes nothing, if a later attempt at the job has begun. Raises OSError if the disk is full, even
     if the library that writes raises another error.
     """
@@ -28,9 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part{path.suffix}")
     part.unlink(missing_ok=True)  # a new file, because a lost attempt may still be writing into the old one
     with _removed_on_failure(part):
+        part.touch()
+        mode = part.stat().st_mode
         with _disks_words(part):
             yield part
         _require_permission()
+        if part.stat().st_mode != mode:
+            part.chmod(mode)
         _flush(part)
         part.replace(path)
         _flush(path.parent)
