@@ -11,11 +11,6 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-if workflow.is_main_process:
-
-    configfile: "workflow_config.yaml"
-
-
 include: "rules/common.smk"
 include: "rules/records.smk"
 include: "rules/cluster.smk"

@@ -40,6 +40,17 @@ if not os.access(os.path.expanduser("~"), os.W_OK):  # as of a service's user: l
 if workflow.is_main_process:
     os.environ[RUN] = str(uuid.uuid4())  # inherited by the run's jobs on other machines
 
+try:
+    own_keys = {}
+    if workflow.is_main_process:  # first, because Snakemake's errors do not say what is wrong
+        own_keys = presets.read(Path("workflow_config.yaml"))
+except InputError as error:
+    raise WorkflowError(str(error))
+if own_keys:  # Snakemake takes no empty file, but here it means the presets alone
+
+    configfile: "workflow_config.yaml"
+
+
 HOME = Path(os.path.relpath(workflow.basedir))
 PAPERS = HOME / "papers"
 OWN_FILES = [HOME / "Snakefile", *sorted(HOME.glob("rules/*.smk")), *sorted(HOME.glob("pipeline/config/*.py"))]

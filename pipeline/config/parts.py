@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 REAL = "real"  # in a classifier's data: the subset's own training pictures, which have no entry in the config
 
@@ -30,6 +30,17 @@ class Part(BaseModel):
     """For every field that names other parts: one name, a list of names, or None."""
     files: ClassVar[tuple[str, ...]] = ()
     """Fields that name files, which are inputs of the part's jobs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        """Refuse true and false for numbers; pydantic would take them for 1 and 0."""
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            switches = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, bool)]
+            types = set(_types(cls.model_fields[key].annotation)) if switches and key in cls.model_fields else set()
+            if types & {int, float} and bool not in types:
+                raise ValueError(f"{key} is {str(switches[0]).lower()}, but must be a number")
+        return values
 
     def referenced(self) -> Iterator[tuple[str, str, str]]:
         """(field, section, name) of every part that this one names."""
@@ -66,6 +77,13 @@ class RunPart(Part):
 
     def check_on(self, dataset: Any, parts: Mapping[str, Mapping[str, Part]]) -> None:
         """Raise ValueError if this part does not fit a data set that a recipe runs it on, as far as known in advance."""
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """The annotation, and all types inside it."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
 
 
 def by_kind(value: Any) -> Any:

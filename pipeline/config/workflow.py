@@ -20,7 +20,7 @@ from pipeline.config.resolve import (
 )
 from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
-from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
+from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, singular, upstream
 from pipeline.errors import InputError
 
 
@@ -225,6 +225,7 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
                     main=recipe.main,
                     varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
                 )
+    refuse_repeated(name, recipe.vary)  # after the values themselves
     if unused:
         raise InputError(
             f"recipes.{name}: seeds_of names {min(unused)}, but nothing that its classifiers use is a {min(unused)} with a "

@@ -24,6 +24,7 @@ FOR_THE_USER = (
     errno.ENOENT,
     errno.EIO,
     errno.ESTALE,
+    errno.EFBIG,
 )
 """Errors of a disk that the user must fix."""
 

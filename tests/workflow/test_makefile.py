@@ -27,7 +27,9 @@ def checkout(tmp_path) -> Path:
 
 def make(root: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    ran = subprocess.run(["make", "PYTHON=false", *arguments], cwd=root, env=environment, text=True, capture_output=True, check=False)
+    ran = subprocess.run(
+        ["make", "PYTHON=false", *arguments], cwd=root, env=environment, text=True, capture_output=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -36,7 +38,9 @@ def test_a_moved_checkout_gets_a_new_environment(checkout):
     assert "venv" not in make(checkout, "--dry-run", "setup").replace("profiles", "")
     moved = checkout.rename(checkout.with_name("second"))
     steps = make(moved, "--dry-run", "setup")
-    assert "made anew" in steps and "rm -rf .venv" in steps and "false -m venv .venv" in steps and "pip install" in steps
+    assert (
+        "made anew" in steps and "rm -rf .venv" in steps and "false -m venv .venv" in steps and "pip install" in steps
+    )
     make(moved, ".venv-moved")
     assert not (moved / ".venv").exists()
     assert "made anew" not in make(moved, "--dry-run", "setup")
