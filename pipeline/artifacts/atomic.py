@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,12 +74,15 @@ def _removed_on_failure(part: Path) -> Iterator[None]:
 
 @contextmanager
 def _disks_words(part: Path) -> Iterator[None]:
-    """If the disk is full, replace the library's error with the disk's own, by writing 1 MiB more to `part`."""
+    """Replace a library's error with the disk's own: the one that it quotes, or that of writing 1 MiB more to `part`."""
     try:
         yield
     except Exception as error:
         if not isinstance(error, InputError | Superseded) and not getattr(error, "errno", None):
             _require_permission()
+            if quoted := re.search(r"\(os error (\d+)\)", str(error)):  # as libraries in Rust do
+                number = int(quoted[1])
+                raise OSError(number, os.strerror(number), str(part)) from error
             try:
                 with open(part, "ab") as file:
                     file.write(bytes(2**20))

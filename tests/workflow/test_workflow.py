@@ -341,6 +341,27 @@ def test_a_bad_config_is_told_before_any_job(tmp_path, path, wrong, words):
     assert not (root / "results").exists()
 
 
+def test_an_own_config_may_be_empty_but_not_broken(tmp_path):
+    root = make_copy(tmp_path / "copy")
+    (root / "papers/demo").mkdir()
+    own = (root / "workflow_config.yaml").rename(root / "papers/demo/recipes.yaml")
+    own.write_text(own.read_text().replace("data_root: null", ""))
+    (root / "workflow_config.yaml").write_text("# nothing yet\n")
+    dry = snakemake(root, "-n", "results/demo/subset/pictures.parquet")
+    assert dry.returncode == 0, dry.stdout
+    (root / "workflow_config.yaml").write_text("recipes: {\n")
+    assert_one_sentence(snakemake(root, "-n", "all_demo"), "workflow_config.yaml is not YAML: ", "line 2, column 1")
+
+
+def test_files_in_the_place_of_folders_are_told_before_any_job(tmp_path):
+    root = make_copy(tmp_path / "copy")
+    (root / "results").touch()
+    (root / "logs").symlink_to("/no/such/disk")
+    told = snakemake(root, "results/demo/subset/pictures.parquet")
+    for name in ("results", "logs"):
+        assert_one_sentence(told, f"{name} must be a folder, but is a file or a broken link; move it away")
+
+
 def test_a_family_without_a_main_recipe_is_told(tmp_path):
     root = make_copy(tmp_path / "copy")
     file = root / "workflow_config.yaml"
