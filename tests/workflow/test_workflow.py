@@ -353,6 +353,16 @@ def test_an_own_config_may_be_empty_but_not_broken(tmp_path):
     assert_one_sentence(snakemake(root, "-n", "all_demo"), "workflow_config.yaml is not YAML: ", "line 2, column 1")
 
 
+def test_a_file_for_one_run_is_merged_by_snakemakes_rule(tmp_path):
+    """Mappings of another kind, too, as docs/config_guide.md says; ours would have the defaults of that kind."""
+    root = make_copy(tmp_path / "copy")
+    (root / "mine.yaml").write_text("pools: {cbdm: {draw: {kind: ddpm}}}\n")
+    jobs = planned(root, "--configfile", "mine.yaml", "--", "results/demo/sample/cbdm/shard-00000.tar")
+    given = jobs["sample cbdm shard-00000.tar"]
+    draw = json.loads(given[given.index("--config") + 1])["draw"]
+    assert (draw["kind"], draw["steps"], draw["clip_denoised"]) == ("ddpm", 4, True)
+
+
 def test_files_in_the_place_of_folders_are_told_before_any_job(tmp_path):
     root = make_copy(tmp_path / "copy")
     (root / "results").touch()

@@ -157,6 +157,13 @@ def test_a_mistake_in_what_is_extended_is_named_where_it_lies(tmp_path):
     assert named_file(caught.value, found).startswith(f"{tmp_path}/base.yaml: classifiers.ce.backbone: ")
 
 
+def test_extends_in_an_entry_on_top_of_a_presets_leaves_the_presets_own_keys_on_top(tmp_path):
+    base = "classifiers: {a: {data: [real], epochs: 10}, b: {data: [real], epochs: 20, momentum: 0.5}, c: {extends: a, epochs: 30}}"
+    found = layers(tmp_path, base=base, own="classifiers: {c: {extends: b}}")
+    part = Workflow(combined(found[:1], found[1].raw)).part("classifiers", "c")
+    assert (part.momentum, part.epochs) == (0.5, 30)
+
+
 def test_a_key_of_the_users_that_spoils_a_preset_is_named_with_the_preset(tmp_path):
     base = "classifiers: {ce: {data: [real], epochs: 200}, slow: {extends: ce, warmup_epochs: 20}}"
     found = layers(tmp_path, base=base, own="classifiers: {ce: {epochs: 7}}")
