@@ -35,8 +35,8 @@ os.environ.update(
     PYTHONUNBUFFERED="1",  # lines reach the log at once
 )
 if not os.access(os.path.expanduser("~"), os.W_OK):  # as of a service's user: libraries keep their caches there
-    os.environ["HOME"] = os.path.abspath(".snakemake/home")
-    os.makedirs(os.environ["HOME"], exist_ok=True)
+    os.environ.update(HOME=os.path.abspath(".snakemake/home"))
+    os.makedirs(os.path.expanduser("~"), exist_ok=True)
 if workflow.is_main_process:
     os.environ[RUN] = str(uuid.uuid4())  # inherited by the run's jobs on other machines
 
