@@ -17,6 +17,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
+# Text is UTF-8, whatever the locale
+export PYTHONUTF8 := 1
 
 .PHONY: demo test test-slow test-chaos test-slurm test-all test-nightly lint format docs setup lock accept repair clean
 
@@ -67,9 +69,22 @@ format: setup
 docs: setup
 	$(BIN)/python -m pipeline.config.reference > docs/config.md
 
+# Archives, and disks without links, turn the links to the profiles into text files
 setup: .venv/installed
+	@for name in local slurm; do \
+		[ -d $$name ] || { rm -f $$name; ln -s profiles/$$name $$name 2>/dev/null || cp -r profiles/$$name $$name; }; \
+	done
 
-.venv/installed: pyproject.toml requirements.lock
+# An environment holds its own path, so a checkout that was moved or copied needs a new one
+MOVED := $(shell made=$$(sed -n 's/^command = .* -m venv [^/]*//p' .venv/pyvenv.cfg 2>/dev/null); \
+	[ -z "$$made" ] || [ "$$made" = "$$(pwd -P)/.venv" ] || echo .venv-moved)
+
+.PHONY: .venv-moved
+.venv-moved:
+	@echo "This folder was moved or copied, so .venv is made anew"
+	rm -rf .venv
+
+.venv/installed: pyproject.toml requirements.lock $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; for example, set PYTHON=python3.11")'
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv module is incomplete here; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv

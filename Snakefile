@@ -11,11 +11,6 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-if workflow.is_main_process:
-
-    configfile: "workflow_config.yaml"
-
-
 include: "rules/common.smk"
 include: "rules/records.smk"
 include: "rules/cluster.smk"
@@ -46,6 +41,7 @@ wildcard_constraints:
     name=sent("name", one_of(name for section in FLOW.parts.values() for name in section)),
     seed=sent("seed", r"\d+"),
     shard=sent("shard", r"\d{5}"),
+    recipe=sent("recipe", one_of(FLOW.parts["recipes"])),
     table=sent("table", one_of(TABLES)),
 
 
@@ -57,6 +53,16 @@ for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):
         default_target: family == "demo"
         input:
             lambda wildcards, family=family: reported(targets.family_targets, family),
+        localrule: True
+
+
+for recipe in FLOW.parts["recipes"]:
+
+    rule:
+        name:
+            f"recipe_{recipe}"
+        input:
+            lambda wildcards, recipe=recipe: targets.recipe_targets(FLOW, recipe),
         localrule: True
 
 

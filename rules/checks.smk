@@ -93,7 +93,10 @@ onstart:
     complaints = [*raw_data_refusals(), *gpu_refusals(), *slurm_refusals()]
     if not workflow.touch:
         complaints += [*future_refusals(), *lost_time_refusals()]
-    if os.path.exists("results") and not os.access("results", os.W_OK):
+    for name in ("results", "logs"):
+        if os.path.lexists(name) and not os.path.isdir(name):
+            complaints.append(f"{name} must be a folder, but is a file or a broken link; move it away")
+    if os.path.isdir("results") and not os.access("results", os.W_OK):
         complaints.append("results/ cannot be written: its disk is read-only, or it belongs to another user")
     if complaints:
         raise WorkflowError(*complaints)

@@ -31,10 +31,25 @@ os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this
     GOMP_SPINCOUNT="1000",  # idle threads soon free the core for other jobs
+    PYTHONUTF8="1",  # names of classes and files are UTF-8, whatever the locale
     PYTHONUNBUFFERED="1",  # lines reach the log at once
 )
+if not os.access(os.path.expanduser("~"), os.W_OK):  # as of a service's user: libraries keep their caches there
+    os.environ.update(HOME=os.path.abspath(".snakemake/home"))
+    os.makedirs(os.path.expanduser("~"), exist_ok=True)
 if workflow.is_main_process:
     os.environ[RUN] = str(uuid.uuid4())  # inherited by the run's jobs on other machines
+
+try:
+    own_keys = {}
+    if workflow.is_main_process:  # first, because Snakemake's errors do not say what is wrong
+        own_keys = presets.read(Path("workflow_config.yaml"))
+except InputError as error:
+    raise WorkflowError(str(error))
+if own_keys:  # Snakemake takes no empty file, but here it means the presets alone
+
+    configfile: "workflow_config.yaml"
+
 
 HOME = Path(os.path.relpath(workflow.basedir))
 PAPERS = HOME / "papers"
@@ -87,7 +102,7 @@ def settings(stage):
 
 def inputs(stage):
     """Inputs from the parts and files that the job's part names."""
-    return lambda wildcards: reads.inputs(FLOW, stage, dict(wildcards.items()), located)
+    return lambda wildcards: reported(reads.inputs, stage, dict(wildcards.items()), located)
 
 
 def flags(stage):
@@ -144,12 +159,17 @@ def main_runs(wildcards):
     return reported(targets.main_runs, wildcards.dataset)
 
 
+def recipe_runs(wildcards):
+    """One recipe's runs on a data set, main or not."""
+    return reported(targets.recipe_runs, wildcards.recipe, wildcards.dataset)
+
+
 def reported(function, *arguments):
-    """Result of a function of the config; its error becomes Snakemake's."""
+    """Result of a function of the config; its error ends this run with one sentence, without Snakemake's traceback."""
     try:
         return function(FLOW, *arguments)
     except InputError as error:
-        raise WorkflowError(str(error))
+        sys.exit(f"error: {presets.named_file(error, LAYERS)}")
 
 
 def pool_shards(output):

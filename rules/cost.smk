@@ -1,7 +1,7 @@
 rule cost:
     input:
         pictures=PATHS["subset"],
-        throughput=FLOW.site.throughput or PATHS["throughput"],
+        throughput=lambda wildcards: reported(reads.throughput, wildcards.dataset),
     output:
         **OUTPUTS["cost"],
     log:

@@ -19,3 +19,18 @@ rule summary:
         " --code {params.code:q}"
         " --output {params.output:q}"
         " 2>&1 | logged {log:q}"
+
+
+use rule summary as recipe with:
+    input:
+        lambda wildcards: targets.result_files(recipe_runs(wildcards)),
+    output:
+        **OUTPUTS["recipe"],
+    log:
+        "logs/recipe/{dataset}/{recipe}.log",
+    params:
+        config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in recipe_runs(wildcards)]}),
+        code=fingerprint("stages.summary"),
+        output=subpath(output.recipe_summary, parent=True),
+    message:
+        "gather the results of {wildcards.recipe} on {wildcards.dataset}"

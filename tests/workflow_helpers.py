@@ -119,7 +119,7 @@ def planned(root: Path, *arguments: str) -> dict[str, list[str]]:
         path = Path(given[given.index("--output") + 1]).parts[2:]
         jobs[" ".join([name, *(path[1:] if path[:1] == (name,) else path)])] = given
     counted = re.search(r"^total +(\d+)$", told.stdout, re.MULTILINE)
-    targets = set(re.findall(r"^(?:all|table|cost|describe)_\w+ +1$", told.stdout, re.MULTILINE))
+    targets = set(re.findall(r"^(?:all|recipe|table|cost|describe)_\w+ +1$", told.stdout, re.MULTILINE))
     assert len(jobs) == (int(counted[1]) - len(targets) if counted else 0), told.stdout
     assert bool(jobs) != ("Nothing to be done" in told.stdout), told.stdout
     return jobs

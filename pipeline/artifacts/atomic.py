@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ def ask_before_writing(require: Callable[[], None]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to; on success, flush the written file to disk and rename it to `path`.
 
+    The file has the permissions of any new file there, even if the library that writes gives it others, as safetensors does.
     Raises Superseded, and changes nothing, if a later attempt at the job has begun. Raises OSError if the disk is full, even
     if the library that writes raises another error.
     """
@@ -28,9 +30,13 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part{path.suffix}")
     part.unlink(missing_ok=True)  # a new file, because a lost attempt may still be writing into the old one
     with _removed_on_failure(part):
+        part.touch()
+        mode = part.stat().st_mode
         with _disks_words(part):
             yield part
         _require_permission()
+        if part.stat().st_mode != mode:
+            part.chmod(mode)
         _flush(part)
         part.replace(path)
         _flush(path.parent)
@@ -68,12 +74,15 @@ def _removed_on_failure(part: Path) -> Iterator[None]:
 
 @contextmanager
 def _disks_words(part: Path) -> Iterator[None]:
-    """If the disk is full, replace the library's error with the disk's own, by writing 1 MiB more to `part`."""
+    """Replace a library's error with the disk's own: the one that it quotes, or that of writing 1 MiB more to `part`."""
     try:
         yield
     except Exception as error:
         if not isinstance(error, InputError | Superseded) and not getattr(error, "errno", None):
             _require_permission()
+            if quoted := re.search(r"\(os error (\d+)\)", str(error)):  # as libraries in Rust do
+                number = int(quoted[1])
+                raise OSError(number, os.strerror(number), str(part)) from error
             try:
                 with open(part, "ab") as file:
                     file.write(bytes(2**20))

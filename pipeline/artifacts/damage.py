@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.artifacts import digests, made, shards
+from pipeline.cores import cores
 
 SET_ASIDE = ".{}.damaged"
 """Name of a damaged file while a repair remakes it."""
@@ -49,8 +50,15 @@ Shown = Callable[[Iterable, str, int], Iterable]
 """(items, label, total) -> the items, while progress is shown."""
 
 
-def examine(root: Path, shown: Shown = lambda items, label, total: items) -> Found:
-    """Read every artifact under `root`, a normalised path, to its end. Checkpoints and hidden files are skipped."""
+def examine(
+    root: Path,
+    implied_by: Callable[[Path], Iterable[Path]] = lambda path: (),
+    shown: Shown = lambda items, label, total: items,
+) -> Found:
+    """Read every artifact under `root`, a normalised path, to its end. Checkpoints and hidden files are skipped.
+
+    `implied_by` gives the files under `root` that must exist if a file does.
+    """
     names, others, damage = [], [], {}
     for path in _files(root):
         if aside := re.fullmatch(re.escape(SET_ASIDE).replace(r"\{\}", "(.+)"), path.name):
@@ -71,6 +79,12 @@ def examine(root: Path, shown: Shown = lambda items, label, total: items) -> Fou
         if path.suffix == ".tar" and index not in tables:
             damage.setdefault(index, f"missing, but {path} exists; it was deleted, or its job has not finished")
 
+    for path in (known_of := [*names, *others]):  # the list grows in this loop
+        for other in implied_by(path):
+            if other not in damage and not other.exists():
+                damage[other] = f"missing, but {path} exists" if path not in damage else f"missing, as is {path}"
+                known_of.append(other)
+
     unsure = {name.parent for name in damage if name.suffix == ".parquet"}
     reasons = _each(lambda path: _reason(path, known.get(path), unsure), others, "reading other files", shown)
     damage |= {path: reason for path, reason in zip(others, reasons, strict=True) if reason}
@@ -89,7 +103,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _each(check: Callable[[Path], Any], paths: list[Path], label: str, shown: Shown) -> list[Any]:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         return list(shown(threads.map(check, paths), label, len(paths)))
 
 

@@ -24,6 +24,8 @@ class Job(NamedTuple):
     order: int
     stage: str
     outputs: tuple[Path, ...]
+    before: tuple[str, ...] = ()
+    """Stages that may have to run before it."""
 
     def __str__(self) -> str:
         first, *others = sorted(map(str, self.outputs))
@@ -37,7 +39,7 @@ def repair(
     """Remake the damaged files; return whether all are whole now.
 
     `job_of` gives the job that makes a file, or None if there is none. `command`, followed by paths, must remake these
-    files if they are missing, and nothing else. The stage that makes them replaces "{stage}" in it. If it fails, the
+    files if they are missing, and nothing else. The stages that it may run replace its word {stage}. If it fails, the
     damaged files are put back. Raises InputError if no job makes one of them, or one of a stage in `never`.
     """
     damaged = set(damage)
@@ -65,7 +67,9 @@ def _remade(jobs: list[Job], damage: set[Path], command: Sequence[str]) -> bool:
     for path in times:
         path.replace(_aside(path))
     try:
-        _run([word.replace("{stage}", jobs[0].stage) for word in command] + [str(path) for path in outputs])
+        stages = dict.fromkeys(stage for job in jobs for stage in (*job.before, job.stage))
+        words = [part for word in command for part in (stages if word == "{stage}" else [word])]
+        _run(words + [str(path) for path in outputs])
     finally:
         whole = [_settle(job, damage, times) for job in jobs]
     return all(whole)
@@ -98,7 +102,8 @@ def _settle(job: Job, damage: set[Path], times: Mapping[Path, int]) -> bool:
         print(f"{job}: remade, but its bytes differ, so everything made from it must be remade too", flush=True)
     else:
         print(
-            f"{job}: remade; nothing is left to compare it with, so everything made from it must be remade too",
+            f"{job}: remade; nothing is left to compare it with, so everything made from it must be remade too, unless you"
+            " know that nothing changed and say make accept TARGETS=...",
             flush=True,
         )
     for path in paths:

@@ -26,6 +26,7 @@ from pipeline.artifacts import made
 from pipeline.artifacts.atomic import replacing
 from pipeline.artifacts.digests import BLANK, digest, is_whole, seal
 from pipeline.artifacts.pictures import Unreadable, decode
+from pipeline.cores import cores
 from pipeline.errors import InputError
 
 _HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)  # without name and size, with fixed times and owners
@@ -184,7 +185,7 @@ def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) ->
             pictures[position] = picture
 
     # each thread reads one shard's rows in one pass over its file
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         list(threads.map(read, table.groupby("shard", sort=False)))
     return pictures
 

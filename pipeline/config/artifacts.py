@@ -51,6 +51,10 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "throughput": {"throughput": "results/{dataset}/cost/throughput.csv"},
     "cost": {"cost": "results/{dataset}/cost/cost.csv", "cost_page": "results/{dataset}/cost/cost.md"},
     "summary": {"results": "results/{dataset}/results.csv", "summary": "results/{dataset}/summary.md"},
+    "recipe": {
+        "recipe_results": "results/{dataset}/recipe/{recipe}/results.csv",
+        "recipe_summary": "results/{dataset}/recipe/{recipe}/summary.md",
+    },
     "tables": {"table": "results/tables/{table}.csv", "table_page": "results/tables/{table}.md"},
 }
 
@@ -94,6 +98,30 @@ SEALED: dict[str, str] = {
 TRAININGS = ("generator", "classifier")
 """Stages that may take days; a repair never runs them."""
 
+_OF_A_DATA_SET = (
+    "describe",
+    "generator",
+    "plan",
+    "score",
+    "select",
+    "classifier",
+    "quality",
+    "grid",
+    "summary",
+    "recipe",
+)
+READS: dict[str, tuple[str, ...]] = {
+    "store": ("subset",),
+    "manifest": ("real",),
+    "throughput": ("subset",),
+    "cost": ("subset",),
+    **dict.fromkeys(_OF_A_DATA_SET, ("manifest",)),
+    "sample": ("plan",),
+    "features": ("manifest", "weights"),
+    "evaluate": ("manifest", "weights"),
+}
+"""Stage -> outputs of other stages that come before it whatever the config says, of the same data set, name and seed."""
+
 PATHS: dict[str, str] = {output: path for outputs in OUTPUTS.values() for output, path in outputs.items()}
 """Output -> path."""
 SECTION_OF = {output: section for section, stages in SECTIONS.items() for stage in stages for output in OUTPUTS[stage]}
@@ -109,10 +137,30 @@ def locate(output: str, **wildcards: str | int) -> str:
 
 def made_by(path: str) -> tuple[str, tuple[str, ...]] | None:
     """Stage that makes a file, `results/...`, and the paths of all outputs of the same job; None for any other file."""
+    if not (found := _job(path)):
+        return None
+    stage, wildcards = found
+    return stage, tuple(template.format(**wildcards) for template in OUTPUTS[stage].values())
+
+
+def implied_by(path: str) -> list[str]:
+    """Files that exist if this one does: the other outputs of its job, and those that came before it (READS).
+
+    Of several shards, only the first is known. What came before these follows from them.
+    """
+    if not (found := _job(path)):
+        return []
+    stage, wildcards = found
+    before = [PATHS[output].format(**{"shard": "00000"} | wildcards) for output in READS.get(stage, ())]
+    return [template.format(**wildcards) for template in OUTPUTS[stage].values()] + before
+
+
+def _job(path: str) -> tuple[str, dict[str, str]] | None:
+    """Stage and wildcards of the job that makes a file."""
     for stage, outputs in OUTPUTS.items():
         for template in outputs.values():
             if found := _pattern(template).fullmatch(path):
-                return stage, tuple(other.format(**found.groupdict()) for other in outputs.values())
+                return stage, found.groupdict()
     return None
 
 

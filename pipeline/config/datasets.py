@@ -36,7 +36,7 @@ class Dataset(Part):
     """Number of files that the pictures are stored in, with one job each."""
     most_rejected: float = Field(default=0.001, ge=0, lt=1)
     """Largest share of unreadable pictures, which are skipped and listed; three are always allowed, unless it is 0."""
-    family: str | None = None
+    family: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_]*$")
     """`all_<family>` runs this entry; by default the name at the root of its `extends`."""
 
     rest: bool = True

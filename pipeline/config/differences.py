@@ -20,7 +20,7 @@ def published_tables(folder: Path) -> dict[str, Path]:
 
 def table_runs(flow: Workflow, table: Path) -> list[Run]:
     """Our runs of a published table, each once. Raises InputError for a recipe or data set that the config does not have."""
-    with open(table, newline="") as file:
+    with open(table, newline="", encoding="utf-8") as file:
         wanted = dict.fromkeys((row["recipe"], row["dataset"]) for row in csv.DictReader(file) if row["recipe"])
     try:
         return [flow.run(*names) for names in wanted]
@@ -39,7 +39,10 @@ def differences(flow: Workflow, table: Path, run: Run) -> list[str]:
     The paper's settings are in settings.csv beside the table. Each holds for the families and the recipes (patterns) named
     in its row, or for all.
     """
-    with open(table.with_name("settings.csv"), newline="") as file:
+    path = table.with_name("settings.csv")
+    if not path.is_file():
+        raise InputError(f"{table}: {path} is missing; add it, with the columns key, value, family, recipes, says")
+    with open(path, newline="", encoding="utf-8") as file:
         settings = list(csv.DictReader(file))
     found = []
     for row in settings:

@@ -1,7 +1,7 @@
 """generators: models that learn to draw pictures of the subset's classes."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ class UNet(Part):
 
     channels: int = Field(default=128, ge=8, multiple_of=8)
     """Channels at full resolution."""
-    multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1)
+    multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 2, 2), min_length=1)
     """Width of each resolution level as a multiple of `channels`; each level halves the side."""
     blocks: int = Field(default=2, ge=1)
     """Residual blocks per level."""

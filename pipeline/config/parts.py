@@ -1,9 +1,10 @@
 """Base classes of the config's entries."""
 
+import os
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 REAL = "real"  # in a classifier's data: the subset's own training pictures, which have no entry in the config
 
@@ -29,6 +30,17 @@ class Part(BaseModel):
     """For every field that names other parts: one name, a list of names, or None."""
     files: ClassVar[tuple[str, ...]] = ()
     """Fields that name files, which are inputs of the part's jobs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        """Refuse true and false for numbers; pydantic would take them for 1 and 0."""
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            switches = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, bool)]
+            types = set(_types(cls.model_fields[key].annotation)) if switches and key in cls.model_fields else set()
+            if types & {int, float} and bool not in types:
+                raise ValueError(f"{key} is {str(switches[0]).lower()}, but must be a number")
+        return values
 
     def referenced(self) -> Iterator[tuple[str, str, str]]:
         """(field, section, name) of every part that this one names."""
@@ -67,6 +79,21 @@ class RunPart(Part):
         """Raise ValueError if this part does not fit a data set that a recipe runs it on, as far as known in advance."""
 
 
+def _types(annotation: Any) -> Iterator[Any]:
+    """The annotation, and all types inside it."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
+
+
 def by_kind(value: Any) -> Any:
     """`flip` is short for {kind: flip}."""
     return {"kind": value} if isinstance(value, str) else value
+
+
+def on_disk(path: str) -> str:
+    """A path that the config names, as this process must spell it: the config is UTF-8, and so are names on disk.
+
+    It is the same text, unless the locale has another encoding.
+    """
+    return os.fsdecode(path.encode())

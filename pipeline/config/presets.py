@@ -51,15 +51,23 @@ def combined(presets: Iterable[Layer], config: Mapping[str, Any]) -> dict[str, A
 
 
 def named_file(error: InputError, layers: Sequence[Layer]) -> str:
-    """The error's text after the name of the file with the mistake; of `layers`, later ones override earlier ones."""
+    """The error's text after the name of the file with the mistake; of `layers`, later ones override earlier ones.
+
+    If a later file changes an entry that the mistake depends on, it is named too.
+    """
     text = str(error)
+    if Path(text.partition(": ")[0]).is_file():  # it names a file itself
+        return text
     place = re.search(r"varied by recipes\.(\w+)", text)
     section, name, key = ("recipes", place[1], "vary") if place else _place(text)
     layers = layers[::-1]  # the last one counts
-    for asked in _chain(section, name, layers):
+    chain = _chain(section, name, layers)
+    changed = [(found[0], asked) for asked in chain if len(found := _with(layers, section, asked)) > 1]
+    for asked in chain:
         for layer in layers:
             if key in _entry(layer, section, asked):
-                return f"{layer.path}: {text}"
+                by = [f"{other.path} changes {section}.{one}" for other, one in changed[:1] if other.path != layer.path]
+                return f"{layer.path}: {text}" + "".join(f" ({each})" for each in by)
     for layer in layers:
         if name in (layer.raw.get(section) or {}):
             return f"{layer.path}: {text}"
@@ -67,18 +75,32 @@ def named_file(error: InputError, layers: Sequence[Layer]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a YAML file. Raises InputError if it cannot be parsed, or if a mapping has a key twice, with both lines."""
-    with open(path) as file:
-        loader = yaml.CSafeLoader(file)
-        try:
-            if (node := loader.get_single_node()) is None:
-                return {}
-            _refuse_repeated_keys(path, node)
-            return loader.construct_document(node)
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-        finally:
-            loader.dispose()
+    """Read a file of YAML, or of JSON, which Snakemake takes too; an empty one has no keys.
+
+    Raises InputError if it cannot be read or parsed, or if a mapping has a key twice, with both lines.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}, line {line}, is not UTF-8; save the file in that encoding") from None
+    if text.lstrip().startswith("{"):
+        text = text.replace("\t", " ")  # JSON may have tabs between its words, and YAML may not
+    loader = yaml.CSafeLoader(text)
+    try:
+        if (node := loader.get_single_node()) is None:
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            raise InputError(f"{path} must have keys at its top, such as 'recipes:'")
+        _refuse_repeated_keys(path, node)
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        told = " ".join(str(error).replace('"<unicode string>", ', "").split())
+        raise InputError(f"{path} is not YAML: {told}") from None
+    finally:
+        loader.dispose()
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
@@ -132,6 +154,11 @@ def _chain(section: str, name: str, layers: Sequence[Layer]) -> list[str]:
         if parent is None or parent in found:
             return found
         found.append(parent)
+
+
+def _with(layers: Sequence[Layer], section: str, name: str) -> list[Layer]:
+    """The layers that have an entry."""
+    return [layer for layer in layers if _entry(layer, section, name)]
 
 
 def _entry(layer: Layer, section: str, name: str) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline import kinds
 from pipeline.artifacts import made
 from pipeline.config.artifacts import locate
+from pipeline.config.parts import on_disk
 from pipeline.config.workflow import Workflow
 from pipeline.data import folders
 
@@ -14,8 +15,8 @@ from pipeline.data import folders
 def raw_folder(flow: Workflow, dataset: str) -> str:
     """The data set's folder below the data root: the config's `data_root`, COUNTERWEIGHT_DATA, or `data`."""
     entry = flow.part("datasets", dataset)
-    root = flow.site.data_root or os.getenv("COUNTERWEIGHT_DATA") or "data"
-    folder = entry.path or kinds.load("data", entry.source).LOCATION.folder
+    root = on_disk(flow.site.data_root or "") or os.getenv("COUNTERWEIGHT_DATA") or "data"
+    folder = on_disk(entry.path or kinds.load("data", entry.source).LOCATION.folder)
     return str(Path(root).expanduser() / Path(folder).expanduser())
 
 
@@ -24,7 +25,7 @@ def missing_raw_data(flow: Workflow, dataset: str) -> str | None:
     entry = flow.part("datasets", dataset)
     location = kinds.load("data", entry.source).LOCATION
     if table := getattr(entry, "table", None):
-        location = location._replace(needs=(*location.needs, table))
+        location = location._replace(needs=(*location.needs, on_disk(table)))
     complaint = location.complain(Path(raw_folder(flow, dataset)))
     return complaint and f"{dataset}: {complaint}"
 

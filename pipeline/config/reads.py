@@ -1,12 +1,14 @@
 """Inputs, settings and code of a job, all from its part."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import artifacts
 from pipeline.config.artifacts import MAIN_OUTPUTS, PATHS, SECTION_OF, SECTIONS
-from pipeline.config.parts import Part, Reference
+from pipeline.config.parts import Part, Reference, on_disk
 from pipeline.config.workflow import Workflow
+from pipeline.errors import InputError
 
 Wildcards = Mapping[str, str]
 """dataset, and name, seed and shard if the stage's rule has them."""
@@ -15,7 +17,11 @@ Wildcards = Mapping[str, str]
 def inputs(
     flow: Workflow, stage: str, wildcards: Wildcards, locate: Callable[..., Any] = artifacts.locate
 ) -> dict[str, list[Any]]:
-    """Name of the input -> paths, from the references and files of the job's part."""
+    """Name of the input -> paths, from the references and files of the job's part.
+
+    Raises InputError for a file that the part names and that does not exist, because Snakemake overlooks it if the job's
+    output exists.
+    """
     section, part = _part(flow, stage, wildcards)
     found: dict[str, list[Any]] = {}
     for field, reference in _read_by(stage, section, part).items():
@@ -23,8 +29,30 @@ def inputs(
             for _, _, other in (named for named in part.referenced() if named[0] == field):
                 found.setdefault(name, []).extend(_paths(flow, part, reference, other, output, wildcards, locate))
     if stage == SECTIONS[section][0]:
-        found |= {field: [path] for field in part.files if (path := getattr(part, field))}
+        place = f"{section}.{wildcards.get('name', wildcards['dataset'])}"
+        named = {field: path for field in part.files if (path := getattr(part, field)) is not None}
+        found |= {field: [_existing(path, f"{place}: {field}")] for field, path in named.items()}
     return found
+
+
+def throughput(flow: Workflow, dataset: str) -> str:
+    """The table of figures for an estimate: the one that the config names, or the measured one.
+
+    Raises InputError if the config names a file that does not exist.
+    """
+    given = flow.site.throughput
+    return artifacts.locate("throughput", dataset=dataset) if given is None else _existing(given, "throughput")
+
+
+def _existing(path: str, key: str) -> str:
+    """The path of a file that a key of the config names. Raises InputError if there is no such file."""
+    path = on_disk(path)
+    if not Path(path).is_file():
+        raise InputError(
+            f"{key} is '{path}', but there is no such file; correct the path, which starts in {Path.cwd()} unless it"
+            " starts with /, or put the file there"
+        )
+    return path
 
 
 def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:

@@ -37,10 +37,11 @@ SCHEMA: Schema = {
 TOLD = {
     "tuple_type": "it must be a list; in a recipe's vary, a list has alternatives, so write a list of lists",
     "union_tag_not_found": "'kind' is missing; it chooses the type",
+    "string_pattern_mismatch": "it must have lower-case letters, digits and _ only",
 }
 """pydantic's type of an error -> our message, if its own is about Python."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")
 
 
 def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[str, dict[str, list[str]]]]:
@@ -57,8 +58,12 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
         for name in entries:
             if not isinstance(name, str) or not _NAME.fullmatch(name) or name == REAL:
                 raise InputError(
-                    f"{section}: '{name}' is not a valid name; use lower-case letters, digits and _, not digits alone, "
-                    f"and not '{REAL}'"
+                    f"{section}: '{name}' is not a valid name; use up to 100 lower-case letters, digits and _, not digits "
+                    f"alone, and not '{REAL}'"
+                )
+            if (section, name) == ("datasets", "tables"):
+                raise InputError(
+                    "datasets: a data set cannot be called 'tables', because results/tables has the papers' tables"
                 )
             chain = _extends(entries, section, name)
             merged: dict[str, Any] = {}

@@ -14,9 +14,14 @@ def family_targets(flow: Workflow, family: str) -> list[str]:
     runs = flow.families().get(family, [])
     if not runs:
         raise InputError(f"no recipe on {family} is main; give one of them main: true")
-    summaries = {locate("summary", dataset=run.dataset) for run in runs}
-    pools = {(run.dataset, pool) for run in runs for name in run.classifiers for pool in flow.pools(name, run.dataset)}
-    return sorted(summaries | {locate("grid", dataset=dataset, name=pool) for dataset, pool in pools})
+    return sorted({locate("summary", dataset=run.dataset) for run in runs} | _grids(flow, runs))
+
+
+def recipe_targets(flow: Workflow, recipe: str) -> list[str]:
+    """The results of one recipe of the config, main or not, and a grid of every pool that it uses."""
+    runs = [run for run in flow.runs if run.entry == recipe]
+    summaries = {locate("recipe_summary", dataset=run.dataset, recipe=recipe) for run in runs}
+    return sorted(summaries | _grids(flow, runs))
 
 
 def folders(flow: Workflow) -> list[str]:
@@ -65,6 +70,15 @@ def summary_files(flow: Workflow, dataset: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def recipe_runs(flow: Workflow, recipe: str, dataset: str) -> list[Run]:
+    """The runs of one recipe of the config on a data set. Raises InputError if there are none."""
+    runs = [run for run in flow.runs if (run.entry, run.dataset) == (recipe, dataset)]
+    if not runs:
+        datasets = sorted({run.dataset for run in flow.runs if run.entry == recipe})
+        raise InputError(f"recipes.{recipe} does not run on {dataset}, but on {', '.join(datasets)}")
+    return runs
+
+
 def results_of(run: Run) -> dict[str, Any]:
     """Paths of a run's figures, and what has its seeds, as the stages `summary` and `tables` read them."""
     seeded = zip(run.classifiers, run.seeds, strict=True)
@@ -92,3 +106,9 @@ def modules_of(flow: Workflow, dataset: str) -> list[str]:
         for part in entries.values()
         for module in (*part.modules(), *part.read_modules())
     ]
+
+
+def _grids(flow: Workflow, runs: Iterable[Run]) -> set[str]:
+    """A grid of every pool that the runs' classifiers train on."""
+    pools = {(run.dataset, pool) for run in runs for name in run.classifiers for pool in flow.pools(name, run.dataset)}
+    return {locate("grid", dataset=dataset, name=pool) for dataset, pool in pools}

@@ -43,6 +43,16 @@ def combinations(recipe: str, vary: Mapping[str, Any]) -> list[tuple[dict[str, A
     return found
 
 
+def refuse_repeated(recipe: str, vary: Mapping[str, Any]) -> None:
+    """Raise InputError for a value that a list has twice, perhaps written otherwise."""
+    for key, values in vary.items():
+        for one, other in itertools.combinations(values if isinstance(values, list) else (), 2):
+            if _plain(one) == _plain(other):
+                raise InputError(
+                    f"recipes.{recipe}: vary: '{key}' has the value {one} twice, once as {other}; give it once"
+                )
+
+
 Labels = dict[str, tuple[str, str]]  # address -> (section it changes, "key=value")
 
 
@@ -71,7 +81,7 @@ def derive(parts: Parts, schema: Schema, recipe: str, start: Recipe, changes: Ma
         if not differs:
             return name, differs
         texts = [text if address in own else f"{_short(owner)}.{text}" for address, (owner, text) in differs.items()]
-        new = "~".join([name, *texts])
+        new = _short_enough("~".join([name, *texts]))
         if parts[section].setdefault(new, part) != part:
             raise InputError(f"recipes.{recipe}: two different parts would both be called {section}.{new}")
         return new, differs
@@ -109,6 +119,19 @@ def slug(value: Any) -> str:
         text = re.sub(rf"\s*{sign}\s*", f"_{word}_", text)
     text = re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_")
     return text if 0 < len(text) <= 48 else hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:12]
+
+
+def _short_enough(name: str) -> str:
+    """The name of a derived part, which is that of a folder: the end of one over 200 letters is replaced by a digest."""
+    return name if len(name) <= 200 else f"{name[:187]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _plain(value: Any) -> Any:
+    """A value for comparison: YAML reads 0.1 as a number, but 1e-1 as text."""
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, sort_keys=True, default=str)
 
 
 def singular(address: str) -> str:

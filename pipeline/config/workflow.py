@@ -21,7 +21,7 @@ from pipeline.config.resolve import (
 )
 from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
-from pipeline.config.vary import SINGULAR, combinations, derive, singular, upstream
+from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, singular, upstream
 from pipeline.errors import InputError
 
 
@@ -29,7 +29,10 @@ from pipeline.errors import InputError
 class Run:
     """One combination of a recipe's varied values on one data set: a row of results for each seed."""
 
+    entry: str
+    """Name of the recipe in the config."""
     recipe: str
+    """Name of the run: the recipe's, or one of its classifiers', and the varied values."""
     dataset: str
     seeds: tuple[int, ...]
     seeds_of: tuple[str, ...]
@@ -217,6 +220,7 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
             each = for_each_seed(parts, schema, name, derived, seeds_of)
             for dataset in derived.datasets:
                 yield Run(
+                    entry=name,
                     recipe=called + "".join(labels.values()),
                     dataset=dataset,
                     seeds=recipe.seeds,
@@ -227,6 +231,7 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
                     varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
                     over_splits=called + "".join(kept),
                 )
+    refuse_repeated(name, recipe.vary)  # after the values themselves
     if unused:
         raise InputError(
             f"recipes.{name}: seeds_of names {min(unused)}, but nothing that its classifiers use is a {min(unused)} with a "

@@ -19,7 +19,7 @@ def read(folder: Path, location: Location, train: Sequence[str], test: str, name
     Raises InputError if a file is missing, truncated or too long, or if a label has no class name.
     """
     location.require(folder)
-    class_names = (folder / names).read_text().split()
+    class_names = (folder / names).read_text(encoding="utf-8").split()
     records = 50_000 // len(train)
     batches = [_records(folder / name, records, label_bytes, location) for name in train]
     train_pictures, train_labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))

@@ -1,8 +1,8 @@
 """Download of CIFAR-10 and CIFAR-100 from their authors' page."""
 
-import fcntl
 from pathlib import Path
 
+from pipeline import locks
 from pipeline.data.location import Location
 from pipeline.errors import InputError
 
@@ -19,8 +19,8 @@ def fetch(folder: Path, location: Location, url: str, md5: str) -> None:
     from torchvision.datasets.utils import download_url
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(folder.parent / f".{folder.name}.lock", "w", encoding="utf-8") as lock:
+        locks.lock(lock.fileno())  # on a disk without locks, two may download at once, and one of them has to try again
         if folder.is_dir():
             return
         print(f"{folder} is missing: downloading {url}", flush=True)

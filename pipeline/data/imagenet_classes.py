@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_ROWS = Path(__file__).with_suffix(".tsv").read_text().splitlines()[1:]
+_ROWS = Path(__file__).with_suffix(".tsv").read_text(encoding="utf-8").splitlines()[1:]
 
 CLASSES: dict[str, str] = dict(row.split("\t") for row in _ROWS)
 """WordNet id -> name, in the order of the labels."""

@@ -23,7 +23,7 @@ def claim(output: Path) -> None:
     path = output.with_name(f".{output.name}.claim")
     name = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4()})"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(name)  # in place, so that after a kill the next attempt overwrites it
+    path.write_text(name, encoding="utf-8")  # in place, so that after a kill the next attempt overwrites it
     _held = path, name
     atomic.ask_before_writing(require)
 
@@ -48,6 +48,6 @@ def release() -> None:
 
 def _written() -> str:
     try:
-        return _held[0].read_text()
+        return _held[0].read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""

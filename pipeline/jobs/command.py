@@ -24,6 +24,7 @@ FOR_THE_USER = (
     errno.ENOENT,
     errno.EIO,
     errno.ESTALE,
+    errno.EFBIG,
 )
 """Errors of a disk that the user must fix."""
 
@@ -67,7 +68,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
             with suppress(OSError, Superseded):  # the error is reported even if it cannot be kept
                 claim.require()
                 failed.parent.mkdir(parents=True, exist_ok=True)
-                failed.write_text(f"{os.environ[RUN]}\n{error}")
+                failed.write_text(f"{os.environ[RUN]}\n{error}", encoding="utf-8")
         sys.exit(f"error: {error}")
     except Superseded as error:
         sys.exit(f"error: {error}")
@@ -110,7 +111,7 @@ def _is_of_memory(error: Exception) -> bool:
 
 def _recall(failed: Path) -> None:
     """End a second attempt with the first one's error, if that was an InputError."""
-    run, _, error = failed.read_text().partition("\n") if failed.exists() else ("", "", "")
+    run, _, error = failed.read_text(encoding="utf-8").partition("\n") if failed.exists() else ("", "", "")
     if error and run == os.getenv(RUN):
         sys.exit(f"error: {error} (from the previous attempt; retrying cannot help)")
     failed.unlink(missing_ok=True)

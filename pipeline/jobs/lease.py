@@ -5,13 +5,13 @@
 The command replaces this process, and CUDA_VISIBLE_DEVICES names GPUs that no other job holds. While too few are free, it waits.
 A lease is a lock on a file that the command keeps open. It ends with the command, even after SIGKILL.
 
-The GPUs to choose from are those in CUDA_VISIBLE_DEVICES, or else all of the machine, numbered as nvidia-smi does. Use either
-numbers or UUIDs on a machine, because the two names of one GPU count as two GPUs. Without a GPU, the command just runs. In a Slurm
-job with just as many GPUs, or with --gpus 0, nothing is locked, and Slurm's choice is kept.
+The GPUs to choose from are those in CUDA_VISIBLE_DEVICES, or else all of the machine, numbered as nvidia-smi does. A GPU has one
+lock, named by its UUID, whoever asks and by whatever name: a plain shell, a Slurm job, or a shell that a Slurm job has left behind.
+Without a GPU, the command just runs. In a Slurm job, --gpus 0 takes all that are visible.
 """
 
 import argparse
-import fcntl
+import functools
 import os
 import random
 import re
@@ -22,17 +22,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline import locks
 from pipeline.errors import InputError
 
 FOLDER = Path("/tmp/counterweight-gpus")  # shared by all users and jobs, so TMPDIR does not count
+_UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def lease(count: int) -> list[str]:
     """Wait for `count` of the visible GPUs, lock them, and return their names.
 
     The locks end with this process, or with the command that replaces it. Raises InputError if fewer GPUs are visible. Nothing
-    is locked on a machine without GPUs, or in a Slurm job with just as many. A Slurm job that requests its GPUs in another way
-    has a `count` of 0 and gets all that are visible.
+    is locked on a machine without GPUs. A Slurm job that requests its GPUs in another way has a `count` of 0 and gets all that
+    are visible. If the disk of FOLDER has no locks, it warns and chooses at random.
     """
     devices = visible()
     if not devices:
@@ -42,11 +44,12 @@ def lease(count: int) -> list[str]:
             f"{count} GPUs are requested, but this job can have at most {len(devices)} ({', '.join(devices)}); "
             "lower the classifier's `gpus`, or name more GPUs in CUDA_VISIBLE_DEVICES"
         )
-    job = os.getenv("SLURM_JOB_ID")
-    if job and count in (0, len(devices)):
-        return devices
-    # inside an allocation, Slurm numbers the GPUs from 0
-    files = {device: FOLDER / f"{f'slurm-{job}-' if job else ''}{device.replace('/', '_')}" for device in devices}
+    if "SLURM_JOB_ID" in os.environ:
+        count = count or len(devices)
+    names = _identities(devices)
+    if len(set(names.values())) < len(devices):
+        raise InputError(f"CUDA_VISIBLE_DEVICES names a GPU twice: {','.join(devices)}; name each once")
+    files = {device: FOLDER / name.replace("/", "_") for device, name in names.items()}
     waited = False
     while (held := _lock(files, count)) is None:
         if not waited:
@@ -62,19 +65,40 @@ def visible() -> list[str]:
     """Names of the GPUs to choose from, as in CUDA_VISIBLE_DEVICES."""
     given = os.getenv("CUDA_VISIBLE_DEVICES")
     if given is None:
-        # /proc/driver/nvidia is quicker, but some containers see other containers' GPUs there
-        command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        try:
-            asked = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            return []
-        if asked.returncode:
-            why = " ".join(f"{asked.stdout} {asked.stderr}".split())
-            print(f"nvidia-smi finds no GPU, so none is leased: {why}", file=sys.stderr)
-            return []
-        return asked.stdout.split()
+        return list(_of_machine())
     # as in CUDA, devices after an invalid name are ignored
     return re.match(r"((\d+|(GPU|MIG)-[^,\s]+)\s*(,\s*|$))*", given.strip())[0].replace(",", " ").split()
+
+
+def _identities(devices: list[str]) -> dict[str, str]:
+    """Device -> its UUID, the name by which all users of the machine mean it. A shortened UUID is completed.
+
+    Without nvidia-smi, it is the device's own name. In a Slurm job, a number is then the job's own, because Slurm counts the
+    GPUs of each job from 0.
+    """
+    uuids = {} if all(map(_UUID.fullmatch, devices)) else _of_machine()
+    prefix = f"slurm-{job}-" if (job := os.getenv("SLURM_JOB_ID")) else ""
+    found = {}
+    for device in devices:
+        whole = [uuid for uuid in uuids.values() if uuid.startswith(device) and not device.isdecimal()]
+        found[device] = uuids.get(device) or (whole or [prefix * device.isdecimal() + device])[0]
+    return found
+
+
+@functools.cache
+def _of_machine() -> dict[str, str]:
+    """Number -> UUID of each GPU that nvidia-smi shows."""
+    # /proc/driver/nvidia is quicker, but some containers see other containers' GPUs there
+    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return {}
+    if asked.returncode:
+        why = " ".join(f"{asked.stdout} {asked.stderr}".split())
+        print(f"nvidia-smi finds no GPU, so none is leased: {why}", file=sys.stderr)
+        return {}
+    return dict(line.split(", ") for line in asked.stdout.splitlines())
 
 
 def _lock(files: dict[str, Path], count: int) -> list[str] | None:
@@ -88,10 +112,14 @@ def _lock(files: dict[str, Path], count: int) -> list[str] | None:
             break
         file = _opened(path)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held[device] = file
+            has_locks = locks.lock(file, wait=False)
         except BlockingIOError:
             os.close(file)
+            continue
+        held[device] = file
+        if not has_locks:
+            print(f"warning: {path.parent} is on a disk without locks, so jobs may share a GPU", file=sys.stderr)
+            return random.sample(list(files), count)
     if len(held) < count:
         for file in held.values():
             os.close(file)
@@ -124,6 +152,8 @@ def main() -> None:
         leased = lease(given.gpus)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}; jobs lock their GPUs there")
     if leased or not given.gpus:
         os.environ |= {"CUDA_VISIBLE_DEVICES": ",".join(leased), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     os.environ["COUNTERWEIGHT_LAUNCHER"] = str(os.getpid())  # workers end with this process

@@ -72,6 +72,6 @@ def markdown(header: list[str], rows: Iterable[list[str]]) -> str:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is missing or damaged ({error}); say `make repair`") from None

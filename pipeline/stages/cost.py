@@ -38,7 +38,7 @@ def main(args) -> None:
     with replacing(args.output / "cost.csv") as part:
         table.to_csv(part, index=False)
     with replacing(args.output / "cost.md") as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -47,7 +47,7 @@ def main(args) -> None:
             rows, ("training pictures",), COLUMNS, SIDE, f"{args.title}: {len(shown)} of {len(classes)} classes"
         ).save(part, "png")
     with replacing(args.output / "summary.md") as part:
-        part.write_text(described.summary)
+        part.write_text(described.summary, encoding="utf-8")
     print(described.summary)
 
 

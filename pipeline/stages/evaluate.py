@@ -45,7 +45,7 @@ def main(args) -> None:
     metrics = found.metrics | {name: outcome[name] for name in kept}
     about = {"seed": args.seed, "backbone": outcome["backbone"], "width": outcome["width"], "metrics": metrics}
     with replacing(args.output / "metrics.json") as part:
-        part.write_text(json.dumps(about, indent=1))
+        part.write_text(json.dumps(about, indent=1), encoding="utf-8")
     beside = [*tables, args.output / "metrics.json"]
     shards.write_table(found.predictions, args.output / "predictions.parquet", beside)
     print(f"top-1 {metrics['top1']:.2f} % after the last epoch")

@@ -58,7 +58,8 @@ def main(args) -> None:
     found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
     metrics = {name: float(np.round(value, 6)) for name, value in found.items()}
     with replacing(args.output) as part:
-        part.write_text(json.dumps({"metrics": metrics, "seal": digests.BLANK, "made": made.current()}, indent=1))
+        about = {"metrics": metrics, "seal": digests.BLANK, "made": made.current()}
+        part.write_text(json.dumps(about, indent=1), encoding="utf-8")
         digests.seal(part)
     print(json.dumps(found))
 

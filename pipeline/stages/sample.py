@@ -58,7 +58,8 @@ def main(args) -> None:
     statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
     with replacing(statistics) as part:
-        part.write_text(json.dumps({"pictures": len(index), "classes": counts, "redrawn": redrawn}, indent=1))
+        text = json.dumps({"pictures": len(index), "classes": counts, "redrawn": redrawn}, indent=1)
+        part.write_text(text, encoding="utf-8")
     shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
     pieces.finish()
 

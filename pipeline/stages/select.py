@@ -34,7 +34,7 @@ def main(args) -> None:
             yield selection.of(_pool(index, scores, args.output.parent))
         summary = selection.summary()
         with replacing(counted) as part:  # before the table is closed, because it has the summary's digest
-            part.write_text(json.dumps(summary, indent=1))
+            part.write_text(json.dumps(summary, indent=1), encoding="utf-8")
         if empty := summary["empty_classes"]:
             print(f"warning: no picture was kept of the classes: {', '.join(empty)}", file=sys.stderr)
 

@@ -63,7 +63,7 @@ def main(args) -> None:
     with replacing(args.output / "results.csv") as part:
         rows.to_csv(part, index=False)
     with replacing(args.output / "summary.md") as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
 
 
 def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Mapping[str, str]) -> str:

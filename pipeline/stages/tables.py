@@ -74,7 +74,7 @@ def main(args) -> None:
         "seeds; a deviation shows no other part's chance.\n\n"
     )
     with replacing(args.output.with_suffix(".md")) as part:
-        part.write_text(title + markdown(header, lines))
+        part.write_text(title + markdown(header, lines), encoding="utf-8")
 
 
 def arguments():

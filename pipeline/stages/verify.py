@@ -3,10 +3,10 @@
     python -m pipeline.stages.verify --results results
     python -m pipeline.stages.verify --results results --repair 'snakemake --profile local --allowed-rules {stage} --'
 
-ends with exit status 1 if damage remains. The second gives its command the paths to remake, and for {stage} the stage that makes
-them. Files remade byte for byte keep their time stamps, so that files made from them need not be remade. Without `--allowed-rules`,
-snakemake would also remake earlier files if their settings had been edited. Trained weights are not remade, and nothing else is remade
-while they are damaged.
+ends with exit status 1 if damage remains. The second gives its command the paths to remake, and for the word {stage} the stage
+that makes them. Files remade byte for byte keep their time stamps, so that files made from them need not be remade. Without
+`--allowed-rules`, snakemake would also remake earlier files if their settings had been edited. Trained weights are not remade,
+and nothing else is remade while they are damaged.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.artifacts.damage import examine
 from pipeline.artifacts.repair import Job, repair
-from pipeline.config.artifacts import OUTPUTS, TRAININGS, made_by
+from pipeline.config.artifacts import OUTPUTS, TRAININGS, implied_by, made_by
 from pipeline.errors import InputError
 from pipeline.jobs.progress import progress
 
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a rule's shell ignores them, but this process must not
         signal.signal(number, signal.SIG_DFL)
     results = Path(os.path.normpath(args.results))
-    found = examine(results, progress)
+    found = examine(results, lambda path: _implied_by(path, results), progress)
     for path, reason in found.damage.items():
         print(f"damaged: {path}: {reason}")
     print(
@@ -56,13 +56,28 @@ def _left_over(results: Path, made: list[str] | None) -> list[Path]:
 
 def _job_of(path: Path, results: Path) -> Job | None:
     """The job that makes a file, if any; all files below a generator's folder are its training's."""
-    place = "results" / path.relative_to(results)
+    place = Path(_named(path, results))
     tables = [place, *(parent / "history.parquet" for parent in place.parents)]
     stage, outputs = next(filter(None, (made_by(str(table)) for table in tables)), (None, ()))
     if stage is None:
         return None
-    outputs = tuple(results / Path(output).relative_to("results") for output in outputs)
-    return Job(list(OUTPUTS).index(stage), stage, outputs)
+    job = Job(list(OUTPUTS).index(stage), stage, tuple(_located(output, results) for output in outputs))
+    if stage == "manifest" and not any(job.outputs[0].parent.glob("real/*.tar")):
+        return job._replace(before=("store",))  # how many shards there were is in the config alone
+    return job
+
+
+def _implied_by(path: Path, results: Path) -> list[Path]:
+    return [_located(other, results) for other in implied_by(_named(path, results))]
+
+
+def _named(path: Path, results: Path) -> str:
+    """A path as the table of artifacts has it, `results/...`."""
+    return str("results" / path.relative_to(results))
+
+
+def _located(name: str, results: Path) -> Path:
+    return results / Path(name).relative_to("results")
 
 
 def arguments() -> argparse.ArgumentParser:

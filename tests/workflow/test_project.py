@@ -151,6 +151,17 @@ def test_no_file_that_is_read_can_run_code(path):
             assert "allow_pickle" not in given and not called.endswith("read_pickle")
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY / "pipeline")))
+def test_text_files_are_utf8_whatever_the_locale(path):
+    for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        is_text = name in ("read_text", "write_text")
+        if isinstance(call.func, ast.Name) and name == "open":
+            mode = next((ast.literal_eval(given) for given in call.args[1:2]), "r")
+            is_text = "b" not in mode
+        assert not is_text or "encoding" in {keyword.arg for keyword in call.keywords}, f"line {call.lineno}"
+
+
 def test_imports_run_one_way_between_rooms():
     rooms = {path.name for path in (REPOSITORY / "pipeline").iterdir() if path.is_dir()}
     graph = {room: set() for room in rooms}

@@ -18,9 +18,10 @@ import yaml
 from workflow_helpers import EVERYTHING, bytes_under, environment, planned, snakemake, stage
 
 from pipeline.artifacts import digests, shards
-from pipeline.artifacts.damage import examine
+from pipeline.artifacts.damage import Found
+from pipeline.artifacts.damage import examine as examine_alone
 from pipeline.artifacts.made import about
-from pipeline.config.artifacts import made_by
+from pipeline.config.artifacts import implied_by, made_by
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,12 @@ SCORE = "results/demo/score/by_ce/shard-00000.parquet"
 def results(finished, tmp_path_factory) -> Path:
     """The finished run's results, in which each test mends what it has damaged."""
     return shutil.copytree(finished / "results", tmp_path_factory.mktemp("verify") / "results")
+
+
+def examine(results: Path) -> Found:
+    """As the stage does."""
+    named = results.parent
+    return examine_alone(results, lambda path: [named / other for other in implied_by(str(path.relative_to(named)))])
 
 
 def artifacts(results: Path) -> list[Path]:
@@ -96,24 +103,41 @@ def test_an_empty_file_and_one_of_zeros_are_named(results, damage):
         assert named == {path}, path
 
 
-def test_a_removed_file_is_named_where_something_speaks_of_it(results, tmp_path):
+def test_a_removed_file_is_named(results, tmp_path):
+    unknown = set()
     for path in artifacts(results):
         path.rename(tmp_path / "away")
         named = set(examine(results).damage)
-        if path.name == "history.parquet":  # what it spoke of is left
+        if path == results / "demo/generator/cbdm/history.parquet":  # what it spoke of is left
             assert named and all(other.suffix == ".safetensors" and path.parent in other.parents for other in named)
-        elif path.suffix == ".tar" or (path.parent.glob("*.parquet") and beside_a_table(path)):
-            assert named == {path}, path
-        else:
-            assert named in (set(), {path}), path
+        elif named != {path}:
+            assert not named, path
+            unknown.add(str(path.relative_to(results)))
         (tmp_path / "away").rename(path)
+    # these are all that their jobs make, and no artifact tells which part was made from them
+    assert {re.sub(r"seed-.|shard-.*\.|~.*?/", "", name) for name in unknown} == {
+        "demo/features/ce//features.safetensors",
+        "demo/grid/cbdm.png",
+        "demo/quality/by_ce/quality.json",
+        "demo/score/by_ce/parquet",
+    }
 
 
-def beside_a_table(path: Path) -> bool:
-    """Whether it is a shard's index, or what a table above or beside it speaks of."""
-    tables = [table for folder in path.parents[:2] for table in folder.glob("*.parquet") if table != path]
-    spoken = any(path in {table.parent / name for name in shards.about(table)["beside"]} for table in tables)
-    return spoken or path.with_suffix(".tar").exists()
+def test_all_that_belongs_to_a_removed_folder_is_named_and_remade(copy):
+    before = state(copy)
+    shutil.rmtree(copy / "results/demo/subset")
+    told = verify(copy)
+    assert told.returncode == 1
+    for name in ("pictures", "manifest", "duplicates", "rejected", "real/shard-00000"):
+        assert f"damaged: results/demo/subset/{name}.parquet: missing, " in told.stdout
+    ran = verify(copy, "--repair", REPAIR)
+    assert ran.returncode == 0, ran.stdout
+    assert {path: data for path, (data, _) in state(copy).items()} == {path: data for path, (data, _) in before.items()}
+    assert "unless you know that nothing changed and say make accept TARGETS=" in ran.stdout
+    assert planned(copy, *EVERYTHING) != {}
+    accepted = snakemake(copy, "--touch", "--", *EVERYTHING)  # as make accept
+    assert accepted.returncode == 0, accepted.stdout
+    assert planned(copy, *EVERYTHING) == {} and verify(copy).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,20 @@ def test_a_varied_value_that_is_the_parts_own_shares_its_artifacts(finished, res
     assert same[0] == same[1]
 
 
+def test_a_recipe_that_is_not_main_has_a_target_of_its_own(copy, results):
+    """Its results are gathered from what is there, apart from the summary of the main ones."""
+    config = copy / "workflow_config.yaml"
+    config.write_text(config.read_text().replace("diffult_filters: {", "diffult_filters: {main: false, "))
+    before = bytes_under(copy / "results")
+    ran = snakemake(copy, "recipe_diffult_filters")
+    assert ran.returncode == 0, ran.stdout
+    own = "demo/recipe/diffult_filters/"
+    assert bytes_under(copy / "results").keys() - before.keys() == {f"{own}results.csv", f"{own}summary.md"}
+    found = pd.read_csv(copy / "results" / own / "results.csv")
+    wanted = results[results["recipe"].str.startswith("diffult_filters")]
+    pd.testing.assert_frame_equal(found, wanted.reset_index(drop=True))
+
+
 def test_the_summary_mentions_every_recipe(finished, results):
     lines = (finished / "results/demo/summary.md").read_text().splitlines()
     cells = {
@@ -327,17 +341,62 @@ def test_a_bad_config_is_told_before_any_job(tmp_path, path, wrong, words):
     assert not (root / "results").exists()
 
 
-def test_a_family_without_a_main_recipe_is_told(copy):
-    file = copy / "workflow_config.yaml"
-    whole = yaml.safe_load(file.read_text())
-    for recipe in whole["recipes"].values():
-        recipe["main"] = False
-    file.write_text(yaml.safe_dump(whole))
+def test_an_own_config_may_be_empty_but_not_broken(tmp_path):
+    root = make_copy(tmp_path / "copy")
+    (root / "papers/demo").mkdir()
+    own = (root / "workflow_config.yaml").rename(root / "papers/demo/recipes.yaml")
+    own.write_text(own.read_text().replace("data_root: null", ""))
+    (root / "workflow_config.yaml").write_text("# nothing yet\n")
+    dry = snakemake(root, "-n", "results/demo/subset/pictures.parquet")
+    assert dry.returncode == 0, dry.stdout
+    (root / "workflow_config.yaml").write_text("recipes: {\n")
+    assert_one_sentence(snakemake(root, "-n", "all_demo"), "workflow_config.yaml is not YAML: ", "line 2, column 1")
+
+
+def test_a_file_for_one_run_is_merged_by_snakemakes_rule(tmp_path):
+    """Mappings of another kind, too, as docs/config_guide.md says; ours would have the defaults of that kind."""
+    root = make_copy(tmp_path / "copy")
+    (root / "mine.yaml").write_text("pools: {cbdm: {draw: {kind: ddpm}}}\n")
+    jobs = planned(root, "--configfile", "mine.yaml", "--", "results/demo/sample/cbdm/shard-00000.tar")
+    given = jobs["sample cbdm shard-00000.tar"]
+    draw = json.loads(given[given.index("--config") + 1])["draw"]
+    assert (draw["kind"], draw["steps"], draw["clip_denoised"]) == ("ddpm", 4, True)
+
+
+def test_files_in_the_place_of_folders_are_told_before_any_job(tmp_path):
+    root = make_copy(tmp_path / "copy")
+    (root / "results").touch()
+    (root / "logs").symlink_to("/no/such/disk")
+    told = snakemake(root, "results/demo/subset/pictures.parquet")
+    for name in ("results", "logs"):
+        assert_one_sentence(told, f"{name} must be a folder, but is a file or a broken link; move it away")
+
+
+def test_a_family_without_a_main_recipe_is_told(tmp_path):
+    root = make_copy(tmp_path / "copy")
+    file = root / "workflow_config.yaml"
+    file.write_text(file.read_text().replace("main: true", "main: false"))
     for target in ("all_demo", "results/demo/summary.md"):
-        told = snakemake(copy, "-n", target)
-        assert told.returncode != 0 and "no recipe on demo is main; give one of them main: true" in told.stdout, (
-            told.stdout
-        )
+        told = snakemake(root, "-n", target)
+        assert_one_sentence(told, "error: ", "no recipe on demo is main; give one of them main: true")
+
+
+def test_a_file_that_the_config_names_must_exist_though_what_needs_it_is_made(tmp_path):
+    """Snakemake takes an output without its inputs for a file that somebody else made."""
+    root = make_copy(tmp_path / "copy")
+    file = root / "workflow_config.yaml"
+    weights = "by_ce: {pool: cbdm, inception_weights: absent.pth, splits: 2}"
+    file.write_text(file.read_text().replace("by_ce: {pool: cbdm, scorer: ce, splits: 2}", weights))
+    made = [root / "results/demo" / name for name in ("quality/by_ce/quality.json", "cost/cost.md", "cost/cost.csv")]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    told = snakemake(root, str(made[0].relative_to(root)))
+    assert_one_sentence(
+        told, "error: workflow_config.yaml: qualities.by_ce: inception_weights is 'absent.pth', but there"
+    )
+    told = snakemake(root, "--config", "throughput=absent.csv", "--", "cost_demo")
+    assert_one_sentence(told, "error: ", "throughput is 'absent.csv', but there is no such file")
 
 
 def summarised(folder: Path, **metrics: float) -> list[str]:
@@ -354,7 +413,7 @@ def summarised(folder: Path, **metrics: float) -> list[str]:
 
 
 @pytest.mark.parametrize(("balanced", "shown"), [(61.02, False), (50.0, True)])
-def test_the_summary_shows_the_mean_of_classes_where_the_test_split_is_uneven(balanced, shown, tmp_path):
+def test_the_summary_shows_the_mean_of_classes_where_the_test_split_is_uneven(balanced, shown, tmp_path, ascii_locale):
     assert ("mean of classes" in summarised(tmp_path, balanced=balanced)) == shown
 
 
@@ -362,6 +421,41 @@ def test_the_summary_shows_val_and_groups_where_there_are_some(tmp_path):
     more = {"worst group", "val top-1 %", "val worst group"}
     assert not more & set(summarised(tmp_path))
     assert more <= set(summarised(tmp_path, worst_group=5.0, val_top1=60.0, val_worst_group=4.0))
+
+
+@pytest.fixture
+def ascii_locale(monkeypatch):
+    """An encoding other than UTF-8 for all that starts, as in a locale of Latin-1 or of an old cluster."""
+    for name, value in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_accents_are_kept_whatever_the_locale(tmp_path, ascii_locale):
+    """Those of classes, of the folder that the config names, and of the words that stages write."""
+    root = make_copy(tmp_path / "copy")
+    for name in ("möwe", "Süßwasserkrebs"):
+        folder = root / "data" / "Vögel" / name
+        folder.mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(folder / f"é{number}.png")
+    config = root / "workflow_config.yaml"
+    birds = "  birds: {source: image_folder, path: Vögel, test_per_class: 1}\n"
+    config.write_text(config.read_text().replace("datasets:\n", f"datasets:\n{birds}"))
+    ran = snakemake(root, "results/birds/subset/manifest.parquet")
+    assert ran.returncode == 0, ran.stdout
+    manifest = pd.read_parquet(root / "results/birds/subset/manifest.parquet")
+    assert set(manifest["class_name"]) == {"möwe", "Süßwasserkrebs"}
+
+
+def test_a_home_that_cannot_be_made_is_replaced(tmp_path, monkeypatch):
+    """Snakemake keeps its cache elsewhere, and stages get a home of their own, for the caches of libraries."""
+    root = make_copy(tmp_path / "copy")
+    notes = "import os, pathlib\nhome = pathlib.Path.home()\nos.path.exists(home) and (home / 'seen').touch()\n"
+    (root / "sitecustomize.py").write_text(notes)
+    monkeypatch.setenv("HOME", "/proc/none")
+    ran = snakemake(root, "results/demo/subset/pictures.parquet")
+    assert ran.returncode == 0, ran.stdout
+    assert (root / ".snakemake/home/seen").exists()
 
 
 def test_a_published_table_that_names_no_recipe_of_ours_is_told(copy):

@@ -25,6 +25,7 @@ from pipeline.artifacts import shards
 from pipeline.artifacts.pictures import MOST_PIXELS, decode
 from pipeline.classifiers import AT_ONCE
 from pipeline.classifiers.augment.geometry import NARROWEST, WIDEST
+from pipeline.cores import cores
 from pipeline.errors import InputError
 
 AHEAD = 4
@@ -67,7 +68,7 @@ def open_pictures(
     """
     if side and side > MOST_IN_MEMORY:
         processes = int(os.getenv("LOCAL_WORLD_SIZE", "1"))  # started by torchrun on this machine
-        return OnDisk(tables, side, device, max(1, len(os.sched_getaffinity(0)) // processes))
+        return OnDisk(tables, side, device, max(1, cores() // processes))
     _expect_room(tables, side, device)
     pictures = [shards.read_pictures(table, folder, side) for table, folder in tables]
     if len({part.shape[1:] for part in pictures if len(part)}) > 1:

@@ -51,11 +51,9 @@ def hardware(device: torch.device) -> str:
     """Name of the hardware; for a CPU also its load, because measurements beside other work are slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
+    about = Path("/proc/cpuinfo")  # which macOS lacks
+    lines = about.read_text(encoding="utf-8").splitlines() if about.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return (
         f"{THREADS} threads of a CPU {names[0] if names else platform.machine()} with {os.cpu_count()} cores, "
         f"at a load of {os.getloadavg()[0]:.1f}"

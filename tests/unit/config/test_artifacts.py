@@ -7,13 +7,25 @@ import pytest
 from examples import EXAMPLE, example
 from hypothesis import given
 from hypothesis import strategies as st
+from workflow_helpers import REPOSITORY
 
 from pipeline.config import reads
-from pipeline.config.artifacts import MAIN_OUTPUTS, OUTPUTS, PATHS, SECTION_OF, SECTIONS, locate, made_by
+from pipeline.config.artifacts import (
+    MAIN_OUTPUTS,
+    OUTPUTS,
+    PATHS,
+    READS,
+    SECTION_OF,
+    SECTIONS,
+    implied_by,
+    locate,
+    made_by,
+)
 from pipeline.config.parts import Reference
 from pipeline.config.pools import Pool
 from pipeline.config.resolve import SCHEMA
 from pipeline.config.workflow import Workflow
+from pipeline.errors import InputError
 
 NAME = st.from_regex(r"[a-z0-9][a-z0-9_]{0,5}(~[a-z.]{1,5}=[0-9.]{1,3})?", fullmatch=True)
 
@@ -32,7 +44,7 @@ def test_outputs_have_names_and_paths_of_their_own():
     shard=st.integers(0, 99_999),
 )
 def test_a_path_tells_the_job_that_made_it(output, dataset, name, seed, shard):
-    given_names = {"dataset": dataset, "name": name, "seed": seed, "table": name}
+    given_names = {"dataset": dataset, "name": name, "seed": seed, "table": name, "recipe": name}
     path = locate(output, **given_names, **({"shard": shard} if "{shard}" in PATHS[output] else {}))
     stage, outputs = made_by(path)
     assert output in OUTPUTS[stage] and path in outputs and len(outputs) == len(OUTPUTS[stage])
@@ -42,6 +54,25 @@ def test_a_path_tells_the_job_that_made_it(output, dataset, name, seed, shard):
 @pytest.mark.parametrize("path", ["results/d/generator/g/unet/config.json", "results/d/x.csv", "logs/a.log", "results"])
 def test_other_files_are_no_jobs_outputs(path):
     assert made_by(path) is None
+
+
+def test_a_file_implies_its_jobs_other_outputs_and_what_came_before_it():
+    assert implied_by("results/d/evaluate/c/seed-3/metrics.json") == [
+        *(f"results/d/evaluate/c/seed-3/{name}" for name in ("predictions.parquet", "per_class.csv", "metrics.json")),
+        "results/d/subset/manifest.parquet",
+        "results/d/classifier/c/seed-3/weights.safetensors",
+    ]
+    assert "results/d/plan/p/plan.parquet" in implied_by("results/d/sample/p/shard-00004.tar")
+    assert "results/d/subset/real/shard-00000.tar" in implied_by("results/d/subset/manifest.parquet")
+    assert implied_by("results/d/generator/g/unet/config.json") == []
+
+
+def test_what_came_before_is_an_input_of_the_stages_rule():
+    later = {"select", "grid", "summary", "recipe"}  # which read only what was made from the manifest
+    for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
+        inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
+        assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
+    assert OUTPUTS.keys() - READS.keys() == {"subset", "tables"}
 
 
 # What follows from references
@@ -92,10 +123,24 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
     assert read_by(flow, "evaluate", name="second", seed="2") == {}
 
 
-def test_files_that_a_part_names_are_inputs():
-    raw = example(classifiers={"ce": {"backbone": "resnet50", "pretrained": "weights/resnet50.pth"}})
-    found = read_by(Workflow(raw), "classifier", name="ce", seed="0")
-    assert found == {"pretrained": ["weights/resnet50.pth"]}
+def test_files_that_a_part_names_are_inputs(tmp_path):
+    weights = tmp_path / "resnet50.pth"
+    flow = Workflow(example(classifiers={"ce": {"backbone": "resnet50", "pretrained": str(weights)}}))
+    with pytest.raises(
+        InputError, match=r"classifiers\.ce: pretrained is '.*50\.pth', but there is no such file; corr"
+    ):
+        read_by(flow, "classifier", name="ce", seed="0")
+    weights.touch()
+    assert read_by(flow, "classifier", name="ce", seed="0") == {"pretrained": [str(weights)]}
+
+
+def test_figures_for_an_estimate_are_measured_or_in_a_file_that_exists(tmp_path):
+    assert reads.throughput(Workflow(EXAMPLE), "cifar100_lt") == "results/cifar100_lt/cost/throughput.csv"
+    flow = Workflow(example(throughput=str(tmp_path / "given.csv")))
+    with pytest.raises(InputError, match=r"^throughput is '.*given\.csv', but there is no such file"):
+        reads.throughput(flow, "cifar100_lt")
+    (tmp_path / "given.csv").touch()
+    assert reads.throughput(flow, "cifar100_lt") == str(tmp_path / "given.csv")
 
 
 def test_a_plan_reads_nothing_of_the_generator_that_sampling_reads():

@@ -15,6 +15,59 @@ BAD = {
         "did you mean 'gamma'?",
         "allowed: batch_size",
     ),
+    "true for a number": (
+        example(generators={"cbdm": {"steps": True}}),
+        "generators.cbdm: steps is true, but must be a",
+    ),
+    "false in a list of numbers": (
+        example(classifiers={"ce": {"decay_to": [0.1, False]}}),
+        "classifiers.ce: decay_to is false, but must be a number",
+    ),
+    "true for a number inside": (
+        example(generators={"cbdm": {"unet": {"channels": True}}}),
+        "generators.cbdm.unet: channels is true, but must be a number",
+    ),
+    "level without channels": (
+        example(generators={"cbdm": {"unet": {"multipliers": [1, 0], "attention_levels": []}}}),
+        "generators.cbdm.unet.multipliers.1: ",
+        "greater than or equal to 1",
+    ),
+    "level of less than no channels": (
+        example(generators={"cbdm": {"unet": {"multipliers": [-1], "attention_levels": []}}}),
+        "generators.cbdm.unet.multipliers.0: ",
+        "greater than or equal to 1",
+    ),
+    "family that is no name": (
+        example(datasets={"cifar100_lt": {"family": "my birds"}}),
+        "datasets.cifar100_lt.family: it must have lower-case letters, digits and _ only (it is 'my birds')",
+    ),
+    "data set in the place of the papers' tables": (
+        example(datasets={"tables": {"extends": "cifar100_lt"}}),
+        "datasets: a data set cannot be called 'tables'",
+    ),
+    "name that no folder can have": (
+        example(classifiers={"a" * 101: {"extends": "ce"}}),
+        "is not a valid name; use up to 100 lower-case letters",
+    ),
+    "value twice": (
+        varied({"generator.tau": [0, 0.1, "1e-1"]}),
+        "recipes.tried: vary: 'generator.tau' has the value 0.1 twice, once as 1e-1; give it once",
+    ),
+    "class weights that never come": (
+        example(
+            classifiers={
+                "ce": {
+                    "epochs": 9,
+                    "loss": {"kind": "focal", "class_weights": {"kind": "effective_number", "start": 0.95}},
+                }
+            }
+        ),
+        "classifiers.ce: class_weights.start is 0.95, which 9 epochs never reach; lower it, or train longer",
+    ),
+    "CutMix that never comes": (
+        example(classifiers={"new": {"scheme": "cutmix", "data": ["real"], "epochs": 7, "uncut_epochs": [4, 3]}}),
+        "classifiers.new: uncut_epochs is [4, 3], which leaves none of 7 epochs for CutMix",
+    ),
     "unknown source": (
         example(datasets={"cifar100_lt": {"source": "cifar"}}),
         "datasets.cifar100_lt: unknown source 'cifar'",

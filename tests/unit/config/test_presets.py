@@ -157,6 +157,30 @@ def test_a_mistake_in_what_is_extended_is_named_where_it_lies(tmp_path):
     assert named_file(caught.value, found).startswith(f"{tmp_path}/base.yaml: classifiers.ce.backbone: ")
 
 
+def test_extends_in_an_entry_on_top_of_a_presets_leaves_the_presets_own_keys_on_top(tmp_path):
+    base = "classifiers: {a: {data: [real], epochs: 10}, b: {data: [real], epochs: 20, momentum: 0.5}, c: {extends: a, epochs: 30}}"
+    found = layers(tmp_path, base=base, own="classifiers: {c: {extends: b}}")
+    part = Workflow(combined(found[:1], found[1].raw)).part("classifiers", "c")
+    assert (part.momentum, part.epochs) == (0.5, 30)
+
+
+def test_a_key_of_the_users_that_spoils_a_preset_is_named_with_the_preset(tmp_path):
+    base = "classifiers: {ce: {data: [real], epochs: 200}, slow: {extends: ce, warmup_epochs: 20}}"
+    found = layers(tmp_path, base=base, own="classifiers: {ce: {epochs: 7}}")
+    with pytest.raises(InputError) as caught:
+        Workflow(combined(found[:1], found[1].raw))
+    assert named_file(caught.value, found) == (
+        f"{tmp_path}/base.yaml: classifiers.slow: warmup_epochs is 20; it must be less than epochs, 7 "
+        f"({tmp_path}/own.yaml changes classifiers.ce)"
+    )
+
+
+def test_an_error_that_names_a_file_is_not_given_another(tmp_path):
+    found = layers(tmp_path, base=BASE, own="classifiers: {}")
+    told = f"{tmp_path}/base.yaml: classifiers.ce is already in another"
+    assert named_file(InputError(told), found) == told
+
+
 def test_two_presets_of_one_name_are_refused(tmp_path):
     found = layers(tmp_path, base=BASE, other="classifiers: {ce: {data: [real]}}")
     with pytest.raises(InputError, match=r"other\.yaml: classifiers\.ce is already in .*base\.yaml; rename"):
@@ -172,3 +196,26 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("a: [1\n")
     with pytest.raises(InputError, match=r"a\.yaml is not YAML: "):
         read(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"a: 1\nb: M\xf6we", r"a\.yaml, line 2, is not UTF-8; save the file in that encoding"),
+        (b"- a", r"a\.yaml must have keys at its top"),
+        (b"a:\n\tb: 1", r"a\.yaml is not YAML: .* line 2, column 1$"),
+        (None, r"a\.yaml cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, data, told):
+    if data is not None:
+        (tmp_path / "a.yaml").write_bytes(data)
+    with pytest.raises(InputError, match=told):
+        read(tmp_path / "a.yaml")
+
+
+def test_json_may_have_tabs_and_an_empty_file_has_no_keys(tmp_path):
+    (tmp_path / "a.json").write_text('{\n\t"recipes":\t{"a": {"main": true}}\n}')
+    assert read(tmp_path / "a.json") == {"recipes": {"a": {"main": True}}}
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    assert read(tmp_path / "empty.yaml") == {}

@@ -13,6 +13,8 @@ from pipeline.config.presets import Layer, combined, preset_layers
 from pipeline.config.targets import (
     family_targets,
     main_runs,
+    recipe_runs,
+    recipe_targets,
     result_files,
     results_of,
     runs_over_splits,
@@ -39,6 +41,22 @@ def test_a_family_without_main_recipes_is_reported():
         family_targets(flow, "cifar100_lt")
     with pytest.raises(InputError, match=message):
         main_runs(flow, "cifar100_lt")
+
+
+def test_a_recipe_has_results_of_its_own_main_or_not():
+    both = {"classifiers": ["ce", "other"], "datasets": ["cifar100_lt_200"]}
+    flow = Workflow(example(classifiers={"other": {"extends": "ce"}}, recipes={"both": both}))
+    assert recipe_targets(flow, "diffult_tau") == [
+        *(
+            f"results/cifar100_lt/grid/cbdm{suffix}.png"
+            for suffix in ("", *(f"~generator.tau={n}" for n in (0, 2, 3, 4, 5)))
+        ),
+        "results/cifar100_lt/recipe/diffult_tau/summary.md",
+    ]
+    assert recipe_targets(flow, "both")[-1] == "results/cifar100_lt_200/recipe/both/summary.md"
+    assert [run.recipe for run in recipe_runs(flow, "both", "cifar100_lt_200")] == ["ce", "other"]
+    with pytest.raises(InputError, match=r"recipes\.both does not run on cifar100_lt, but on cifar100_lt_200"):
+        recipe_runs(flow, "both", "cifar100_lt")
 
 
 def test_results_of_a_run_are_a_file_a_seed_and_its_quality():
@@ -152,3 +170,10 @@ def test_the_recipes_of_folds_in_the_docs_resolve():
     flow = Workflow(combined(layers, own))
     for name in ("my_birds", "my_draws"):
         assert len(runs_over_splits(flow, name)) == len(summary_settings(flow, name)["splits"]) == 5
+
+
+def test_a_table_without_the_papers_settings_is_reported(tmp_path):
+    table = tmp_path / "table_3.csv"
+    flow = Workflow(EXAMPLE)
+    with pytest.raises(InputError, match=r"table_3\.csv: .*settings\.csv is missing; add it"):
+        differences(flow, table, runs(flow, "diffult")[0])

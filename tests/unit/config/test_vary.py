@@ -46,6 +46,17 @@ def test_parts_before_the_varied_one_are_shared():
     assert not any(name.startswith("ce~") for name in flow.parts["classifiers"])
 
 
+def test_a_derived_name_is_one_that_a_folder_can_have():
+    """An end of too many values becomes a digest, which differs if they do."""
+    keys = ("learning_rate", "gamma", "warmup_steps", "gradient_clip", "label_dropout", "many_shot_share", "ema_decay")
+    vary = {f"generator.{key}": [0.123456789] for key in keys if key != "warmup_steps"}
+    flow = Workflow(varied({**vary, "generator.warmup_steps": [11, 12], "pool.shots": [["medium", "few"]]}))
+    pools = {pool for run in runs(flow, "tried") for pool in flow.pools(run.classifier, run.dataset)}
+    assert {len(pool) for pool in pools} == {200}
+    assert {flow.part("generators", flow.part("pools", pool).generator).warmup_steps for pool in pools} == {11, 12}
+    assert all(len(name) <= 200 for entries in flow.parts.values() for name in entries)
+
+
 @pytest.mark.parametrize("value", [1, 1.0])
 def test_value_that_a_part_has_already_is_the_same_part(value):
     flow = Workflow(varied({"generator.tau": [value]}))

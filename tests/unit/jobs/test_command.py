@@ -255,6 +255,17 @@ def test_a_full_disk_is_told_in_a_sentence_whatever_the_library_calls_it(tmp_pat
     assert left(tmp_path) == []
 
 
+@pytest.mark.parametrize("library", WRITERS)
+def test_a_limit_on_the_size_of_files_is_told_in_a_sentence(tmp_path, library):
+    """As of `ulimit -f`, or of a disk that takes no larger files."""
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2**20,) * 2)\n"
+    body = f"{limit}with replacing(args.output) as part:\n" + textwrap.indent(WRITERS[library], "    ")
+    told = ended(process := started(tmp_path, body))
+    assert told.startswith("error: ") and told.endswith(": File too large; fix that and run snakemake again\n")
+    assert told.count("\n") == 1 and process.returncode == 1
+    assert left(tmp_path) == []
+
+
 MEMORY = {
     "python": "bytearray(2**40)",
     "numpy": "import numpy\nnumpy.zeros(2**40)",

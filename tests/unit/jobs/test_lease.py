@@ -1,5 +1,7 @@
 """GPUs are leased: two jobs never have the same, and whoever dies gives up his; with pretended devices, and real kills."""
 
+import errno
+import fcntl
 import itertools
 import json
 import os
@@ -105,16 +107,55 @@ def test_devices_are_those_that_cuda_would_see(given, found, monkeypatch):
     assert lease.visible() == found
 
 
-@pytest.mark.parametrize("said", ["0\n1\n2\n", None])
+@pytest.mark.parametrize("said", ["0, GPU-a\n1, GPU-b\n2, GPU-c\n", None])
 def test_without_a_choice_all_devices_of_the_machine_are_there(said, tmp_path, monkeypatch):
     """As the driver's own tool says; where it fails or is not there, there are none."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
+    lease._of_machine.cache_clear()
     assert lease.visible() == []
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\n{f'printf {said!r}' if said else 'echo no driver; exit 9'}\n")
-    tool.chmod(0o755)
+    driver_says(tmp_path, f"printf {said!r}" if said else "echo no driver; exit 9")
     assert lease.visible() == (["0", "1", "2"] if said else [])
+
+
+def driver_says(folder: Path, command: str) -> None:
+    """Put an nvidia-smi into a folder of the PATH that runs a line of the shell."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{command}\n")
+    tool.chmod(0o755)
+    lease._of_machine.cache_clear()
+
+
+@pytest.mark.parametrize("twice", ["0,1,0", "0,{}"])
+def test_a_device_that_is_named_twice_is_told(start, devices, twice, tmp_path, monkeypatch):
+    """Else a job that wants both would wait for itself."""
+    driver_says(tmp_path, f"printf '0, {devices[0]}\\n1, {devices[1]}\\n'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    out, errors = start(2, visible=[twice.format(devices[0])]).communicate()
+    assert not out and errors.startswith("error: CUDA_VISIBLE_DEVICES names a GPU twice: 0,")
+
+
+# Disks without locks
+
+
+def test_a_disk_without_locks_is_told_and_the_job_runs(devices, monkeypatch, capsys):
+    """As on Lustre, if it is mounted without `flock`."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert {lease.lease(1)[0] for _ in range(30)} == set(devices)
+    assert capsys.readouterr().err.count(f"warning: {lease.FOLDER} is on a disk without locks") == 30
+
+
+def test_a_folder_that_cannot_be_made_is_told(start, devices, tmp_path):
+    (tmp_path / "file").touch()
+    code = f"from pathlib import Path; from pipeline.jobs import lease; lease.FOLDER = Path('{tmp_path}/file'); lease.main()"
+    command = [sys.executable, "-c", code, "--gpus", "1", "--", "true"]
+    ran = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == f"error: {tmp_path}/file: File exists; jobs lock their GPUs there\n"
 
 
 def test_without_devices_a_command_just_runs(start, monkeypatch):
@@ -259,11 +300,35 @@ def test_no_device_ever_has_two_holders(start, devices, seed, tmp_path):
 # Under a scheduler
 
 
-def test_what_slurm_gave_is_not_leased_again(start, devices, monkeypatch):
-    """Two jobs of a scheduler on one node may both call their device 0."""
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    held = [leased(start(1, visible=devices[:1])) for _ in range(2)]
-    assert held == [{devices[0]}, {devices[0]}]
+def test_jobs_may_call_their_devices_the_same(start, monkeypatch):
+    """Slurm counts each job's devices from 0, and without nvidia-smi nobody knows which they are."""
+    number = str(10**6 + random.randrange(10**6))
+    for job in ("7", "8"):
+        monkeypatch.setenv("SLURM_JOB_ID", f"{job}{number}")
+        assert leased(start(1, visible=[number])) == {number}
+    for path in lease.FOLDER.glob(f"*{number}"):
+        path.unlink()
+
+
+def test_one_device_has_one_holder_whoever_asks_and_by_whatever_name(start, devices, tmp_path, monkeypatch):
+    """A plain shell, a Slurm job, and a shell that kept SLURM_JOB_ID after its job had ended."""
+    driver_says(tmp_path, f"printf '0, {devices[0]}\\n'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    asked = [("7", "0", 1), ("8", "0", 0), (None, devices[0], 1), (None, devices[0][:16], 1)]
+    for job, name, count in asked:
+        monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+        if job:
+            monkeypatch.setenv("SLURM_JOB_ID", job)
+        holder = start(count, visible=[name])
+        assert leased(holder) == {name}
+        for other, other_name, other_count in asked:
+            monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+            if other:
+                monkeypatch.setenv("SLURM_JOB_ID", other)
+            waiting = start(other_count, visible=[other_name])
+            assert said(waiting.stdout, waiting.stderr).startswith("waiting for a GPU: all 1 are leased")
+            waiting.kill()
+        holder.communicate()
 
 
 def test_gpus_that_slurm_was_asked_for_in_another_way_are_left(start, devices, monkeypatch):
@@ -273,11 +338,9 @@ def test_gpus_that_slurm_was_asked_for_in_another_way_are_left(start, devices, m
 
 
 def test_jobs_inside_an_allocation_share_its_devices_out(start, devices, monkeypatch):
-    """`salloc --gpus 3` and then the local profile, or grouped jobs; another allocation's numbers are its own."""
+    """`salloc --gpus 3` and then the local profile, or grouped jobs."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert set.union(*(leased(start(1)) for _ in devices)) == set(devices)
-    monkeypatch.setenv("SLURM_JOB_ID", "8")
-    assert len(leased(start(2))) == 2
 
 
 # Several processes of one job
