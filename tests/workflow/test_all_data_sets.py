@@ -84,6 +84,7 @@ def finished(copy):
     return copy
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("family", [*FAMILIES, "my_birds"])
 def test_every_data_set_goes_all_the_way(finished, family):
     results = pd.read_csv(finished / f"results/{family}/results.csv")
@@ -98,6 +99,7 @@ def test_every_data_set_goes_all_the_way(finished, family):
     assert (finished / f"results/{family}/grid/cbdm.png").is_file()
 
 
+@pytest.mark.nightly
 def test_the_thousand_real_imagenet_pictures_go_all_the_way(finished, shared_data):
     results = pd.read_csv(finished / "results/imagenet_real/results.csv").set_index(["recipe", "metric"])["value"]
     manifest = pd.read_parquet(finished / "results/imagenet_real/subset/manifest.parquet")
@@ -109,6 +111,7 @@ def test_the_thousand_real_imagenet_pictures_go_all_the_way(finished, shared_dat
     assert results["diffult", "generated_pictures"] > 0 and np.isfinite(results["diffult", "top1"])
 
 
+@pytest.mark.nightly
 def test_imagenet100_has_its_counts(finished):
     manifest = pd.read_parquet(finished / "results/imagenet100_lt/subset/manifest.parquet")
     assert np.bincount(manifest.loc[manifest["split"] == "train", "class"]).tolist() == list(COUNTS.values())
@@ -120,6 +123,7 @@ def test_an_absent_table_is_told_before_any_job(copy):
     assert "choose the pictures" not in ran.stdout
 
 
+@pytest.mark.nightly
 def test_a_data_set_is_described(finished):
     folder = finished / "results/nico/describe"
     summary = (folder / "summary.md").read_text()
@@ -135,6 +139,7 @@ def test_a_data_set_is_described(finished):
     assert birds["test"].eq(2).all() and not len(pd.read_csv(finished / "results/my_birds/describe/groups.csv"))
 
 
+@pytest.mark.nightly
 def test_raw_data_may_go_once_they_are_stored(finished):
     (finished / "raw").rename(finished / "gone")
     try:

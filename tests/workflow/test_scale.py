@@ -94,10 +94,12 @@ def store(raw: Path, output: Path) -> float:
     with ThreadPoolExecutor(SHARDS) as threads:
         list(threads.map(one, range(SHARDS)))
     run("manifest", "--config", '{"most_rejected": 0}', "--indices",
-        *(path.with_suffix(".parquet") for path in stored), "--output", output / "manifest.parquet")  # fmt: skip
+        *(path.with_suffix(".parquet") for path in stored), "--rejected",
+        *(path.with_suffix(".rejected.parquet") for path in stored), "--output", output / "manifest.parquet")  # fmt: skip
     return time.monotonic() - began
 
 
+@pytest.mark.nightly
 def test_many_classes_become_shards_in_little_memory(tmp_path):
     files = 3 * CLASSES
     make_tree(tmp_path / "raw", files)
@@ -130,6 +132,7 @@ def select(folder: Path, count: int) -> int:
                "--indices", *[folder / "pool.parquet"] * count, "--scores", *[folder / "score.parquet"] * count)  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("stage, few, many, output", [(plan, 10, 600, "plan"), (select, 4, 60, "selected")])
 def test_a_pools_stages_take_no_more_memory_for_a_large_pool(tmp_path, stage, few, many, output):
     """A table of the larger pool's rows in memory would be another 300 MiB or more."""

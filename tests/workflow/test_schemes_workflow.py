@@ -8,7 +8,7 @@ import pytest
 import yaml
 from workflow_helpers import copy_of, edit_json, planned, set_option, snakemake, stage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 SCHEMES = {
     "ldam_drw": {"loss": {"kind": "ldam", "class_weights": {"kind": "effective_number", "start": 0.5}}},
