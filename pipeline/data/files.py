@@ -33,7 +33,7 @@ def read_list(path: Path, split: str) -> pd.DataFrame:
 
     Raises InputError with the number of a wrong line.
     """
-    lines = read_text(path).split("\n")
+    lines = text_of(path).split("\n")
     sources, labels = [], []
     for number, line in enumerate(lines, 1):
         source, _, label = line.strip().rpartition(" ")
@@ -48,7 +48,7 @@ def read_list(path: Path, split: str) -> pd.DataFrame:
     return pd.DataFrame({"source": sources, "class": labels, "split": split})
 
 
-def read_text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a file in UTF-8, with or without a byte order mark. Raises InputError that names the first wrong byte."""
     if not path.is_file():  # a pipe would wait for ever
         raise InputError(f"{path} is no file")

@@ -78,10 +78,10 @@ def _names(folder: Path) -> dict[int, str]:
 def _json(path: Path):
     import json
 
-    from pipeline.data.files import read_text
+    from pipeline.data.files import text_of
     from pipeline.errors import InputError
 
-    text = read_text(path)
+    text = text_of(path)
     try:
         return json.loads(text)
     except ValueError as error:

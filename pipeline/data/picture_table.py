@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.data.files import read_text, require_distinct, require_files, require_inside
+from pipeline.data.files import require_distinct, require_files, require_inside, text_of
 from pipeline.errors import InputError
 
 REQUIRED, OPTIONAL = ("path", "class"), ("group", "split")
@@ -59,7 +59,7 @@ def _relative(given: str, roots: list[str], where: str) -> str:
 
 def _csv(path: Path) -> pd.DataFrame:
     """The columns as text, and the column line: the number of the line in the file at which a row begins."""
-    text = read_text(path)
+    text = text_of(path)
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

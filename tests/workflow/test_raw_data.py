@@ -11,6 +11,8 @@ import trees
 import yaml
 from workflow_helpers import copy_of, make_copy, planned, snakemake
 
+from pipeline.artifacts import shards
+
 CONFIG = """
 data_root: raw
 datasets:
@@ -97,7 +99,15 @@ def test_too_many_unreadable_pictures_can_be_mended_by_the_command_that_is_named
         path.write_bytes(data)
     again = snakemake(root, *command(ran.stdout, r"^error: .*4 of 28 .* then run snakemake (.*)$"))
     assert again.returncode == 0, again.stdout
-    assert len(pd.read_parquet(root / MANIFEST)) == 28
+    manifest = pd.read_parquet(root / MANIFEST)
+    assert len(manifest) == 28
+
+    shards.write_table(manifest.drop(columns="digest"), root / MANIFEST)  # as an earlier version did
+    ran = snakemake(root, "describe_birds")
+    assert ran.returncode != 0 and "lacks the column 'digest', because an earlier version made it" in ran.stdout
+    again = snakemake(root, *command(ran.stdout, r"^error: .* lacks the column .*; make it again: snakemake (.*)$"))
+    assert again.returncode == 0, again.stdout
+    assert snakemake(root, "describe_birds").returncode == 0
 
 
 @pytest.mark.slow
