@@ -1,10 +1,15 @@
 """Download of CIFAR-10 and CIFAR-100 from their authors' page."""
 
+import socket
+from http.client import HTTPException
 from pathlib import Path
 
 from pipeline import locks
 from pipeline.data.location import Location
 from pipeline.errors import InputError
+
+TIMEOUT = 60.0
+"""Seconds without a byte after which a download has failed."""
 
 
 def fetch(folder: Path, location: Location, url: str, md5: str) -> None:
@@ -24,10 +29,15 @@ def fetch(folder: Path, location: Location, url: str, md5: str) -> None:
         if folder.is_dir():
             return
         print(f"{folder} is missing: downloading {url}", flush=True)
+        usual = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(TIMEOUT)  # torchvision sets none, and would wait for ever
         try:
             download_url(url, folder.parent, md5=md5)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{folder} is missing and its download failed ({error}): {location.how_to_get}") from None
+        except (OSError, HTTPException, RuntimeError) as error:
+            why = " ".join(str(error).split())  # a server's own words may have several lines
+            raise InputError(f"{folder} is missing and its download failed ({why}): {location.how_to_get}") from None
+        finally:
+            socket.setdefaulttimeout(usual)
         unpacked = folder.with_name(f".{folder.name}.part")
         with tarfile.open(folder.parent / url.rsplit("/", 1)[1]) as archive:
             archive.extractall(unpacked, filter="data")

@@ -177,6 +177,18 @@ def test_more_than_there_are_is_one_sentence(start, devices):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+@pytest.mark.parametrize("given", ["0,0", "1,0, 1", "GPU-1,GPU-2,GPU-1"])
+def test_a_device_that_is_named_twice_is_one_sentence(start, gpus, given, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    job = start(gpus, visible=[given])
+    out, errors = job.communicate(timeout=60)
+    twice = given.split(",")[0]
+    assert job.returncode == 1 and not out
+    assert errors.startswith(f"error: CUDA_VISIBLE_DEVICES is '{given}', which names {twice} more than once")
+    assert errors.count("\n") == 1
+
+
 def test_who_asks_for_no_gpu_sees_none(start, devices):
     assert leased(start(0)) == {""}
 
