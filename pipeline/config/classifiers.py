@@ -229,6 +229,8 @@ class Classifier(RunPart):
         for step in self._steps():
             if side and step.kind == "cutout" and step.size >= side:
                 raise ValueError(f"cutout of size {step.size} would black out pictures of {side} px; it must be less")
+            if side and step.kind == "crop" and step.padding >= side:
+                raise ValueError(f"crop with padding {step.padding} would lose pictures of {side} px; it must be less")
         if self.side is not None:
             return
         if dataset.varied_sides:

@@ -6,6 +6,7 @@ import torch
 
 from pipeline.classifiers.augment.each import constant
 from pipeline.classifiers.input.random_numbers import Draws
+from pipeline.errors import InputError
 
 TRIES = 10
 """Boxes that a resized crop tries before it takes the middle of the picture."""
@@ -15,8 +16,13 @@ NARROWEST, WIDEST = 3 / 4, 4 / 3
 
 
 def crop(pictures: torch.Tensor, draws: Draws, padding: int) -> torch.Tensor:
-    """Random crop: shift by -padding..padding pixels both ways, with black from outside the picture."""
+    """Random crop: shift by -padding..padding pixels both ways, with black from outside the picture.
+
+    Raises InputError if nothing of a picture might be left.
+    """
     height, width = pictures.shape[2:]
+    if padding >= min(height, width):
+        raise InputError(f"crop with padding {padding} would lose pictures of {width} x {height} px; it must be less")
     shift = draws.integers(2 * padding + 1, 2) - padding
     rows = shift[:, 0, None, None] + torch.arange(height, device=pictures.device)[:, None]
     columns = shift[:, 1, None, None] + torch.arange(width, device=pictures.device)

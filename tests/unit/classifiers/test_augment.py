@@ -110,6 +110,8 @@ def test_dtype_and_shape_stay(count, height, width, step, seed):
     pictures = torch.randint(
         256, (count, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
     )
+    if step["kind"] == "crop":
+        step = step | {"padding": min(4, height - 1, width - 1)}
     view = augment(pictures, [step], draws(count, seed))
     assert view.dtype == torch.uint8 and view.shape == pictures.shape
 
@@ -168,6 +170,12 @@ def test_unknown_names_are_refused():
         augment(made_up(2), [{"kind": "mixup"}], draws(2))
     with pytest.raises(InputError, match="no AutoAugment policy svhn; allowed is cifar10"):
         augment(made_up(2), [{"kind": "auto_augment", "policy": "svhn"}], draws(2))
+
+
+def test_crops_that_may_leave_nothing_of_a_picture_are_refused():
+    assert augment(made_up(40, 6, 10), [{"kind": "crop", "padding": 5}], draws(40)).flatten(1).any(1).all()
+    with pytest.raises(InputError, match="crop with padding 6 would lose pictures of 10 x 6 px; it must be less"):
+        augment(made_up(4, 6, 10), [{"kind": "crop", "padding": 6}], draws(4))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -46,6 +46,10 @@ UNFIT = {
            datasets={"pictures": {"store_side": 16}}),
         "classifiers.c on pictures: cutout of size 16 would black out pictures of 16 px",
     ),
+    "crop beyond the pictures": (
+        on("cifar100", {"c": {"data": ["real"], "augment": [{"kind": "crop", "padding": 32}]}}),
+        "classifiers.c on pictures: crop with padding 32 would lose pictures of 32 px; it must be less",
+    ),
     "pictures of many sizes": (
         on("imagenet", {"c": {"data": ["real"]}}),
         "classifiers.c on pictures: the pictures differ in size; set side, in pixels",
