@@ -58,7 +58,7 @@ def test_other_files_are_no_jobs_outputs(path):
 
 def test_a_file_implies_its_jobs_other_outputs_and_what_came_before_it():
     assert implied_by("results/d/evaluate/c/seed-3/metrics.json") == [
-        *(f"results/d/evaluate/c/seed-3/{name}" for name in ("predictions.parquet", "per_class.csv", "per_group.csv", "metrics.json")),
+        *(PATHS[output].format(dataset="d", name="c", seed=3) for output in OUTPUTS["evaluate"]),
         "results/d/subset/manifest.parquet",
         "results/d/classifier/c/seed-3/weights.safetensors",
     ]
