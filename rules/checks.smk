@@ -1,6 +1,7 @@
 # Checks before the first job: one sentence for each thing that would fail later.
 
 import functools
+import functools
 import shutil
 import time
 
@@ -61,6 +62,12 @@ def future_refusals():
     ]
 
 
+@functools.cache
+def is_undamaged(path):
+    """Whether a file has the bytes that were written; statements leave out shards, whose tables stand for them."""
+    return made.checked_digest(Path(path)) is not None
+
+
 def lost_time_refusals():
     """One sentence if finished work would be done again for the times of files alone, as after a copy without times."""
     kept, changed = [], set()
@@ -69,7 +76,8 @@ def lost_time_refusals():
         reason = workflow.dag.reason(job)
         other = reason.forced or reason.missing_output or reason.incomplete_output or reason.is_provenance_triggered()
         said, now = (not other and changed.isdisjoint(workflow.dag.dependencies[job]) and statements(job)) or ({}, None)
-        kept.append(job) if said == now else changed.add(job)
+        same = said == now and all(is_undamaged(str(path)) for path in reason.updated_input)
+        kept.append(job) if same else changed.add(job)
     if not kept:
         return []
     outputs = [path for job in kept for path in job.output]

@@ -53,6 +53,10 @@ class Part(BaseModel):
         """Settings of the stage: every key except references, which it gets as files."""
         return self.model_dump(mode="json", exclude={*self.references, "where"})
 
+    def complaint(self) -> str | None:
+        """Why a job of this part would not do what the part says. A part that extends a shortened one, and is not run, may."""
+        return None
+
     def check(self, parts: Mapping[str, Mapping[str, "Part"]]) -> None:
         """Raise ValueError if this part does not fit the parts it names."""
 

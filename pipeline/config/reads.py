@@ -20,16 +20,18 @@ def inputs(
     """Name of the input -> paths, from the references and files of the job's part.
 
     Raises InputError for a file that the part names and that does not exist, because Snakemake overlooks it if the job's
-    output exists.
+    output exists, and if the job would not do what its part says.
     """
     section, part = _part(flow, stage, wildcards)
+    place = f"{section}.{wildcards.get('name', wildcards['dataset'])}"
+    if complaint := part.complaint():
+        raise InputError(f"{place}: {complaint}")
     found: dict[str, list[Any]] = {}
     for field, reference in _read_by(stage, section, part).items():
         for name, output in _outputs(field, reference).items():
             for _, _, other in (named for named in part.referenced() if named[0] == field):
                 found.setdefault(name, []).extend(_paths(flow, part, reference, other, output, wildcards, locate))
     if stage == SECTIONS[section][0]:
-        place = f"{section}.{wildcards.get('name', wildcards['dataset'])}"
         named = {field: path for field in part.files if (path := getattr(part, field)) is not None}
         found |= {field: [_existing(path, f"{place}: {field}")] for field, path in named.items()}
     return found

@@ -27,11 +27,6 @@ class WithLoss(Classifier):
 
     @model_validator(mode="after")
     def _loss_fits(self) -> "WithLoss":
-        weights = getattr(self.loss, "class_weights", None)
-        if weights and round(weights.start * self.epochs) >= self.epochs:
-            raise ValueError(
-                f"class_weights.start is {weights.start:g}, which {self.epochs} epochs never reach; lower it, or train longer"
-            )
         if isinstance(self.loss, WeightedCrossEntropy):
             weight = self.loss.generated_weight
             if weight != 1 and not self._has_both():
@@ -45,6 +40,12 @@ class WithLoss(Classifier):
                 "the data sampler half_real needs real and generated pictures; set data: [real, some filter]"
             )
         return self
+
+    def complaint(self) -> str | None:
+        weights = getattr(self.loss, "class_weights", None)
+        if weights and round(weights.start * self.epochs) >= self.epochs:
+            return f"class_weights.start is {weights.start:g}, which {self.epochs} epochs never reach; lower it, or train longer"
+        return super().complaint()
 
     def settings(self) -> dict[str, Any]:
         scale = {"head_scale": self.loss.head_scale} if isinstance(self.loss, Ldam) else {}
@@ -100,14 +101,13 @@ class CutMix(WithLoss):
     uncut_epochs: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (0, 0)
     """Epochs at the start and at the end without CutMix; CMO's public code has 4 and 3."""
 
-    @model_validator(mode="after")
-    def _cuts_some(self) -> "CutMix":
+    def complaint(self) -> str | None:
         if sum(self.uncut_epochs) >= self.epochs:
-            raise ValueError(
+            return (
                 f"uncut_epochs is {list(self.uncut_epochs)}, which leaves none of {self.epochs} epochs for CutMix; give "
                 "fewer, or train longer"
             )
-        return self
+        return super().complaint()
 
     def timed_settings(self) -> dict[str, Any]:
         return super().timed_settings() | {"uncut_epochs": [0, 0]}

@@ -24,6 +24,7 @@ PLUMBING = frozenset(
     {
         "pipeline.errors",
         "pipeline.artifacts.atomic",
+        "pipeline.artifacts.digests",
         "pipeline.artifacts.made",
         "pipeline.jobs.checkpoint",
         "pipeline.jobs.claim",

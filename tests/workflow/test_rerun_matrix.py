@@ -271,7 +271,7 @@ CASES = {
     "words of messages, and how jobs run": (
         all_of(
             text("pipeline/stages/classifier.py", "nothing to train on", "no picture to train on"),
-            text("pipeline/artifacts/shards.py", "is missing; run", "is not there; run"),
+            text("pipeline/artifacts/shards.py", "is missing; say", "is not there; say"),
             code("artifacts/atomic.py"),
             code("jobs/command.py"),
         ),

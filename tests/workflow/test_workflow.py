@@ -189,6 +189,7 @@ def test_shards_index_and_statistics_agree_with_the_plan(finished):
         assert statistics == {
             "pictures": len(index),
             "classes": index["class"].astype(str).value_counts(sort=False).to_dict(),
+            "redrawn": 0,
         }
         whole = (folder / f"shard-0000{shard}.tar").read_bytes()
         for row in index.itertuples():
@@ -510,7 +511,7 @@ def test_a_damaged_generator_draws_nothing(copy, commands):
     weights.write_bytes(damaged)
     before = bytes_under(copy / "results")
     ran = stage(copy, "sample", *commands["sample cbdm shard-00000.tar"])
-    assert_stage_says(ran, str(weights.relative_to(copy)), "is missing or damaged; put a copy of it there")
+    assert_stage_says(ran, str(weights.relative_to(copy)), "is missing or damaged; say `make repair`")
     assert bytes_under(copy / "results") == before
 
 

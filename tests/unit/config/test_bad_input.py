@@ -1,9 +1,12 @@
 """Mistakes in the config: one sentence that names the entry, its key and what is allowed."""
 
+import re
+
 import pytest
 from examples import EXAMPLE, example, refused, runs, varied
 
 from pipeline.config.presets import read
+from pipeline.config.reads import inputs
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -52,21 +55,6 @@ BAD = {
     "value twice": (
         varied({"generator.tau": [0, 0.1, "1e-1"]}),
         "recipes.tried: vary: 'generator.tau' has the value 0.1 twice, once as 1e-1; give it once",
-    ),
-    "class weights that never come": (
-        example(
-            classifiers={
-                "ce": {
-                    "epochs": 9,
-                    "loss": {"kind": "focal", "class_weights": {"kind": "effective_number", "start": 0.95}},
-                }
-            }
-        ),
-        "classifiers.ce: class_weights.start is 0.95, which 9 epochs never reach; lower it, or train longer",
-    ),
-    "CutMix that never comes": (
-        example(classifiers={"new": {"scheme": "cutmix", "data": ["real"], "epochs": 7, "uncut_epochs": [4, 3]}}),
-        "classifiers.new: uncut_epochs is [4, 3], which leaves none of 7 epochs for CutMix",
     ),
     "unknown source": (
         example(datasets={"cifar100_lt": {"source": "cifar"}}),
@@ -434,3 +422,26 @@ def test_vary_cannot_address_the_recipe_itself():
 # one of two values with the same slug is the base part, so only the runs' names collide
 def test_two_runs_of_one_name_are_refused():
     assert "recipes.tried" in refused(varied({"filter.keep": ["d3 >= 5e-7", "d3>=5e-7"]}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"epochs": 9, "loss": {"kind": "focal", "class_weights": {"kind": "effective_number", "start": 0.95}}},
+            "class_weights.start is 0.95, which 9 epochs never reach; lower it, or train longer",
+        ),
+        (
+            {"epochs": 7, "scheme": "cutmix", "uncut_epochs": [4, 3]},
+            "uncut_epochs is [4, 3], which leaves none of 7 epochs for CutMix; give fewer, or train longer",
+        ),
+    ],
+    ids=["class weights", "CutMix"],
+)
+def test_what_never_comes_is_refused_where_it_is_run(keys, message):
+    """And not in the config: a recipe may be shortened, and parts that extend its parts not be run."""
+    flow = Workflow(example(classifiers={"ce": keys, "new": {"extends": "ce", "epochs": 300}}))
+    place = {"dataset": "cifar100_lt", "seed": "0"}
+    inputs(flow, "classifier", place | {"name": "new"})
+    with pytest.raises(InputError, match=re.escape(f"classifiers.ce: {message}")):
+        inputs(flow, "classifier", place | {"name": "ce"})
