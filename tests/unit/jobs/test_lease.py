@@ -126,7 +126,7 @@ def driver_says(folder: Path, command: str) -> None:
     lease._of_machine.cache_clear()
 
 
-@pytest.mark.parametrize("twice", ["0,1,0", "0,{}"])
+@pytest.mark.parametrize("twice", ["0,1,0", "0,0", "0,{}"])
 def test_a_device_that_is_named_twice_is_told(start, devices, twice, tmp_path, monkeypatch):
     """Else a job that wants both would wait for itself."""
     driver_says(tmp_path, f"printf '0, {devices[0]}\\n1, {devices[1]}\\n'")
@@ -174,18 +174,6 @@ def test_more_than_there_are_is_one_sentence(start, devices):
     out, errors = job.communicate()
     assert job.returncode == 1 and not out
     assert errors.startswith("error: 4 GPUs are requested, but this job can have at most 3 (GPU-")
-    assert errors.count("\n") == 1
-
-
-@pytest.mark.parametrize("gpus", [0, 1, 2])
-@pytest.mark.parametrize("given", ["0,0", "1,0, 1", "GPU-1,GPU-2,GPU-1"])
-def test_a_device_that_is_named_twice_is_one_sentence(start, gpus, given, monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    job = start(gpus, visible=[given])
-    out, errors = job.communicate(timeout=60)
-    twice = given.split(",")[0]
-    assert job.returncode == 1 and not out
-    assert errors.startswith(f"error: CUDA_VISIBLE_DEVICES is '{given}', which names {twice} more than once")
     assert errors.count("\n") == 1
 
 
