@@ -62,18 +62,12 @@ def lease(count: int) -> list[str]:
 
 
 def visible() -> list[str]:
-    """Names of the GPUs to choose from, as in CUDA_VISIBLE_DEVICES. Raises InputError if that names one twice."""
+    """Names of the GPUs to choose from, as in CUDA_VISIBLE_DEVICES."""
     given = os.getenv("CUDA_VISIBLE_DEVICES")
     if given is None:
         return list(_of_machine())
     # as in CUDA, devices after an invalid name are ignored
-    devices = re.match(r"((\d+|(GPU|MIG)-[^,\s]+)\s*(,\s*|$))*", given.strip())[0].replace(",", " ").split()
-    if twice := [device for device in dict.fromkeys(devices) if devices.count(device) > 1]:
-        raise InputError(
-            f"CUDA_VISIBLE_DEVICES is '{given}', which names {', '.join(twice)} more than once; CUDA then finds no GPU, so "
-            "name each once"
-        )
-    return devices
+    return re.match(r"((\d+|(GPU|MIG)-[^,\s]+)\s*(,\s*|$))*", given.strip())[0].replace(",", " ").split()
 
 
 def _identities(devices: list[str]) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Draw pictures from a trained diffusion model: ancestral DDPM and DDIM with classifier-free guidance."""
 
+import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,16 +29,16 @@ class Sampler:
 
     def __init__(self, inputs: Inputs, settings: Mapping[str, Any], device: torch.device):
         folder, draw = only(inputs, "generator").parent, settings["draw"]
-        try:
-            unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, local_files_only=True)
-        except (OSError, ValueError, SafetensorError) as error:
-            raise InputError(f"{folder / 'unet'} is missing or damaged ({error}); say `make repair`") from None
-        self._unet = unet.to(device, memory_format=layout(device)).eval()
         kind = {"ddpm": DDPMParallelScheduler, "ddim": DDIMParallelScheduler}[draw["kind"]]
         # trailing: the first step is the noisiest; if no step is skipped, this changes nothing
-        self._scheduler = kind.from_pretrained(
-            folder / "scheduler", timestep_spacing="trailing", clip_sample=draw["clip_denoised"]
-        )
+        how = {"timestep_spacing": "trailing", "clip_sample": draw["clip_denoised"]}
+        with _reading(folder / "unet"):
+            unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, local_files_only=True)
+        with _reading(folder / "scheduler"):
+            # not from_pretrained, which takes a damaged file for a name on the hub
+            saved = json.loads((folder / "scheduler" / kind.config_name).read_text(encoding="utf-8"))
+            self._scheduler = kind.from_config({**saved, **how})
+        self._unet = unet.to(device, memory_format=layout(device)).eval()
         self._scheduler.set_timesteps(draw["steps"])
         self._ancestral = draw["kind"] == "ddpm"
         self._guidance, self._batch_size, self._device = draw["guidance"], settings["batch_size"], device
@@ -75,6 +78,16 @@ class Sampler:
             if self._ancestral and scheduler.previous_timestep(time) >= 0:
                 pictures = pictures + scheduler._get_variance(time).sqrt().to(self._device) * noise.next()
         return pictures
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Replace diffusers' many errors about a damaged folder by an InputError."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, SafetensorError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"{folder} is missing or damaged ({why}); say `make repair`") from None
 
 
 class _Noise:

@@ -8,8 +8,8 @@ from diffusers import DDPMScheduler, UNet2DModel
 from pipeline.config.generators import Cbdm
 from pipeline.errors import InputError
 from pipeline.generators.cbdm import train as training
-from pipeline.generators.cbdm.loss import Loss, cbdm_loss
 from pipeline.generators.cbdm.initial_weights import initialize
+from pipeline.generators.cbdm.loss import Loss, cbdm_loss
 from pipeline.generators.cbdm.unet import build, no_label
 from pipeline.jobs.checkpoint import Checkpoint
 

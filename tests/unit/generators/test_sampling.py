@@ -1,5 +1,7 @@
 """Sampling: the same row is the same picture in any shard, and each step follows the textbook."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -262,6 +264,38 @@ def test_pixels_are_rounded_and_never_wrap(generator, cpu, monkeypatch):
 
 def test_dropout_is_off(generator, cpu):
     assert not Sampler(trained(generator), settings(), cpu)._unet.training
+
+
+# Damaged generators
+
+DAMAGE = {
+    "missing": None,
+    "empty": "",
+    "cut short": '{"_class_name": "DDPM',
+    "a list": "[]",
+    "a number": "1",
+    "no text": b"\xff\xfe",
+    "an unknown schedule": '{"beta_schedule": "liniar"}',
+    "words for numbers": '{"num_train_timesteps": "many"}',
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [
+        *(("scheduler/scheduler_config.json", damage) for damage in DAMAGE),
+        *(("unet/config.json", damage) for damage in [*DAMAGE][:6]),
+    ],
+)
+def test_damaged_settings_of_a_generator_are_one_sentence(part, damage, generator, tmp_path, cpu):
+    shutil.copytree(generator, tmp_path, dirs_exist_ok=True)
+    content = DAMAGE[damage]
+    (tmp_path / part).unlink()
+    if content is not None:
+        (tmp_path / part).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError, match=r"(unet|scheduler) is missing or damaged \(.*\); say `make repair`$") as told:
+        Sampler(trained(tmp_path), settings(), cpu)
+    assert "\n" not in str(told.value) and str(told.value).startswith(str((tmp_path / part).parent))
 
 
 # Pictures that are not of finite numbers

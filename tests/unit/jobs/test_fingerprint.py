@@ -211,6 +211,8 @@ STAGES = {
 }
 TOUCHES = {
     "generators/cbdm/loss.py": {"generator"},
+    "generators/cbdm/initial_weights.py": {"generator"},
+    "generators/drawn.py": {"sample"},
     "generators/cbdm/sample.py": {"sample"},
     "generators/cbdm/unet.py": {"generator", "sample"},
     "classifiers/losses/cross_entropy.py": {"classifier"},
