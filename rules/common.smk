@@ -1,11 +1,14 @@
 # Shared by all rules: the resolved config, and the part of it that a job gets.
 
+import itertools
 import os
 import re
 import sys
 import uuid
 
 from pathlib import Path
+
+from snakemake.target_jobs import parse_target_jobs_cli_args
 
 sys.path.insert(0, str(workflow.basedir))
 
@@ -79,7 +82,9 @@ def sent(wildcard, pattern):
     """The pattern of a wildcard; on a node, one that fits only the job that was sent there, so that no other one can run."""
     if workflow.is_main_process:
         return pattern
-    return one_of({job.wildcards[wildcard] for job in workflow.dag_settings.target_jobs if wildcard in job.wildcards})
+    words = sys.argv[sys.argv.index("--target-jobs") + 1 :]
+    jobs = parse_target_jobs_cli_args(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    return one_of({job.wildcards[wildcard] for job in jobs if wildcard in job.wildcards})
 
 
 def fingerprint(*modules):
