@@ -1,12 +1,9 @@
 # Checks before the first job: one sentence for each thing that would fail later.
 
 import functools
-import functools
-import shutil
 import time
 
 from pipeline.config.artifacts import TRAININGS
-from pipeline.jobs import FINISHED
 
 
 def warned_of_raw_data(wildcards):
@@ -93,8 +90,7 @@ def forget_finished_work(everything=False):
     for job in workflow.dag.jobs:
         accepted = job.rule.name in TRAININGS and (not workflow.dag.needrun(job) or workflow.dag.finished(job))
         if job.output and (everything or accepted):
-            for mark in Path(job.output[0]).parent.glob(f"checkpoints/*/{FINISHED}"):
-                shutil.rmtree(mark.parent, ignore_errors=True)
+            forget_work(job)
 
 
 onstart:

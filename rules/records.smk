@@ -1,11 +1,13 @@
 # Where Snakemake has no records of artifacts, for example in a copied folder, their own statements take the place of these.
 
 import json
+import shutil
 
 from snakemake.persistence import ParamsChange, PersistenceBase
 
 from pipeline.artifacts import made
 from pipeline.config.artifacts import SEALED, made_by
+from pipeline.jobs import FINISHED
 
 
 def statements(job):
@@ -30,6 +32,12 @@ def change_since(job):
     return ParamsChange(before, after, set(job.output))
 
 
+def forget_work(job):
+    """Delete what a job keeps until its outputs are accepted: its checkpoint, or the pieces of its shards."""
+    for mark in Path(job.output[0]).parent.glob(f"checkpoints/*/{FINISHED}"):
+        shutil.rmtree(mark.parent, ignore_errors=True)
+
+
 def use_statements():
     """Let Snakemake ask artifacts where it has no records, and take finished ones for finished whose run was killed."""
     recorded, changed, incomplete = (
@@ -42,7 +50,12 @@ def use_statements():
     async def still_incomplete(self, job):
         found = await incomplete(self, job)
         said, now = statements(job) or ({}, None) if found else ({}, None)
-        return [] if said == now else found
+        if said != now:
+            return found
+        if not workflow.dryrun:
+            self.cleanup(job)  # removes the mark
+            forget_work(job)
+        return []
 
     PersistenceBase.has_metadata = lambda self, job: True
     PersistenceBase.params_changed = params_changed
