@@ -84,7 +84,7 @@ def sent(wildcard, pattern):
         return pattern
     words = sys.argv[sys.argv.index("--target-jobs") + 1 :]
     jobs = parse_target_jobs_cli_args(itertools.takewhile(lambda word: not word.startswith("-"), words))
-    return one_of({job.wildcards[wildcard] for job in jobs if wildcard in job.wildcards})
+    return one_of({job.wildcards_dict[wildcard] for job in jobs if wildcard in job.wildcards_dict})
 
 
 def fingerprint(*modules):
