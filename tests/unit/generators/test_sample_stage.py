@@ -1,6 +1,7 @@
 """The stage `sample` with a network whose numbers overflow for some pictures, or for all of a class."""
 
 import json
+import signal
 import sys
 
 import numpy as np
@@ -50,7 +51,10 @@ def run(network, cpu, tmp_path, monkeypatch):
     labels, indices = np.arange(PICTURES) // 6, np.arange(PICTURES) % 6
     plan = {"class": labels.astype(np.int32), "class_name": [f"class {label}" for label in labels], "index": indices}
     shards.write_table(pd.DataFrame(plan | {"seed": row_seeds(0, labels, indices)}), tmp_path / "plan.parquet")
-    return ran
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield ran
+    for number, handler in usual.items():  # a stage has its own
+        signal.signal(number, handler)
 
 
 def first_draws(folder, watch=None):
