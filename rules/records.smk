@@ -34,8 +34,11 @@ def change_since(job):
 
 def forget_work(job):
     """Delete what a job keeps until its outputs are accepted: its checkpoint, or the pieces of its shards."""
-    for mark in Path(job.output[0]).parent.glob(f"checkpoints/*/{FINISHED}"):
+    checkpoints = Path(job.output[0]).parent / "checkpoints"
+    for mark in checkpoints.glob(f"*/{FINISHED}"):
         shutil.rmtree(mark.parent, ignore_errors=True)
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
 
 
 def use_statements():

@@ -58,7 +58,7 @@ def main(args) -> None:
     found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
     metrics = {name: float(np.round(value, 6)) for name, value in found.items()}
     with replacing(args.output) as part:
-        about = {"metrics": metrics, "seal": digests.BLANK, "made": made.current()}
+        about = {"metrics": metrics, "made": made.current(), "seal": digests.BLANK}
         part.write_text(json.dumps(about, indent=1), encoding="utf-8")
         digests.seal(part)
     print(json.dumps(found))
