@@ -53,10 +53,8 @@ def future_refusals():
     if not late:
         return []
     dated = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(late[0]).st_mtime))
-    return [
-        f"{late[0]} is dated in the future, {dated}{f', and {len(late) - 1} more files' if late[1:] else ''}; set the"
-        " clocks right, or date it now: touch " + " ".join(late[:1]) + (" ..." if late[1:] else "")
-    ]
+    more = f" (and {len(late) - 1} more files)" if late[1:] else ""
+    return [f"{late[0]}{more} is dated in the future, {dated}; set the clocks right, or date it now: touch {late[0]}"]
 
 
 @functools.cache
@@ -72,8 +70,8 @@ def lost_time_refusals():
     for job in needed:
         reason = workflow.dag.reason(job)
         other = reason.forced or reason.missing_output or reason.incomplete_output or reason.is_provenance_triggered()
-        said, now = (not other and changed.isdisjoint(workflow.dag.dependencies[job]) and statements(job)) or ({}, None)
-        same = said == now and all(is_undamaged(str(path)) for path in reason.updated_input)
+        same = not other and changed.isdisjoint(workflow.dag.dependencies[job]) and is_as_planned(job)
+        same = same and all(is_undamaged(str(path)) for path in reason.updated_input)
         kept.append(job) if same else changed.add(job)
     if not kept:
         return []

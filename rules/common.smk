@@ -54,9 +54,13 @@ if own_keys:  # Snakemake takes no empty file, but here it means the presets alo
     configfile: "workflow_config.yaml"
 
 
-HOME = Path(os.path.relpath(workflow.basedir))
-PAPERS = HOME / "papers"
-OWN_FILES = [HOME / "Snakefile", *sorted(HOME.glob("rules/*.smk")), *sorted(HOME.glob("pipeline/config/*.py"))]
+REPOSITORY = Path(os.path.relpath(workflow.basedir))
+PAPERS = REPOSITORY / "papers"
+OWN_FILES = [
+    REPOSITORY / "Snakefile",
+    *sorted(REPOSITORY.glob("rules/*.smk")),
+    *sorted(REPOSITORY.glob("pipeline/config/*.py")),
+]
 KEPT = Path(".snakemake", "counterweight", f"{os.getenv(RUN)}.json")
 LAYERS = []
 try:

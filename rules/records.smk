@@ -23,8 +23,14 @@ def statements(job):
     return said, made.statement(settings, job.params.get("code"), job.params.get("shard"), digests)
 
 
+def is_as_planned(job):
+    """Whether a finished job's artifacts say that they are what would be made now."""
+    said, now = statements(job) or ({}, None)
+    return said == now
+
+
 def change_since(job):
-    """What differs between the making of a job's artifacts, as they say, and now; a report has no statement, and is made anew."""
+    """What differs between what a job's artifacts say about their making and now. A report says nothing, and counts as changed."""
     if job.rule.name in OUTPUTS.keys() - SEALED.keys():
         return ParamsChange({"unknown"}, {"a new report"}, set(job.output))
     said, now = statements(job) or ({}, {})
@@ -52,8 +58,7 @@ def use_statements():
 
     async def still_incomplete(self, job):
         found = await incomplete(self, job)
-        said, now = statements(job) or ({}, None) if found else ({}, None)
-        if said != now:
+        if not found or not is_as_planned(job):
             return found
         if not workflow.dryrun:
             self.cleanup(job)  # removes the mark
