@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.files import require_distinct, require_files, require_inside, text_of
+from pipeline.data.image_folder import SPLITS
 from pipeline.errors import InputError
 
 REQUIRED, OPTIONAL = ("path", "class"), ("group", "split")
-SPLITS = ("train", "val", "test")
 
 
 def listed(folder: Path, name: str) -> pd.DataFrame:

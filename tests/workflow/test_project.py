@@ -140,7 +140,7 @@ def test_rooms_keep_to_their_own(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY / "pipeline")))
 def test_no_file_that_is_read_can_run_code(path):
-    """A pickle can. torch.load reads one unless told otherwise; NumPy and pandas only if they are told to."""
+    """A pickle can run code. torch.load reads pickles by default; NumPy and pandas read them only if asked to."""
     names = imported_by(path)
     assert not {"pickle", "joblib", "shelve", "marshal", "dill", "cloudpickle"} & {name.split(".")[0] for name in names}
     for node in ast.walk(ast.parse(path.read_text())):

@@ -17,7 +17,7 @@ def initialize(unet: UNet2DModel, kind: str) -> None:
     """Set the weights of a fresh network in place, drawn from torch's global random generator.
 
     "xavier", as in CBDM: Xavier-uniform weights and zero biases of all convolutions and linear layers. The last convolutions
-    of residual blocks and of the network are almost zero. Attention is not: CBDM's blocks draw its last layer anew.
+    of residual blocks and of the network are almost zero. The last layers of attention are not, as in CBDM's code.
     "zeroed", as in ADM: torch's own weights. The last layers of residual blocks, attention and the network are zero.
 
     Norms and embeddings of labels keep torch's own: 1 and 0, and a standard normal distribution.
