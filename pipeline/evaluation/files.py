@@ -40,7 +40,8 @@ class Predictor:
         rejected: list[dict] = []
         rows = ({"key": f"{row:08d}", "class": 0, "source": str(row)} for row in range(len(files)))
         with tempfile.TemporaryDirectory() as folder:
-            stored = records(rows, _Loose(files), self._stored["store_side"], rejected)
+            side, levels = self._stored["store_side"], self._stored.get("levels")
+            stored = records(rows, _Loose(files), side, rejected, levels)
             index = shards.write(Path(folder, "pictures.tar"), stored)
             _, logits = self._network.predict(self._open(index, Path(folder)))
         chances, classes = logits.double().softmax(1).topk(min(TOP, len(self._names)))

@@ -22,7 +22,7 @@ from pipeline.stages import classifier, evaluate, predict
 NAMES = [f"class {label}" for label in range(7)]
 
 
-def trained(root, side, store_side, sizes):
+def trained(root, side, store_side, sizes, levels=None):
     """A classifier trained for an epoch on random pictures below root/raw, and its predictions for the test split."""
     random = np.random.default_rng(0)
     rows = []
@@ -31,14 +31,18 @@ def trained(root, side, store_side, sizes):
         (root / "raw" / source).parent.mkdir(parents=True, exist_ok=True)
         height, width = sizes(random)
         coarse = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8))
-        coarse.resize((width, height), Image.Resampling.BICUBIC).save(root / "raw" / source)
+        fine = coarse.resize((width, height), Image.Resampling.BICUBIC)
+        if levels:  # grey, in 16 bits
+            fine = Image.fromarray(np.asarray(fine.convert("L"), np.uint16) * (levels // 255))
+        fine.save(root / "raw" / source)
         rows.append((f"{number}", source, number % 7, NAMES[number % 7], "train" if number < 14 else "test"))
     pictures = pd.DataFrame(rows, columns=["key", "source", "class", "class_name", "split"])
-    index = shards.write(root / "real.tar", records(each_row(pictures), FileSource(root / "raw", list), store_side, []))
+    stored = records(each_row(pictures), FileSource(root / "raw", list), store_side, [], levels)
+    index = shards.write(root / "real.tar", stored)
     shards.write_table(index, root / "manifest.parquet")
     keys = {"data": ["real"], "backbone": "small", "width": 4, "epochs": 1, "warmup_epochs": 0, "batch_size": 4}
     settings = build(SCHEMA, "classifiers", "some", keys | {"side": side, "augment": []}).settings()
-    settings["stored"] = {"source": "image_folder", "store_side": store_side}
+    settings["stored"] = {"source": "image_folder", "store_side": store_side, "levels": levels}
     given = ["--manifest", root / "manifest.parquet", "--seed", 0]
     run(classifier, *given, "--config", json.dumps(settings), "--output", root)
     run(evaluate, *given, "--weights", root / "weights.safetensors", "--output", root)
@@ -59,18 +63,19 @@ def any_size(random):
 
 
 @pytest.mark.parametrize(
-    ("side", "store_side", "sizes"),
+    ("side", "store_side", "sizes", "levels"),
     [
-        (16, None, any_size),
-        (16, 30, any_size),
-        (72, 80, any_size),
-        (None, None, lambda random: (12, 12)),
-        (None, None, lambda random: (12, 16)),
+        (16, None, any_size, None),
+        (16, 30, any_size, None),
+        (72, 80, any_size, None),
+        (None, None, lambda random: (12, 12), None),
+        (None, None, lambda random: (12, 16), None),
+        (16, None, any_size, 4095),
     ],
 )
-def test_predictions_are_those_of_evaluate(side, store_side, sizes, tmp_path):
-    """From the raw files, and so the weights say in which size a data set's pictures are stored."""
-    expected = trained(tmp_path, side, store_side, sizes)
+def test_predictions_are_those_of_evaluate(side, store_side, sizes, levels, tmp_path):
+    """From the raw files, and so the weights say in which size, and with which white, a data set's pictures are stored."""
+    expected = trained(tmp_path, side, store_side, sizes, levels)
     found = predicted(tmp_path, tmp_path / "raw").set_index("file")
     assert list(found) == ["class", "probability", *(f"{n}_{i}" for i in range(2, 6) for n in ("class", "probability"))]
     assert len(found) == 28
