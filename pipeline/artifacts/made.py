@@ -36,8 +36,12 @@ def metadata() -> dict[str, str]:
 def statement(
     settings: Mapping[str, Any] | None, code: str | None, shard: str | None, inputs: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A job's settings, the fingerprint of its code, its shard as `0 of 2`, and its inputs: path -> digest."""
-    listed = "".join(f"{path}\0{digest}\n" for path, digest in sorted(inputs.items()))
+    """A job's settings, the fingerprint of its code, its shard as `0 of 2`, and its inputs: path -> digest.
+
+    Where `results/` lies does not count, so artifacts in a store lead to the same bytes.
+    """
+    named = {re.sub("^.*/(?=results/)", "", path): digest for path, digest in inputs.items()}
+    listed = "".join(f"{path}\0{digest}\n" for path, digest in sorted(named.items()))
     return {
         "settings": settings,
         "code": code,

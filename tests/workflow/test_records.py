@@ -121,11 +121,12 @@ def test_a_training_whose_output_is_not_accepted_is_not_done_again(copy, finishe
 
 
 def test_a_log_that_cannot_be_written_fails_no_job(copy, finished, small_disk):
-    (copy / WEIGHTS).unlink()
+    metrics = "results/demo/evaluate/ce/seed-1/metrics.json"  # of a job that always says something
+    (copy / metrics).unlink()
     shutil.rmtree(copy / "logs")
     small_disk(copy / "logs", "4k")
     (copy / "logs/full").write_bytes(bytes(4096))
-    ran = snakemake(copy, WEIGHTS)
+    ran = snakemake(copy, metrics)
     assert ran.returncode == 0, ran.stdout
     assert "No space left on device" in ran.stdout
     assert bytes_under(copy / "results") == bytes_under(finished / "results")

@@ -40,6 +40,11 @@ def test_other_inputs_make_another_statement_and_their_order_does_not():
         assert made.statement(None, None, None, other) != made.statement(None, None, None, one)
 
 
+def test_inputs_in_a_store_make_the_same_statement():
+    here, elsewhere = ({f"{folder}results/a/b.parquet": "0"} for folder in ("", "/store/results/s3/bucket/"))
+    assert made.statement(None, None, None, here) == made.statement(None, None, None, elsewhere)
+
+
 def test_a_file_beside_a_table_has_the_digest_that_the_table_holds(tmp_path):
     weights, table = tmp_path / "weights.bin", tmp_path / "history.parquet"
     weights.write_bytes(b"0123")
