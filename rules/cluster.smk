@@ -1,7 +1,5 @@
 # For runs on a cluster only.
 
-import subprocess
-
 from pipeline.jobs import cluster
 
 
@@ -13,11 +11,12 @@ def slurm_refusals():
     """One sentence for each request of this run's jobs that the cluster cannot meet; none without Slurm."""
     if not on_slurm():
         return []
-    asked = subprocess.run(cluster.QUERY, capture_output=True, text=True)
-    if asked.returncode:
-        return [f"{' '.join(cluster.QUERY)}: {asked.stderr.strip()}"]
+    try:
+        nodes = cluster.find_nodes()
+    except InputError as error:
+        return [str(error)]
     requests = {asked_of_slurm(job) for job in workflow.dag.needrun_jobs() if not job.is_local}
-    return cluster.complaints(sorted(requests - {None}, key=str), cluster.nodes_of(asked.stdout))
+    return cluster.complaints(sorted(requests - {None}, key=str), nodes)
 
 
 def asked_of_slurm(job):

@@ -1,11 +1,13 @@
 """Checks whether a Slurm cluster can meet the jobs' requests, before thousands of jobs fail or wait for ever."""
 
 import re
+import subprocess
 from collections.abc import Iterable
 from typing import NamedTuple
 
-QUERY = ("sinfo", "--noheader", "--exact", "--format", "%P|%l|%c|%m|%G")
-"""The command for the text that `nodes_of` reads."""
+from pipeline.errors import InputError
+
+_QUERY = ("sinfo", "--noheader", "--exact", "--format", "%P|%l|%c|%m|%G")
 
 
 class Request(NamedTuple):
@@ -34,8 +36,21 @@ class Nodes(NamedTuple):
     """Type -> number on a node, as `gpus_of` gives them."""
 
 
+def find_nodes(patience: float = 60) -> list[Nodes]:
+    """The cluster's nodes, as Slurm lists them within so many seconds. Raises InputError if it does not."""
+    try:
+        asked = subprocess.run(_QUERY, capture_output=True, text=True, check=False, timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"sinfo gave no answer within {patience:g} s; try again when Slurm's controller answers"
+        ) from None
+    if asked.returncode:
+        raise InputError(f"{' '.join(_QUERY)}: {asked.stderr.strip()}")
+    return nodes_of(asked.stdout)
+
+
 def nodes_of(text: str) -> list[Nodes]:
-    """The nodes in the output of `QUERY`."""
+    """The nodes in the output of sinfo."""
     found = []
     for line in text.splitlines():
         name, limit, cpus, memory, devices = line.strip().split("|")

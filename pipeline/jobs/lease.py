@@ -26,6 +26,8 @@ from pipeline import locks
 from pipeline.errors import InputError
 
 FOLDER = Path("/tmp/counterweight-gpus")  # shared by all users and jobs, so TMPDIR does not count
+PATIENCE = 60
+"""Seconds that nvidia-smi may take; with a broken driver, it never ends."""
 _UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -87,13 +89,18 @@ def _identities(devices: list[str]) -> dict[str, str]:
 
 @functools.cache
 def _of_machine() -> dict[str, str]:
-    """Number -> UUID of each GPU that nvidia-smi shows."""
+    """Number -> UUID of each GPU that nvidia-smi shows. Raises InputError if it does not answer."""
     # /proc/driver/nvidia is quicker, but some containers see other containers' GPUs there
     command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     except FileNotFoundError:
         return {}
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"nvidia-smi gave no answer within {PATIENCE} s, so the GPU's driver may have failed; restart the machine,"
+            ' or set CUDA_VISIBLE_DEVICES="" to use the CPU'
+        ) from None
     if asked.returncode:
         why = " ".join(f"{asked.stdout} {asked.stderr}".split())
         print(f"nvidia-smi finds no GPU, so none is leased: {why}", file=sys.stderr)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workflow_helpers import REPOSITORY
 
-from pipeline.jobs.cluster import Nodes, Request, complaints, gpus_of, nodes_of
+from pipeline.errors import InputError
+from pipeline.jobs.cluster import Nodes, Request, complaints, find_nodes, gpus_of, nodes_of
 
 OURS = """\
 gpu*|2-00:00:00|8|100000|gpu:pretend:2
@@ -32,6 +33,22 @@ def test_nodes_are_read_as_sinfo_tells_of_them():
     ]
     assert [nodes.minutes for nodes in nodes_of(LARGE)] == [float("inf"), 1440, 1440, 10080]
     assert [nodes.gpus for nodes in nodes_of(LARGE)] == [{}, {"a100": 4}, {"v100": 8}, {"": 2}]
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exec sleep 60", "sinfo gave no answer within 0.5 s; try again when Slurm's controller answers"),
+        ("echo 'no controller' >&2; exit 1", "sinfo --noheader --exact --format %P|%l|%c|%m|%G: no controller"),
+    ],
+)
+def test_a_controller_that_does_not_answer_is_reported(script, told, tmp_path, monkeypatch):
+    (tmp_path / "sinfo").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "sinfo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(InputError) as raised:
+        find_nodes(patience=0.5)
+    assert str(raised.value) == told
 
 
 @pytest.mark.parametrize(

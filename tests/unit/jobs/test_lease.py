@@ -19,6 +19,7 @@ from typing import TextIO
 import pytest
 from workflow_helpers import REPOSITORY, make_copy, snakemake
 
+from pipeline.errors import InputError
 from pipeline.jobs import lease
 
 HOLDER = """
@@ -124,6 +125,17 @@ def driver_says(folder: Path, command: str) -> None:
     tool.write_text(f"#!/bin/sh\n{command}\n")
     tool.chmod(0o755)
     lease._of_machine.cache_clear()
+
+
+def test_a_driver_that_does_not_answer_is_told(tmp_path, monkeypatch):
+    driver_says(tmp_path, "exec sleep 60")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(lease, "PATIENCE", 0.5)
+    with pytest.raises(InputError, match="nvidia-smi gave no answer within"):
+        lease.lease(1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert lease.lease(1) == []
 
 
 @pytest.mark.parametrize("twice", ["0,1,0", "0,0", "0,{}"])
