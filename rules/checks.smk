@@ -31,6 +31,22 @@ def raw_data_refusals():
     return [complaint for dataset in sorted(read) if (complaint := missing_raw_data(FLOW, dataset))]
 
 
+def warned_of_foundation(wildcards):
+    """No input, but a warning about a foundation that cannot be made, without which a real run does not start."""
+    made = PATHS["foundation"].format(name=wildcards.name)
+    complaint = FLOW.part("foundations", wildcards.name).missing()
+    if workflow.dryrun and complaint and not os.path.exists(made):
+        print(f"warning: foundations.{wildcards.name}: {complaint}", file=sys.stderr)
+    return []
+
+
+def foundation_refusals():
+    """One sentence for each foundation that this run would make and cannot."""
+    names = {job.wildcards.name for job in workflow.dag.needrun_jobs() if job.rule.name == "foundation"}
+    missing = {name: FLOW.part("foundations", name).missing() for name in sorted(names)}
+    return [f"foundations.{name}: {complaint}" for name, complaint in missing.items() if complaint]
+
+
 def gpu_refusals():
     """One sentence for each classifier that needs more GPUs than this run has: it would start more processes than it leases GPUs."""
     complaints = []
@@ -92,7 +108,7 @@ def forget_finished_work(everything=False):
 
 
 onstart:
-    complaints = [*raw_data_refusals(), *gpu_refusals(), *slurm_refusals()]
+    complaints = [*raw_data_refusals(), *foundation_refusals(), *gpu_refusals(), *slurm_refusals()]
     if not workflow.touch:
         complaints += [*future_refusals(), *lost_time_refusals()]
     for name in ("results", "logs"):

@@ -301,7 +301,7 @@ BAD = {
         varied({"classifier.std": [0.2, 0.2, 0.2]}),
         "classifiers.diffult (varied by recipes.tried).std: it must be a list; in a recipe's vary",
     ),
-    "vary no address": (varied({"tau": [1]}), "recipes.tried: vary: 'tau'", "write section.key (dataset, generator"),
+    "vary no address": (varied({"tau": [1]}), "recipes.tried: vary: 'tau'", "write section.key (dataset, foundation, prompts, generator"),
     "vary an unknown key": (
         varied({"generator.taus": [1]}),
         "generators.cbdm (varied by recipes.tried): unknown key 'taus'",

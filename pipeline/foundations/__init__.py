@@ -1,0 +1,1 @@
+"""Foundations: pretrained models in standard folders. One module per kind makes them; all are checked and loaded alike."""

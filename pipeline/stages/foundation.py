@@ -1,0 +1,33 @@
+"""Make or check a foundation: a text-to-image model in diffusers' format.
+
+    python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5"}' \\
+        --output results/foundations/sd15/foundation.parquet
+
+loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
+file, bytes, sha256.
+"""
+
+from pathlib import Path
+
+from pipeline.jobs import command
+
+
+def main(args) -> None:
+    from pipeline import kinds
+    from pipeline.foundations import components, table
+
+    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.output.parent)
+    found = components.components(folder)
+    table.write(folder, args.output)
+    print(f"{folder} is a whole {components.pipeline_class(folder)}: {', '.join(sorted(found))}")
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    command.add_inputs(parser)
+    parser.add_argument("--output", type=Path, required=True, help="the table to write, .parquet")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())
