@@ -49,7 +49,9 @@ class TextToImage(Draw):
     """Drawing from a text-to-image model, with the conventions of diffusers."""
 
     kind: Literal["text_to_image"]
-    scheduler: Literal["saved", "ddim", "ddpm", "dpm_solver", "euler", "euler_ancestral", "lcm", "pndm", "unipc"] = "saved"
+    scheduler: Literal["saved", "ddim", "ddpm", "dpm_solver", "euler", "euler_ancestral", "lcm", "pndm", "unipc"] = (
+        "saved"
+    )
     """The model's own scheduler, or another one with its noise schedule."""
     steps: int = Field(default=50, ge=1)
     """Denoising steps."""

@@ -91,7 +91,9 @@ class Pool(RunPart):
             raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
         generator.check_draw(self.draw)
         if generator.reads_prompts != (self.prompts is not None):
-            needs = "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
+            needs = (
+                "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
+            )
             raise ValueError(f"{self.generator} {needs}")
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:

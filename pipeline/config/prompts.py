@@ -21,9 +21,7 @@ class Templates(Prompts):
     """Sentences with the name of the class in them."""
 
     kind: Literal["templates"] = "templates"
-    templates: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        default=("A photo of a {class}.",), min_length=1
-    )
+    templates: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=("A photo of a {class}.",), min_length=1)
     """The sentences; `{class}` is the name of the class, with blanks for _. The default is SAU's."""
 
     @field_validator("templates")

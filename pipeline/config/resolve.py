@@ -67,7 +67,9 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
                     f"alone, and not '{REAL}'"
                 )
             if section == "datasets" and name in _TAKEN:
-                raise InputError(f"datasets: a data set cannot be called '{name}', because results/{name} has {_TAKEN[name]}")
+                raise InputError(
+                    f"datasets: a data set cannot be called '{name}', because results/{name} has {_TAKEN[name]}"
+                )
             chain = _extends(entries, section, name)
             merged: dict[str, Any] = {}
             for ancestor in reversed(chain):

@@ -62,7 +62,9 @@ def _index(folder: Path) -> dict[str, Any]:
 def _component(folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype) -> Any:
     kind = getattr({"diffusers": diffusers, "transformers": transformers}.get(library), class_name, None)
     if kind is None:
-        raise InputError(f"{folder / name} is a {class_name} of {library}, which this version of that library does not have")
+        raise InputError(
+            f"{folder / name} is a {class_name} of {library}, which this version of that library does not have"
+        )
     if not (folder / name).is_dir():
         raise InputError(f"{folder / name} is missing; get the model again")
     is_diffusers = issubclass(kind, diffusers.ModelMixin)
@@ -103,7 +105,9 @@ def _require_fit(folder: Path, found: dict[str, Any]) -> None:
     if latents != expected:
         raise InputError(f"{folder}: the VAE has {latents} channels, but the U-Net reads {expected}")
     if not hasattr(found["scheduler"], "alphas_cumprod"):
-        raise InputError(f"{folder / 'scheduler'}: a {type(found['scheduler']).__name__} does not fit a Stable Diffusion model")
+        raise InputError(
+            f"{folder / 'scheduler'}: a {type(found['scheduler']).__name__} does not fit a Stable Diffusion model"
+        )
 
 
 @contextmanager

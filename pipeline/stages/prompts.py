@@ -28,8 +28,12 @@ def main(args) -> None:
     if len(empty):
         raise InputError(f"a prompt of the class '{empty['class_name'].iloc[0]}' has no text; remove it")
     if missing := [name for name in names if name not in set(prompts["class_name"])]:
-        raise InputError(f"{len(missing)} of {len(names)} classes have no prompt, the first '{missing[0]}'; add one for each")
-    prompts.insert(0, "class", prompts["class_name"].map({name: label for label, name in enumerate(names)}).astype("int32"))
+        raise InputError(
+            f"{len(missing)} of {len(names)} classes have no prompt, the first '{missing[0]}'; add one for each"
+        )
+    prompts.insert(
+        0, "class", prompts["class_name"].map({name: label for label, name in enumerate(names)}).astype("int32")
+    )
     prompts = prompts.sort_values("class", kind="stable", ignore_index=True)
     prompts.insert(2, "prompt", prompts.groupby("class").cumcount().astype("int32"))
     shards.write_blocks((prompts[start : start + BLOCK] for start in range(0, len(prompts), BLOCK)), args.output)

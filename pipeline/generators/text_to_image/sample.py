@@ -64,7 +64,10 @@ class Sampler:
         """
         prompts, seeds = rows["prompt"].tolist(), rows["seed"].tolist()
         if cut := self._model.cut(prompts):
-            print(f"{cut} of {len(prompts)} prompts are longer than the text encoder reads; their ends are cut", flush=True)
+            print(
+                f"{cut} of {len(prompts)} prompts are longer than the text encoder reads; their ends are cut",
+                flush=True,
+            )
         for start in range(0, len(rows), self._batch_size):
             texts, own = (values[start : start + self._batch_size] for values in (prompts, seeds))
             padding = self._batch_size - len(own)

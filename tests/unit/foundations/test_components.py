@@ -114,11 +114,15 @@ def test_components_of_different_models_are_refused(copy, tmp_path):
     other = stable_diffusion(tmp_path / "other")
     edit(other / "scheduler/scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler")
     edit(other / "model_index.json", scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"])
-    with pytest.raises(InputError, match="scheduler: a FlowMatchEulerDiscreteScheduler does not fit a Stable Diffusion"):
+    with pytest.raises(
+        InputError, match="scheduler: a FlowMatchEulerDiscreteScheduler does not fit a Stable Diffusion"
+    ):
         components(other)
 
 
 def test_a_class_that_the_libraries_do_not_have_is_told(copy):
     edit(copy / "model_index.json", unet=["diffusers", "UNetOfTomorrow"])
-    with pytest.raises(InputError, match="unet is a UNetOfTomorrow of diffusers, which this version of that library does not"):
+    with pytest.raises(
+        InputError, match="unet is a UNetOfTomorrow of diffusers, which this version of that library does not"
+    ):
         components(copy)

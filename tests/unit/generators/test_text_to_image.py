@@ -126,9 +126,15 @@ def test_a_file_that_changed_after_the_check_is_named(model, draws, tmp_path):
     copy = shutil.copytree(model, tmp_path / "sd")
     draws(folder=copy)
     config = json.loads((copy / "unet/config.json").read_text())
-    settings = {"draw": TextToImage(kind="text_to_image").model_dump(), "batch_size": 1, "generator": {"precision": "float32"}}
+    settings = {
+        "draw": TextToImage(kind="text_to_image").model_dump(),
+        "batch_size": 1,
+        "generator": {"precision": "float32"},
+    }
     (copy / "unet/config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"unet/config.json is missing or was changed since the model was checked; restore"):
+    with pytest.raises(
+        InputError, match=r"unet/config.json is missing or was changed since the model was checked; restore"
+    ):
         Sampler({"foundation": [tmp_path / "foundation.parquet"]}, settings, torch.device("cpu"))
 
 
