@@ -58,6 +58,7 @@ PAINTED = {
             "generator": "sd",
             "prompts": "plain",
             "draw": {"kind": "text_to_image"},
+            "store": {"side": 32},
             "fill_to": "max",
             "shards": 4,
         }
