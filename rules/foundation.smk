@@ -1,6 +1,7 @@
 rule foundation:
     input:
         unpack(inputs("foundation")),
+        fetched=lambda wildcards: PATHS["fetched"] if FLOW.part("foundations", wildcards.name).fetched else [],
         absent=warned_of_foundation,
     output:
         **OUTPUTS["foundation"],
@@ -12,7 +13,7 @@ rule foundation:
     params:
         config=settings("foundation"),
         code=code("foundation"),
-        inputs=flags("foundation"),
+        inputs=lambda wildcards, input: ["--fetched", input.fetched] if input.fetched else [],
     message:
         "make or check the foundation {wildcards.name}"
     shell:

@@ -15,6 +15,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "duplicates": "results/{dataset}/subset/duplicates.parquet",
         "rejected": "results/{dataset}/subset/rejected.parquet",
     },
+    "fetch": {"fetched": "results/foundations/{name}/fetched.parquet"},
     "foundation": {"foundation": "results/foundations/{name}/foundation.parquet"},
     "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
     # the history stands for all of a generator's files, because it has their digests
@@ -62,7 +63,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
-    "foundations": ("foundation",),
+    "foundations": ("foundation", "fetch"),
     "prompts": ("prompts",),
     "generators": ("generator",),
     "pools": ("sample", "plan", "grid"),
@@ -89,6 +90,7 @@ SEALED: dict[str, str] = {
     "subset": "subset",
     "store": "real_index",
     "manifest": "manifest",
+    "fetch": "fetched",
     "foundation": "foundation",
     "prompts": "prompts",
     "generator": "generator",

@@ -1,9 +1,9 @@
 """foundations: text-to-image models that generators draw with. They belong to no data set."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipeline.config.parts import RunPart, on_disk
 
@@ -12,6 +12,13 @@ class Foundation(RunPart):
     """Base of all foundations. The module with `make` is `pipeline.foundations.<kind>`."""
 
     kind: str
+    variant: str | None = None
+    """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
+    allow_pickle: bool = False
+    """Whether weights may be pickles. No code in them runs, but prefer safetensors."""
+
+    fetched: ClassVar[bool] = False
+    """Whether the stage `fetch` gets its files from a hub."""
 
     @field_validator("where")
     @classmethod
@@ -44,5 +51,22 @@ class Folder(Foundation):
         )
 
 
-FOUNDATIONS: dict[str, type[Foundation]] = {"folder": Folder}
+class Pretrained(Foundation):
+    """A model on a hub, in diffusers' format. It is fetched once, where snakemake runs; jobs need no network."""
+
+    kind: Literal["pretrained"]
+    hub: tuple[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")], ...] = Field(min_length=1)
+    """Where it is: `owner/name`, or `owner/name@revision`. The first one that the hub has is taken."""
+
+    fetched: ClassVar[bool] = True
+
+    def settings(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"hub", "where"})
+
+    def fetching_settings(self) -> dict[str, Any]:
+        """Settings of the stage `fetch`."""
+        return self.model_dump(mode="json", include={"hub", "variant", "allow_pickle"})
+
+
+FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder}
 """Kind -> type of its entries; register new kinds here."""

@@ -72,6 +72,8 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
         return part.settings() | {"stored": flow.part("datasets", wildcards["dataset"]).storing_settings()}
     if stage == "plan":
         return part.plan_settings()
+    if stage == "fetch":
+        return part.fetching_settings()
     if stage == "sample":
         return part.sampling_settings(flow.on(wildcards["dataset"]))
     if stage == "store":

@@ -16,11 +16,10 @@ import transformers
 from safetensors import SafetensorError
 
 from pipeline.errors import InputError
+from pipeline.foundations import SKIPPED
 
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 """Classes of models with one text encoder, a U-Net and a VAE; a folder for image to image has the same components."""
-SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Components that drawing from texts does not use."""
 
 
 def pipeline_class(folder: Path) -> str:
@@ -28,8 +27,13 @@ def pipeline_class(folder: Path) -> str:
     return _index(folder)["_class_name"]
 
 
-def components(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+def components(
+    folder: Path, dtype: torch.dtype = torch.float32, variant: str | None = None, allow_pickle: bool = False
+) -> dict[str, Any]:
     """Name -> component of the model in a folder, without SKIPPED, on the CPU, with weights of `dtype`.
+
+    Files of the variant are taken where there are some. Pickles are only read if they are allowed; even then, no code in them
+    runs.
 
     Raises InputError that names the component if one is missing, damaged or incomplete, or does not fit the others.
     """
@@ -38,7 +42,8 @@ def components(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, An
     index = _index(folder)
     named = {name: value for name, value in index.items() if isinstance(value, list) and name not in SKIPPED}
     found = {
-        name: _component(folder, name, *entry, dtype) if all(entry) else None for name, entry in sorted(named.items())
+        name: _component(folder, name, *entry, dtype, variant, allow_pickle) if all(entry) else None
+        for name, entry in sorted(named.items())
     }
     for name, component in found.items():
         if isinstance(component, transformers.PreTrainedTokenizerBase):
@@ -59,7 +64,9 @@ def _index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _component(folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype) -> Any:
+def _component(
+    folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None, allow_pickle: bool
+) -> Any:
     kind = getattr({"diffusers": diffusers, "transformers": transformers}.get(library), class_name, None)
     if kind is None:
         raise InputError(
@@ -72,9 +79,10 @@ def _component(folder: Path, name: str, library: str, class_name: str, dtype: to
         if not (is_diffusers or issubclass(kind, transformers.PreTrainedModel)):
             return kind.from_pretrained(folder / name, local_files_only=True)
         how = {"torch_dtype": dtype, "low_cpu_mem_usage": False} if is_diffusers else {"dtype": dtype}
-        loaded, report = kind.from_pretrained(
-            folder / name, output_loading_info=True, use_safetensors=True, local_files_only=True, **how
-        )
+        how |= {"use_safetensors": None if allow_pickle else True, "local_files_only": True}
+        if variant and any((folder / name).glob(f"*.{variant}[.-]*")):
+            how["variant"] = variant
+        loaded, report = kind.from_pretrained(folder / name, output_loading_info=True, **how)
     for key in ("missing_keys", "mismatched_keys"):
         if wrong := sorted(map(str, report[key])):
             more = f" and {len(wrong) - 1} more tensors" if wrong[1:] else ""

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.jobs.inputs import Inputs
 
 
-def make(settings: Mapping[str, Any], output: Path) -> Path:
+def make(settings: Mapping[str, Any], inputs: Inputs, output: Path) -> Path:
     """The folder of the model; `output`, for the files of kinds that make some, stays empty."""
     folder = Path(settings["path"])
     if not (folder / "model_index.json").is_file():

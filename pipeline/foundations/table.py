@@ -1,6 +1,8 @@
 """The table that stands for a foundation: its files, with their digests."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,11 +11,13 @@ from pipeline.artifacts.digests import digest
 from pipeline.errors import InputError
 
 
-def write(folder: Path, path: Path) -> None:
-    """Write the table of all files of a model's folder: file, bytes, sha256. Its metadata name the folder."""
+def write(folder: Path, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write the table of all files of a model's folder: file, bytes, sha256. Its metadata have the folder and `about`."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(file.relative_to(folder)))
     rows = [(str(file.relative_to(folder)), file.stat().st_size, digest(file)) for file in files]
-    shards.write_table(pd.DataFrame(rows, columns=["file", "bytes", "sha256"]), path, about={"folder": str(folder)})
+    shards.write_table(
+        pd.DataFrame(rows, columns=["file", "bytes", "sha256"]), path, about={"folder": str(folder), **(about or {})}
+    )
 
 
 def folder_of(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Make or check a foundation: a text-to-image model in diffusers' format.
 
-    python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5"}' \\
+    python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5",
+        "variant": null, "allow_pickle": false}' \\
         --output results/foundations/sd15/foundation.parquet
 
 loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
@@ -16,9 +17,10 @@ def main(args) -> None:
     from pipeline import kinds
     from pipeline.foundations import components, table
 
-    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.output.parent)
-    found = components.components(folder)
-    table.write(folder, args.output)
+    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs, args.output.parent)
+    read = {key: args.config[key] for key in ("variant", "allow_pickle")}
+    found = components.components(folder, **read)
+    table.write(folder, args.output, read)
     print(f"{folder} is a whole {components.pipeline_class(folder)}: {', '.join(sorted(found))}")
 
 

@@ -5,6 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
+from local_hub import Hub
 from runs import Run
 from tiny_models import stable_diffusion
 from workflow_helpers import bytes_under, copy_of, planned, snakemake
@@ -131,3 +132,45 @@ def test_a_model_that_lacks_a_vocabulary_is_told_by_its_check(begun, tmp_path):
     (root / "models/tiny/tokenizer/tokenizer.json").unlink()
     ran = snakemake(root, FOUNDATION)
     assert ran.returncode == 1 and "models/tiny/tokenizer knows 2 tokens, but the text encoder" in ran.stdout
+
+
+@pytest.fixture
+def hub():
+    one = Hub()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def fetching(begun, hub, tmp_path, monkeypatch):
+    """A copy that takes the same model from a hub, of which nothing has been fetched."""
+    root = copy_of(begun, tmp_path / "copy")
+    hub.models["community/tiny"] = shutil.move(root / "models/tiny", tmp_path / "published")
+    shutil.rmtree(root / "results/foundations", ignore_errors=True)
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    config["foundations"] = {"tiny": {"kind": "pretrained", "hub": ["owner/withdrawn", "community/tiny"]}}
+    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    return root
+
+
+def test_a_model_is_fetched_once_and_then_needs_no_network(fetching, hub):
+    ran = snakemake(fetching, FOUNDATION)
+    assert ran.returncode == 0, ran.stdout
+    assert "GB from community/tiny; " in ran.stdout and "GB are free" in ran.stdout
+    hub.models.clear()
+    hub.asked.clear()
+    ran = snakemake(fetching, SHARD)
+    assert ran.returncode == 0, ran.stdout
+    assert hub.asked == []
+
+
+def test_a_hub_without_the_model_is_told_before_any_job(fetching, hub):
+    hub.models.clear()
+    ran = snakemake(fetching, FOUNDATION)
+    assert ran.returncode == 1 and "Traceback" not in ran.stdout
+    assert "foundations.tiny: the hub has no such model (owner/withdrawn: " in ran.stdout
+    assert "community/tiny: " in ran.stdout and "`kind: folder`" in ran.stdout
+    assert not (fetching / "logs/fetch").exists()

@@ -18,6 +18,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
+from pipeline.artifacts import made
 from pipeline.errors import InputError
 from pipeline.foundations.components import STABLE_DIFFUSION, components, pipeline_class
 from pipeline.foundations.table import folder_of
@@ -44,9 +45,11 @@ class Sampler:
     """
 
     def __init__(self, inputs: Inputs, settings: Mapping[str, Any], device: torch.device):
-        folder = folder_of(only(inputs, "foundation"))
+        path = only(inputs, "foundation")
+        folder, about = folder_of(path), made.about(path)
         self._draw, self._batch_size = settings["draw"], settings["batch_size"]
-        found = components(folder, getattr(torch, settings["generator"]["precision"]))
+        dtype = getattr(torch, settings["generator"]["precision"])
+        found = components(folder, dtype, about["variant"], about["allow_pickle"])
         if (chosen := self._draw["scheduler"]) != "saved":
             found["scheduler"] = _scheduler(chosen, found["scheduler"])
         self._model = (

@@ -73,7 +73,7 @@ def test_what_came_before_is_an_input_of_the_stages_rule():
     for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
         inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
         assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
-    assert OUTPUTS.keys() - READS.keys() == {"subset", "foundation", "tables"}
+    assert OUTPUTS.keys() - READS.keys() == {"subset", "fetch", "foundation", "tables"}
 
 
 # What follows from references
@@ -130,7 +130,8 @@ def test_a_pool_of_a_model_that_nothing_trains_reads_the_model():
     assert read_by(flow, "sample", name="painted", shard="00002") == {"generator": [], "foundation": [foundation]}
     assert read_by(flow, "plan", name="painted") == {"prompts": ["results/cifar100_lt/prompts/plain/prompts.parquet"]}
     assert reads.inputs(flow, "foundation", {"name": "tiny"}) == {}
-    assert reads.settings(flow, "foundation", {"name": "tiny"}) == {"kind": "folder", "path": "models/tiny"}
+    settings = {"kind": "folder", "path": "models/tiny", "variant": None, "allow_pickle": False}
+    assert reads.settings(flow, "foundation", {"name": "tiny"}) == settings
     assert reads.modules(flow, "foundation", {"name": "tiny"}) == ["stages.foundation", "foundations.folder"]
     assert "generators.text_to_image.sample" in reads.modules(
         flow, "sample", {"dataset": "cifar100_lt", "name": "painted"}

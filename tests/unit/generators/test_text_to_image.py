@@ -33,7 +33,7 @@ def draws(model, cpu, tmp_path):
     """Draws rows from a model; further keys are those of `draw`."""
 
     def drawn(rows=ROWS, batch_size=2, folder=model, precision="float32", **keys):
-        table.write(folder, tmp_path / "foundation.parquet")
+        table.write(folder, tmp_path / "foundation.parquet", {"variant": None, "allow_pickle": False})
         draw = TextToImage(kind="text_to_image", **{"steps": 4, "guidance_scale": 2.0} | keys).model_dump()
         settings = {"draw": draw, "batch_size": batch_size, "generator": {"precision": precision}}
         sampler = Sampler({"foundation": [tmp_path / "foundation.parquet"]}, settings, torch.device("cpu"))
