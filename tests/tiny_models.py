@@ -1,7 +1,9 @@
 """Text-to-image models of the real classes, so small that tests can run them, as folders in diffusers' format."""
 
+import json
 from pathlib import Path
 
+import open_clip
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -11,6 +13,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 WIDTH = 32
@@ -128,4 +131,30 @@ def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
         scheduler=EulerDiscreteScheduler(steps_offset=1, **_BETAS),
     )
     pipeline.save_pretrained(folder)
+    return folder
+
+
+def clip(folder: Path, seed: int = 0) -> Path:
+    """A CLIP model with random weights in open_clip's format, saved in `folder`."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    model = {
+        "embed_dim": WIDTH,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": WIDTH, "head_width": 8, "patch_size": 8},
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": len(words),
+            "hf_tokenizer_name": "tokenizer",
+            "width": WIDTH,
+            "heads": 4,
+            "layers": 2,
+        },
+    }
+    look = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    folder.mkdir(parents=True)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": look}))
+    words.save_pretrained(folder)
+    network = open_clip.CLIP(**model)
+    torch.nn.init.normal_(network.text_projection, std=0.5)
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder

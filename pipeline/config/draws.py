@@ -64,7 +64,7 @@ class TextToImage(Draw):
 
     @property
     def cost_steps(self) -> int:
-        return self.steps * (2 if self.guidance_scale > 1 else 1)
+        return self.steps
 
     @model_validator(mode="after")
     def _reads_all(self) -> "TextToImage":

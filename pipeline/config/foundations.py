@@ -1,4 +1,4 @@
-"""foundations: text-to-image models that generators draw with. They belong to no data set."""
+"""foundations: pretrained models that generators draw with, and that look at their pictures. They belong to no data set."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,23 +36,23 @@ class Foundation(RunPart):
 
 
 class Folder(Foundation):
-    """A model in a local folder, in diffusers' format. It is used where it lies, and nothing is copied."""
+    """A model in a local folder, in the format of diffusers or open_clip. It is used where it lies, and nothing is copied."""
 
     kind: Literal["folder"]
     path: str
-    """The folder with `model_index.json`; it starts where snakemake runs, unless it starts with /."""
+    """The folder with `model_index.json` or `open_clip_config.json`; it starts where snakemake runs, unless it starts with /."""
 
     def missing(self) -> str | None:
-        if (Path(on_disk(self.path)) / "model_index.json").is_file():
+        if any((Path(on_disk(self.path)) / name).is_file() for name in ("model_index.json", "open_clip_config.json")):
             return None
         return (
-            f"path is '{self.path}', but this folder has no model_index.json; put a model in diffusers' format there, or"
-            " correct the path"
+            f"path is '{self.path}', but this folder has no model_index.json and no open_clip_config.json; put a model in the"
+            " format of diffusers or open_clip there, or correct the path"
         )
 
 
 class Pretrained(Foundation):
-    """A model on a hub, in diffusers' format. It is fetched once, where snakemake runs; jobs need no network."""
+    """A model on a hub, in the format of diffusers or open_clip. It is fetched once, where snakemake runs; jobs need no network."""
 
     kind: Literal["pretrained"]
     hub: tuple[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")], ...] = Field(min_length=1)

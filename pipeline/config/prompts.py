@@ -27,14 +27,7 @@ class Templates(Prompts):
     @field_validator("templates")
     @classmethod
     def _have_a_class(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
-        for template in templates:
-            try:
-                fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
-            except ValueError as error:
-                raise ValueError(f"'{template}' is not a template ({error}); double the braces that are text") from None
-            if fields != {"class"}:
-                raise ValueError(f"'{template}' must have {{class}} in it, and nothing else in braces")
-        return templates
+        return tuple(map(checked_template, templates))
 
 
 class ClipTemplates(Prompts):
@@ -51,6 +44,17 @@ class PromptFile(Prompts):
     """A .csv file, UTF-8, with the columns `class` (its name) and `text`, and any number of rows for each class."""
 
     files: ClassVar[tuple[str, ...]] = ("path",)
+
+
+def checked_template(template: str) -> str:
+    """The sentence. Raises ValueError if it is no template for the name of a class."""
+    try:
+        fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+    except ValueError as error:
+        raise ValueError(f"'{template}' is not a template ({error}); double the braces that are text") from None
+    if fields != {"class"}:
+        raise ValueError(f"'{template}' must have {{class}} in it, and nothing else in braces")
+    return template
 
 
 PROMPTS: dict[str, type[Prompts]] = {"templates": Templates, "clip_templates": ClipTemplates, "file": PromptFile}

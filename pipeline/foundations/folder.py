@@ -11,6 +11,6 @@ from pipeline.jobs.inputs import Inputs
 def make(settings: Mapping[str, Any], inputs: Inputs, output: Path) -> Path:
     """The folder of the model; `output`, for the files of kinds that make some, stays empty."""
     folder = Path(settings["path"])
-    if not (folder / "model_index.json").is_file():
-        raise InputError(f"{folder} has no model_index.json; put a model in diffusers' format there")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; put a model there, or correct the path")
     return folder

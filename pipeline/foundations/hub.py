@@ -12,6 +12,7 @@ from pipeline.errors import InputError
 from pipeline.foundations import SKIPPED
 
 _TEXTS = (".json", ".txt", ".model", ".jinja")
+_CLIP = "open_clip_model.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PATIENCE = 10
 """Seconds to wait for a hub's answer."""
@@ -66,12 +67,19 @@ def find(ids: Sequence[str], variant: str | None = None, allow_pickle: bool = Fa
 
 
 def chosen(files: Sequence[File], variant: str | None = None, allow_pickle: bool = False) -> list[File]:
-    """The files of a model in diffusers' format that are needed: texts, and one form of the weights of each component.
+    """The files of a model that are needed: texts, and one form of the weights of each component.
 
-    A component without weights of the variant gives its usual ones. Raises InputError if some have neither.
+    A component without weights of the variant gives its usual ones. Raises InputError if some have neither, and for a model in
+    another format than diffusers' or open_clip's.
     """
-    if not any(file.name == "model_index.json" for file in files):
-        raise InputError("it is not in diffusers' format, because it has no model_index.json")
+    names = {file.name for file in files}
+    if "open_clip_config.json" in names:
+        found = [file for file in files if "/" not in file.name and (file.name.endswith(_TEXTS) or file.name == _CLIP)]
+        if _CLIP not in names:
+            raise InputError(f"it has no {_CLIP}")
+        return sorted(found)
+    if "model_index.json" not in names:
+        raise InputError("it is not in the format of diffusers or open_clip: it has no model_index.json")
     folders = defaultdict(list)
     for file in files:
         folder, slash, name = file.name.rpartition("/")

@@ -1,4 +1,4 @@
-"""Make or check a foundation: a text-to-image model in diffusers' format.
+"""Make or check a foundation: a text-to-image model in diffusers' format, or a CLIP model in open_clip's.
 
     python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5",
         "variant": null, "allow_pickle": false}' \\
@@ -15,13 +15,16 @@ from pipeline.jobs import command
 
 def main(args) -> None:
     from pipeline import kinds
-    from pipeline.foundations import components, table
+    from pipeline.foundations import clip, components, table
 
     folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs, args.output.parent)
     read = {key: args.config[key] for key in ("variant", "allow_pickle")}
-    found = components.components(folder, **read)
+    if (folder / clip.CONFIG).is_file():
+        what = type(clip.load(folder).model).__name__
+    else:
+        what = f"{components.pipeline_class(folder)}: {', '.join(sorted(components.components(folder, **read)))}"
     table.write(folder, args.output, read)
-    print(f"{folder} is a whole {components.pipeline_class(folder)}: {', '.join(sorted(found))}")
+    print(f"{folder} is a whole {what}")
 
 
 def arguments():

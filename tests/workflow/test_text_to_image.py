@@ -7,13 +7,16 @@ import pytest
 import yaml
 from local_hub import Hub
 from runs import Run
-from tiny_models import stable_diffusion
+from tiny_models import clip, stable_diffusion
 from workflow_helpers import bytes_under, copy_of, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
 ADDED = {
-    "foundations": {"tiny": {"kind": "folder", "path": "models/tiny"}},
+    "foundations": {
+        "tiny": {"kind": "folder", "path": "models/tiny"},
+        "tiny_clip": {"kind": "folder", "path": "models/clip"},
+    },
     "prompts": {"plain": {"kind": "templates", "templates": ["A photo of a {class}.", "the digit {class}"]}},
     "generators": {"painter": {"kind": "text_to_image", "foundation": "tiny"}},
     "pools": {
@@ -27,8 +30,8 @@ ADDED = {
             "shards": 2,
         }
     },
-    "scores": {"painted_by_ce": {"pool": "painted", "scorer": "ce", "metrics": ["d3"]}},
-    "filters": {"painted": {"scores": "painted_by_ce", "keep": "d3 >= 1e-9"}},
+    "scores": {"painted_by_clip": {"kind": "clip", "pool": "painted", "foundation": "tiny_clip"}},
+    "filters": {"painted": {"scores": "painted_by_clip", "keep": "clip_times_classes > 1"}},
     "classifiers": {"painted": {"extends": "ce", "data": ["real", "painted"]}},
     "recipes": {"painted": {"extends": "ce", "classifier": "painted", "seeds": [0]}},
 }
@@ -46,6 +49,7 @@ def begun(finished, tmp_path_factory):
         config.setdefault(section, {}).update(entries)
     (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
     stable_diffusion(root / "models/tiny")
+    clip(root / "models/clip")
     return root
 
 
@@ -66,10 +70,21 @@ def test_the_pool_reaches_the_classifier(painted):
     for row in index.rename(columns={"index": "place"}).itertuples():
         template = ("A photo of a {}.", "the digit {}")[row.place % 2]
         assert row.prompt == template.format(row.class_name)
+    scores = pd.concat(map(pd.read_parquet, painted.glob("results/demo/score/painted_by_clip/*.parquet")))
+    selected = pd.read_parquet(painted / "results/demo/select/painted/selected.parquet")
+    assert 0 < len(selected) < len(scores) == len(index)
+    assert set(selected["key"]) == set(scores.loc[scores["clip"] > 1 / 10, "key"])
     assert set(index["generator"]) == {"results/foundations/tiny"}
     assert (painted / "results/demo/grid/painted.png").is_file()
     assert (painted / "results/demo/recipe/painted/summary.md").is_file()
     assert planned(painted, TARGET) == {}
+
+
+def test_its_cost_is_estimated(copy):
+    ran = snakemake(copy, "cost_demo")
+    assert ran.returncode == 0, ran.stdout
+    figures = pd.read_csv(copy / "results/demo/cost/throughput.csv")
+    assert {"painted", "cbdm"} == set(figures.loc[figures["stage"] == "sample", "part"])
 
 
 def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
@@ -99,7 +114,7 @@ def test_another_number_of_shards_makes_the_same_pictures(copy):
 
 
 def test_only_what_follows_from_a_change_is_planned(copy):
-    drawn = {"sample painted", "grid painted", "score painted_by_ce", "select painted", "classifier painted"}
+    drawn = {"sample painted", "grid painted", "score painted_by_clip", "select painted", "classifier painted"}
     reported = {"evaluate painted", "summary recipe"}
 
     def jobs_after(old, new):
@@ -112,14 +127,14 @@ def test_only_what_follows_from_a_change_is_planned(copy):
 
     assert jobs_after("the digit {class}", "number {class}") == {"prompts plain", "plan painted", *drawn, *reported}
     assert jobs_after("guidance_scale: 2.0", "guidance_scale: 1.0") == drawn | reported
-    assert jobs_after("d3 >= 1e-9", "d3 >= 1e-8") == {"select painted", "classifier painted", *reported}
+    assert jobs_after("clip_times_classes > 1", "clip > 0.1") == {"select painted", "classifier painted", *reported}
 
 
 def test_a_model_that_is_not_there_is_told_before_any_job(begun, tmp_path):
     root = copy_of(begun, tmp_path / "copy")
     shutil.rmtree(root / "results/foundations", ignore_errors=True)
     shutil.rmtree(root / "models")
-    told = "foundations.tiny: path is 'models/tiny', but this folder has no model_index.json; put a model in diffusers'"
+    told = "foundations.tiny: path is 'models/tiny', but this folder has no model_index.json and no open_clip"
     dry = snakemake(root, "-n", FOUNDATION)
     assert dry.returncode == 0 and f"warning: {told}" in dry.stdout
     ran = snakemake(root, FOUNDATION)
@@ -149,7 +164,7 @@ def fetching(begun, hub, tmp_path, monkeypatch):
     hub.models["community/tiny"] = shutil.move(root / "models/tiny", tmp_path / "published")
     shutil.rmtree(root / "results/foundations", ignore_errors=True)
     config = yaml.safe_load((root / "workflow_config.yaml").read_text())
-    config["foundations"] = {"tiny": {"kind": "pretrained", "hub": ["owner/withdrawn", "community/tiny"]}}
+    config["foundations"]["tiny"] = {"kind": "pretrained", "hub": ["owner/withdrawn", "community/tiny"]}
     (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))

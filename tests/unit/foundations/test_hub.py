@@ -68,7 +68,10 @@ def test_the_order_of_the_files_makes_no_difference(order):
             r"unet has no weights in the safetensors format \(there are \.bin\); set variant, or allow_pickle",
         ),
         ([*TEXTS, HALF], r"unet has no weights in .* \(there are \.safetensors of the variant fp16\); set variant"),
-        (["config.json", "model.safetensors"], r"it is not in diffusers' format, because it has no model_index\.json"),
+        (
+            ["config.json", "model.safetensors"],
+            r"it is not in the format of diffusers or open_clip: it has no model_index\.json",
+        ),
     ],
 )
 def test_weights_that_may_not_be_read_are_refused(there, told):
