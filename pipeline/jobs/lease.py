@@ -75,11 +75,11 @@ def visible() -> list[str]:
 def _identities(devices: list[str]) -> dict[str, str]:
     """Device -> its UUID, the name by which all users of the machine mean it. A shortened UUID is completed.
 
-    Without nvidia-smi, it is the device's own name. In a Slurm job, a number is then the job's own, because Slurm counts the
-    GPUs of each job from 0.
+    Without nvidia-smi, it is the device's own name. In a Slurm job, a number is then the job's own on this node, because Slurm
+    counts the GPUs of each job from 0, and one machine may be several nodes.
     """
     uuids = {} if all(map(_UUID.fullmatch, devices)) else _of_machine()
-    prefix = f"slurm-{job}-" if (job := os.getenv("SLURM_JOB_ID")) else ""
+    prefix = f"slurm-{job}-{os.getenv('SLURMD_NODENAME', '')}-" if (job := os.getenv("SLURM_JOB_ID")) else ""
     found = {}
     for device in devices:
         whole = [uuid for uuid in uuids.values() if uuid.startswith(device) and not device.isdecimal()]

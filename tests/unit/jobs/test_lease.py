@@ -315,8 +315,9 @@ def test_no_device_ever_has_two_holders(start, devices, seed, tmp_path):
 def test_jobs_may_call_their_devices_the_same(start, monkeypatch):
     """Slurm counts each job's devices from 0, and without nvidia-smi nobody knows which they are."""
     number = str(10**6 + random.randrange(10**6))
-    for job in ("7", "8"):
+    for job, node in (("7", "a"), ("8", "a"), ("7", "b")):  # also a job that was sent again to another node
         monkeypatch.setenv("SLURM_JOB_ID", f"{job}{number}")
+        monkeypatch.setenv("SLURMD_NODENAME", node)
         assert leased(start(1, visible=[number])) == {number}
     for path in lease.FOLDER.glob(f"*{number}"):
         path.unlink()
