@@ -8,7 +8,7 @@ import yaml
 from local_hub import Hub
 from runs import Run
 from tiny_models import clip, stable_diffusion
-from workflow_helpers import bytes_under, copy_of, planned, snakemake
+from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +78,12 @@ def test_the_pool_reaches_the_classifier(painted):
     assert (painted / "results/demo/grid/painted.png").is_file()
     assert (painted / "results/demo/recipe/painted/summary.md").is_file()
     assert planned(painted, TARGET) == {}
+
+
+def test_every_module_that_its_jobs_load_is_in_their_fingerprints(painted):
+    missed = modules_beside_fingerprints(painted)
+    assert {"foundation", "prompts", "plan", "sample", "score", "select", "classifier"} <= set(missed)
+    assert not any(missed.values())
 
 
 def test_its_cost_is_estimated(copy):
@@ -174,6 +180,7 @@ def fetching(begun, hub, tmp_path, monkeypatch):
 def test_a_model_is_fetched_once_and_then_needs_no_network(fetching, hub):
     ran = snakemake(fetching, FOUNDATION)
     assert ran.returncode == 0, ran.stdout
+    assert modules_beside_fingerprints(fetching) == {"fetch": set(), "foundation": set()}
     assert "GB from community/tiny; " in ran.stdout and "GB are free" in ran.stdout
     hub.models.clear()
     hub.asked.clear()
