@@ -1,9 +1,11 @@
 # Checks before the first job: one sentence for each thing that would fail later.
 
 import functools
+import shutil
 import time
 
 from pipeline.config.artifacts import TRAININGS
+from pipeline.foundations import hub
 
 
 def warned_of_raw_data(wildcards):
@@ -29,6 +31,40 @@ def raw_data_refusals():
     """One sentence for each data set with missing raw data that jobs of this run will read."""
     read = {job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name in ("subset", "store")}
     return [complaint for dataset in sorted(read) if (complaint := missing_raw_data(FLOW, dataset))]
+
+
+def warned_of_foundation(wildcards):
+    """No input, but a warning about a foundation that cannot be made, without which a real run does not start."""
+    made = PATHS["foundation"].format(name=wildcards.name)
+    complaint = FLOW.part("foundations", wildcards.name).missing()
+    if workflow.dryrun and complaint and not os.path.exists(made):
+        print(f"warning: foundations.{wildcards.name}: {complaint}", file=sys.stderr)
+    return []
+
+
+def foundation_refusals():
+    """One sentence for each foundation that this run would make and cannot."""
+    names = {job.wildcards.name for job in workflow.dag.needrun_jobs() if job.rule.name == "foundation"}
+    missing = {name: FLOW.part("foundations", name).missing() for name in sorted(names)}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "fetch":
+            missing[job.wildcards.name] = hub_complaint(job.wildcards.name)
+    return [f"foundations.{name}: {complaint}" for name, complaint in missing.items() if complaint]
+
+
+def hub_complaint(name):
+    """Why a foundation cannot be fetched, or None; and its size, for the terminal."""
+    settings = FLOW.part("foundations", name).fetching_settings()
+    folder = Path(PATHS["fetched"].format(name=name)).parent
+    try:
+        model = hub.find(settings["hub"], settings["variant"], settings["allow_pickle"])
+    except InputError as error:
+        return str(error)
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    print(
+        f"foundations.{name}: {model.bytes / 1e9:.1f} GB from {model.id}; {free / 1e9:.1f} GB are free", file=sys.stderr
+    )
+    return None
 
 
 def gpu_refusals():
@@ -92,7 +128,7 @@ def forget_finished_work(everything=False):
 
 
 onstart:
-    complaints = [*raw_data_refusals(), *gpu_refusals(), *slurm_refusals()]
+    complaints = [*raw_data_refusals(), *foundation_refusals(), *gpu_refusals(), *slurm_refusals()]
     if not workflow.touch:
         complaints += [*future_refusals(), *lost_time_refusals()]
     for name in ("results", "logs"):

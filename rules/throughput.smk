@@ -1,6 +1,7 @@
 rule throughput:
     input:
         pictures=PATHS["subset"],
+        foundations=lambda wildcards: costs.foundations(FLOW, wildcards.dataset, main_runs(wildcards)),
     output:
         **OUTPUTS["throughput"],
     log:

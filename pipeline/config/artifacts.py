@@ -15,6 +15,9 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "duplicates": "results/{dataset}/subset/duplicates.parquet",
         "rejected": "results/{dataset}/subset/rejected.parquet",
     },
+    "fetch": {"fetched": "results/foundations/{name}/fetched.parquet"},
+    "foundation": {"foundation": "results/foundations/{name}/foundation.parquet"},
+    "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
     # the history stands for all of a generator's files, because it has their digests
     "generator": {"generator": "results/{dataset}/generator/{name}/history.parquet"},
     "plan": {"plan": "results/{dataset}/plan/{name}/plan.parquet"},
@@ -60,6 +63,8 @@ OUTPUTS: dict[str, dict[str, str]] = {
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
+    "foundations": ("foundation", "fetch"),
+    "prompts": ("prompts",),
     "generators": ("generator",),
     "pools": ("sample", "plan", "grid"),
     "scores": ("score",),
@@ -70,6 +75,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 """Section -> the stages of its parts, the main one first."""
 
 MAIN_OUTPUTS = {
+    "foundations": "foundation",
+    "prompts": "prompts",
     "generators": "generator",
     "pools": "index",
     "scores": "scores",
@@ -83,6 +90,9 @@ SEALED: dict[str, str] = {
     "subset": "subset",
     "store": "real_index",
     "manifest": "manifest",
+    "fetch": "fetched",
+    "foundation": "foundation",
+    "prompts": "prompts",
     "generator": "generator",
     "plan": "plan",
     "sample": "index",
@@ -100,6 +110,7 @@ TRAININGS = ("generator", "classifier")
 
 _OF_A_DATA_SET = (
     "describe",
+    "prompts",
     "generator",
     "plan",
     "score",

@@ -243,9 +243,10 @@ class Classifier(RunPart):
         side = parts["pools"][pool].side(dataset, parts)
         if self.side is None and side != dataset.side:
             real = f"{dataset.side} px" if dataset.side else "as they are stored"
+            drawn = f"{side} px" if side else "as large as its model draws them"
             raise ValueError(
-                f"{name} has no side, but pictures of {pool} are {side} px and real ones {real}; give "
-                f"{name} a side, in pixels"
+                f"{name} has no side, but pictures of {pool} are {drawn} and real ones {real}; give {name} a side, in pixels"
+                + (f", or the pool `store: {{side: {dataset.side}}}`" if dataset.side and not side else "")
             )
 
     _fresh_head: ClassVar[bool] = False

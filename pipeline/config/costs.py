@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.config.artifacts import MAIN_OUTPUTS, locate
 from pipeline.config.workflow import Run, Workflow
 
 TIMED = ("generators", "pools", "scores", "classifiers")
@@ -31,6 +32,12 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
     }
 
 
+def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:
+    """Tables of the foundations that the runs' pools are drawn with, which timing them needs."""
+    generators = flow.needed(dataset, runs).get("generators", {}).values()
+    return sorted({path for generator in generators for path in _read_by(generator).values()})
+
+
 def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
     """A data set and the parts that its runs need, with the settings that decide their speed."""
     parts, entry = flow.needed(dataset, runs), flow.part("datasets", dataset)
@@ -44,6 +51,7 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
             | {
                 "drawn_by": part.generator,
                 "trained": generators[part.generator].trained,
+                "reads": _read_by(generators[part.generator]),
                 "side": part.side(entry, parts),
             }
             for name, part in pools.items()
@@ -53,3 +61,10 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
             name: part.timed_settings() | {"generated": bool(part.filters)} for name, part in classifiers.items()
         },
     }
+
+
+def _read_by(generator: Any) -> dict[str, str]:
+    """What drawing with a generator that nothing trains reads: name of the input -> path."""
+    if generator.trained:
+        return {}
+    return {field: locate(MAIN_OUTPUTS[section], name=name) for field, section, name in generator.referenced()}

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.parts import Part
 
@@ -43,3 +43,31 @@ class Ddim(Diffusion):
     """Sampling without noise between the steps (Song et al. 2021)."""
 
     kind: Literal["ddim"]
+
+
+class TextToImage(Draw):
+    """Drawing from a text-to-image model, with the conventions of diffusers."""
+
+    kind: Literal["text_to_image"]
+    scheduler: Literal["saved", "ddim", "ddpm", "dpm_solver", "euler", "euler_ancestral", "lcm", "pndm", "unipc"] = (
+        "saved"
+    )
+    """The model's own scheduler, or another one with its noise schedule."""
+    steps: int = Field(default=50, ge=1)
+    """Denoising steps."""
+    guidance_scale: float = Field(default=7.5, ge=0)
+    """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
+    negative_prompt: str = ""
+    """The text of the unconditional prediction."""
+    side: int | None = Field(default=None, ge=8, multiple_of=8)
+    """Side of the drawn pictures in pixels; by default the model's own. `store: {side: ...}` scales them down afterwards."""
+
+    @property
+    def cost_steps(self) -> int:
+        return self.steps
+
+    @model_validator(mode="after")
+    def _reads_all(self) -> "TextToImage":
+        if self.negative_prompt and self.guidance_scale <= 1:
+            raise ValueError("negative_prompt has no effect without guidance; set guidance_scale above 1, or remove it")
+        return self

@@ -5,9 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config import draws
 from pipeline.config.datasets import Dataset
 from pipeline.config.draws import Ddim, Ddpm, Draw
-from pipeline.config.parts import Part, RunPart
+from pipeline.config.parts import Part, Reference, RunPart
 from pipeline.config.unread import refuse_unread
 
 
@@ -63,6 +64,8 @@ class Generator(RunPart):
     """Whether it has a training stage: `train` in `pipeline.generators.<kind>.train`."""
     draws: ClassVar[tuple[type[Draw], ...]] = ()
     """The types of `draw` that its sampler accepts."""
+    reads_prompts: ClassVar[bool] = False
+    """Whether it draws from texts, so that its pools must name prompts."""
 
     def modules(self) -> list[str]:
         return [f"generators.{self.kind}.train"] if self.trained else []
@@ -168,5 +171,26 @@ class Cbdm(Generator):
             )
 
 
-GENERATORS: dict[str, type[Generator]] = {"cbdm": Cbdm}
+class TextToImage(Generator):
+    """A pretrained text-to-image model, as it is: nothing is trained.
+
+    The Stable Diffusion family is drawn in our own loop, and any other model of diffusers by its pipeline.
+    """
+
+    kind: Literal["text_to_image"]
+    foundation: str
+    """The model."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the network's weights and operations."""
+
+    trained: ClassVar[bool] = False
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.TextToImage,)
+    reads_prompts: ClassVar[bool] = True
+    references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
+
+    def side_on(self, dataset: Dataset) -> int | None:
+        return None
+
+
+GENERATORS: dict[str, type[Generator]] = {"cbdm": Cbdm, "text_to_image": TextToImage}
 """Kind -> type of its entries; register new kinds here."""

@@ -41,6 +41,8 @@ class Pool(RunPart):
 
     generator: str
     """The generator that draws the pictures."""
+    prompts: str | None = None
+    """For a text-to-image generator: the prompts. Those of a class take turns, by the index of the picture."""
     draw: AnyDraw = Ddpm(kind="ddpm")
     """How they are drawn."""
     fill_to: Literal["max"] | int | None = None
@@ -60,7 +62,10 @@ class Pool(RunPart):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the pool; each picture has its own, made of it, the class and the index."""
 
-    references: ClassVar[dict[str, Reference]] = {"generator": Reference("generators")}
+    references: ClassVar[dict[str, Reference]] = {
+        "generator": Reference("generators"),
+        "prompts": Reference("prompts", stage="plan"),
+    }
 
     @field_validator("fill_to", mode="before")
     @classmethod
@@ -85,6 +90,11 @@ class Pool(RunPart):
             allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)
             raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
         generator.check_draw(self.draw)
+        if generator.reads_prompts != (self.prompts is not None):
+            needs = (
+                "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
+            )
+            raise ValueError(f"{self.generator} {needs}")
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""
@@ -92,7 +102,7 @@ class Pool(RunPart):
 
     def overlaps(self, other: "Pool") -> bool:
         """Whether both pools have some of the same pictures: from the same noise by the same steps."""
-        alike = ("generator", "draw", "seed")
+        alike = ("generator", "prompts", "draw", "seed")
         if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
             return False
         (low, high), (from_, to) = self.fill_range, other.fill_range

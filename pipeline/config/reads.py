@@ -1,6 +1,6 @@
 """Inputs, settings and code of a job, all from its part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,14 @@ def inputs(
     output exists, and if the job would not do what its part says.
     """
     section, part = _part(flow, stage, wildcards)
-    place = f"{section}.{wildcards.get('name', wildcards['dataset'])}"
+    place = f"{section}.{wildcards.get('name') or wildcards['dataset']}"
     if complaint := part.complaint():
         raise InputError(f"{place}: {complaint}")
     found: dict[str, list[Any]] = {}
-    for field, reference in _read_by(stage, section, part).items():
+    for owner, field, reference in _read(flow, stage, wildcards):
         for name, output in _outputs(field, reference).items():
-            for _, _, other in (named for named in part.referenced() if named[0] == field):
-                found.setdefault(name, []).extend(_paths(flow, part, reference, other, output, wildcards, locate))
+            for _, _, other in (named for named in owner.referenced() if named[0] == field):
+                found.setdefault(name, []).extend(_paths(flow, owner, reference, other, output, wildcards, locate))
     if stage == SECTIONS[section][0]:
         named = {field: path for field in part.files if (path := getattr(part, field)) is not None}
         found |= {field: [_existing(path, f"{place}: {field}")] for field, path in named.items()}
@@ -59,8 +59,7 @@ def _existing(path: str, key: str) -> str:
 
 def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
     """Names of the inputs that the stage gets as `--name paths`: tables and weights, because tables say where pictures are."""
-    section, part = _part(flow, stage, wildcards)
-    read = [_outputs(field, reference) for field, reference in _read_by(stage, section, part).items()]
+    read = [_outputs(field, reference) for _, field, reference in _read(flow, stage, wildcards)]
     return list(
         dict.fromkeys(name for outputs in read for name in outputs if not PATHS[outputs[name]].endswith(".tar"))
     )
@@ -73,6 +72,8 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
         return part.settings() | {"stored": flow.part("datasets", wildcards["dataset"]).storing_settings()}
     if stage == "plan":
         return part.plan_settings()
+    if stage == "fetch":
+        return part.fetching_settings()
     if stage == "sample":
         return part.sampling_settings(flow.on(wildcards["dataset"]))
     if stage == "store":
@@ -90,17 +91,21 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
         found += part.modules()
     elif stage in ("store", "features", "evaluate"):  # which read what their own part says, or made
         found += part.read_modules()
-    read = _read_by(stage, section, part)
-    for field, target, name in part.referenced():
-        if field in read:
-            found += flow.part(target, name, wildcards["dataset"]).read_modules()
+    for owner, field, _ in _read(flow, stage, wildcards):
+        for _, target, name in (named for named in owner.referenced() if named[0] == field):
+            found += flow.part(target, name, wildcards.get("dataset")).read_modules()
     return found
 
 
-def _read_by(stage: str, section: str, part: Part) -> dict[str, Reference]:
-    """The references that a stage reads."""
+def _read(flow: Workflow, stage: str, wildcards: Wildcards) -> Iterator[tuple[Part, str, Reference]]:
+    """The references that a stage reads: those of the job's part, and of generators that it names and that nothing trains."""
+    section, part = _part(flow, stage, wildcards)
     main = SECTIONS[section][0]
-    return {field: reference for field, reference in part.references.items() if stage == (reference.stage or main)}
+    read = [field for field, reference in part.references.items() if stage == (reference.stage or main)]
+    yield from ((part, field, part.references[field]) for field in read)
+    for field, target, name in part.referenced():
+        if field in read and not getattr(other := flow.part(target, name, wildcards.get("dataset")), "trained", True):
+            yield from ((other, *reference) for reference in other.references.items())
 
 
 def _outputs(field: str, reference: Reference) -> Mapping[str, str]:
@@ -111,7 +116,7 @@ def _outputs(field: str, reference: Reference) -> Mapping[str, str]:
 def _part(flow: Workflow, stage: str, wildcards: Wildcards) -> tuple[str, Part]:
     """Section and part of a job."""
     section = next(section for section, stages in SECTIONS.items() if stage in stages)
-    dataset = wildcards["dataset"]
+    dataset = wildcards.get("dataset")  # a foundation belongs to none
     return section, flow.part(section, dataset if section == "datasets" else wildcards["name"], dataset)
 
 

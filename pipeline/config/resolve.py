@@ -10,9 +10,11 @@ from pydantic import ValidationError
 
 from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
+from pipeline.config.foundations import FOUNDATIONS
 from pipeline.config.generators import GENERATORS
 from pipeline.config.parts import REAL, Part
 from pipeline.config.pools import Pool
+from pipeline.config.prompts import PROMPTS
 from pipeline.config.qualities import Quality
 from pipeline.config.recipes import Recipe
 from pipeline.config.schemes import SCHEMES
@@ -24,6 +26,8 @@ Schema = Mapping[str, type[Part] | tuple[str, Mapping[str, type[Part]]]]
 
 SCHEMA: Schema = {
     "datasets": ("source", SOURCES),
+    "foundations": ("kind", FOUNDATIONS),
+    "prompts": ("kind", PROMPTS),
     "generators": ("kind", GENERATORS),
     "pools": Pool,
     "scores": ("kind", SCORES),
@@ -41,6 +45,7 @@ TOLD = {
 }
 """pydantic's type of an error -> our message, if its own is about Python."""
 
+_TAKEN = {"tables": "the papers' tables", "foundations": "the foundations"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")
 
 
@@ -61,9 +66,9 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
                     f"{section}: '{name}' is not a valid name; use up to 100 lower-case letters, digits and _, not digits "
                     f"alone, and not '{REAL}'"
                 )
-            if (section, name) == ("datasets", "tables"):
+            if section == "datasets" and name in _TAKEN:
                 raise InputError(
-                    "datasets: a data set cannot be called 'tables', because results/tables has the papers' tables"
+                    f"datasets: a data set cannot be called '{name}', because results/{name} has {_TAKEN[name]}"
                 )
             chain = _extends(entries, section, name)
             merged: dict[str, Any] = {}

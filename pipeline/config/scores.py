@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import Part, Reference, RunPart
+from pipeline.config.prompts import checked_template
 
 OF_POOL = Reference("pools", {"index": "index", "pictures": "pictures"})
 
@@ -75,5 +76,29 @@ class ByClassifier(Scores):
         return {"kind": self.kind, "columns": list(self.columns())}
 
 
-SCORES: dict[str, type[Scores]] = {"classifier": ByClassifier}
+class ByClip(Scores):
+    """The probability of the class under CLIP, as in SAU's filter, which follows He et al. 2023.
+
+    `clip` is the softmax of CLIP's similarities to the names of all C classes. `clip_times_classes` is C times that: with
+    `keep: clip_times_classes > 1` in a filter, a picture stays if its class is likelier than by chance.
+    """
+
+    kind: Literal["clip"]
+    foundation: str
+    """A CLIP model in open_clip's format. OpenAI's weights need `quick_gelu: true` in its config."""
+    template: str = "a photo of a {class}."
+    """The sentence with the name of a class."""
+
+    references: ClassVar[dict[str, Reference]] = {"pool": OF_POOL, "foundation": Reference("foundations")}
+
+    @field_validator("template")
+    @classmethod
+    def _has_a_class(cls, template: str) -> str:
+        return checked_template(template)
+
+    def columns(self) -> dict[str, tuple[float, float]]:
+        return {"clip": (0, 1), "clip_times_classes": (0, math.inf)}
+
+
+SCORES: dict[str, type[Scores]] = {"classifier": ByClassifier, "clip": ByClip}
 """Kind -> type of its entries; register new kinds here."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.config.artifacts import SECTIONS, locate
+from pipeline.config.artifacts import OUTPUTS, SECTIONS, locate
 from pipeline.config.datasets import SPLIT_KEYS
 from pipeline.config.workflow import Run, Workflow
 from pipeline.errors import InputError
@@ -31,7 +31,8 @@ def folders(flow: Workflow) -> list[str]:
         runs = [run for run in flow.runs if run.dataset == dataset]
         for section, entries in flow.needed(dataset, runs).items():
             stages = SECTIONS[section] if section != "datasets" else ()
-            found |= {f"results/{dataset}/{stage}/{name}" for stage in stages for name in entries}
+            places = [min(OUTPUTS[stage].values(), key=len).partition("{name}")[0] for stage in stages]
+            found |= {place.format(dataset=dataset) + name for place in places for name in entries}
     return sorted(found)
 
 

@@ -14,6 +14,8 @@ from pipeline.errors import InputError
 
 SINGULAR = {
     "dataset": "datasets",
+    "foundation": "foundations",
+    "prompts": "prompts",
     "generator": "generators",
     "pool": "pools",
     "score": "scores",

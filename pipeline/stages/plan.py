@@ -4,7 +4,8 @@
         "shots": ["many", "medium", "few"], "seed": 0}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
-writes one row per picture: class, class_name, index (within the class), seed.
+writes one row per picture: class, class_name, index (within the class), seed; and prompt, with `--prompts PATH`, the prompts of the
+classes.
 """
 
 from pathlib import Path
@@ -15,6 +16,8 @@ from pipeline.artifacts import shards
 from pipeline.data.classes import class_names, counts_of
 from pipeline.generators.plan import Plan
 from pipeline.jobs import command
+from pipeline.jobs.inputs import only
+from pipeline.prompts.table import PromptTable
 
 BLOCK = 2**16
 """Rows of a row group: more than most shards have, so that a shard's job reads only one or two groups."""
@@ -24,11 +27,14 @@ def main(args) -> None:
     manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
     names = class_names(manifest)
     plan = Plan(args.config, counts_of(manifest)["train"])
+    prompts = PromptTable(only(args.inputs, "prompts")) if "prompts" in args.inputs else None
 
     def blocks():
         for start in range(0, max(1, len(plan)), BLOCK):
             rows = plan.rows(start, start + BLOCK)
             rows.insert(1, "class_name", names[rows["class"]])
+            if prompts:
+                rows["prompt"] = prompts.of(rows["class"].to_numpy(), rows["index"].to_numpy())
             yield rows
 
     shards.write_blocks(blocks(), args.output)
@@ -38,6 +44,7 @@ def main(args) -> None:
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    command.add_inputs(parser)
     parser.add_argument("--output", type=Path, required=True, help="the plan to write, .parquet")
     return parser
 

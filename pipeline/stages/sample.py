@@ -29,7 +29,7 @@ def main(args) -> None:
 
     shard, count = args.shard
     rows = shards.read_part(args.plan, shard, count)
-    tables = args.inputs.get("generator", [])
+    tables = [path for name in sorted(args.inputs) for path in args.inputs[name]]
     for table in tables:
         shards.require_whole(table)
     kind, store = args.config["generator"]["kind"], args.config["store"]

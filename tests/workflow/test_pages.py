@@ -13,6 +13,7 @@ from workflow_helpers import REPOSITORY, environment, repository_config
 from pipeline.config.artifacts import made_by
 from pipeline.config.differences import published_tables
 from pipeline.config.presets import combined, preset_layers
+from pipeline.config.resolve import deep_merge
 from pipeline.config.workflow import Workflow
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -86,3 +87,18 @@ def test_results_can_be_used_as_the_page_says(finished, tmp_path):
     subprocess.run(shlex.split(command), cwd=finished, check=True)
     assert len(list(unpacked.glob("*.json"))) == len(list(unpacked.glob("*.png"))) == count
     assert Image.open(next(unpacked.glob("*.png"))).size == (8, 8)
+
+
+def test_the_page_on_text_to_image_models_has_a_config_that_works():
+    page = (REPOSITORY / "docs/text_to_image.md").read_text()
+    own = {}
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        own = deep_merge(own, yaml.safe_load(block))
+    readme = (REPOSITORY / "README.md").read_text()
+    birds = yaml.safe_load(re.search(r"\n    datasets:\n.*?\n\n", readme, re.DOTALL)[0])
+    both = {section: {**birds.get(section, {}), **own.get(section, {})} for section in birds.keys() | own.keys()}
+    flow = Workflow(combined(preset_layers(REPOSITORY / "papers"), both))
+    assert "birds_sd15" in {run.classifier for run in flow.families()["my_birds"]}
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    presets = yaml.safe_load((REPOSITORY / "papers/foundations.yaml").read_text())
+    assert listed == set(presets["foundations"])

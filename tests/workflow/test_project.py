@@ -12,6 +12,7 @@ import pytest
 import yaml
 from workflow_helpers import REPOSITORY, repository_config
 
+from pipeline.config.foundations import Folder
 from pipeline.config.vary import SINGULAR
 
 PUBLISHED = sorted((REPOSITORY / "papers").glob("*/table_*.csv"))
@@ -78,6 +79,9 @@ def test_the_stages_examples_have_all_settings(flow):
         "subset": demo.settings(),
         "store": demo.storing_settings(),
         "manifest": demo.gathering_settings(),
+        "fetch": flow.part("foundations", "sd15").fetching_settings(),
+        "foundation": Folder(kind="folder", path="models/mine").settings(),
+        "prompts": flow.part("prompts", "plain").settings(),
         "plan": pool.plan_settings(),
         "sample": pool.sampling_settings(flow.parts),
         "score": flow.part("scores", "demo").settings(),

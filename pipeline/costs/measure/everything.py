@@ -110,7 +110,9 @@ def _pool(
     name: str, settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device, folder: Path
 ) -> Iterator[tuple[Figure, float, int | None]]:
     """Figures of a pool; `folder` contains the trained generators, by name."""
-    inputs = {"generator": [folder / settings["drawn_by"] / "history.parquet"]} if settings["trained"] else {}
+    inputs = {name: [Path(path)] for name, path in settings["reads"].items()}
+    if settings["trained"]:
+        inputs["generator"] = [folder / settings["drawn_by"] / "history.parquet"]
     timed = generators.drawing(settings, inputs, classes, device)
     yield Figure("sample", name, figures.SECONDS_A_STEP), timed.a_picture, timed.batch
     pictures = shards.read_pictures(*stored, settings["side"])

@@ -58,7 +58,8 @@ def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: t
     sampler_of = kinds.load("generators", f"{settings['generator']['kind']}.sample").Sampler
 
     def step_seconds(batch: int) -> float:
-        rows = pd.DataFrame({"class": np.arange(batch) % classes, "seed": np.arange(batch)})
+        rows = {"class": np.arange(batch) % classes, "seed": np.arange(batch), "prompt": "A photo of a class."}
+        rows = pd.DataFrame(rows)
 
         def draw(steps: int):
             how = settings["draw"] | ({"steps": steps} if "steps" in settings["draw"] else {})

@@ -49,6 +49,32 @@ def example(**sections):
     return deep_merge(copy.deepcopy(EXAMPLE), sections)
 
 
+PAINTED = {
+    "foundations": {"tiny": {"kind": "folder", "path": "models/tiny"}},
+    "prompts": {"plain": {"kind": "templates"}},
+    "generators": {"sd": {"kind": "text_to_image", "foundation": "tiny"}},
+    "pools": {
+        "painted": {
+            "generator": "sd",
+            "prompts": "plain",
+            "draw": {"kind": "text_to_image"},
+            "store": {"side": 32},
+            "fill_to": "max",
+            "shards": 4,
+        }
+    },
+    "filters": {"painted": {"pool": "painted"}},
+    "classifiers": {"painted": {"extends": "ce", "data": ["real", "painted"]}},
+    "recipes": {"painted": {"classifier": "painted", "datasets": ["cifar100_lt"]}},
+}
+"""A road from a text-to-image model to a classifier."""
+
+
+def painted(**sections):
+    """The example with a text-to-image road in it, and with keys of its entries changed."""
+    return deep_merge(example(**copy.deepcopy(PAINTED)), sections)
+
+
 def varied(vary, **recipe):
     """The example with one more recipe, `tried`, that varies."""
     return example(recipes={"tried": {"classifier": "diffult", "datasets": ["cifar100_lt"], "vary": vary, **recipe}})

@@ -4,7 +4,7 @@ import json
 from typing import ClassVar
 
 import pytest
-from examples import EXAMPLE, example
+from examples import EXAMPLE, example, painted
 from hypothesis import given
 from hypothesis import strategies as st
 from workflow_helpers import REPOSITORY
@@ -24,6 +24,7 @@ from pipeline.config.artifacts import (
 from pipeline.config.parts import Reference
 from pipeline.config.pools import Pool
 from pipeline.config.resolve import SCHEMA
+from pipeline.config.targets import folders
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -72,7 +73,7 @@ def test_what_came_before_is_an_input_of_the_stages_rule():
     for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
         inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
         assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
-    assert OUTPUTS.keys() - READS.keys() == {"subset", "tables"}
+    assert OUTPUTS.keys() - READS.keys() == {"subset", "fetch", "foundation", "tables"}
 
 
 # What follows from references
@@ -121,6 +122,21 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
     ]
     assert read_by(flow, "classifier", name="long", seed="0") == {"steps_as": found["selected"]}
     assert read_by(flow, "evaluate", name="second", seed="2") == {}
+
+
+def test_a_pool_of_a_model_that_nothing_trains_reads_the_model():
+    flow = Workflow(painted())
+    foundation = "results/foundations/tiny/foundation.parquet"
+    assert read_by(flow, "sample", name="painted", shard="00002") == {"generator": [], "foundation": [foundation]}
+    assert read_by(flow, "plan", name="painted") == {"prompts": ["results/cifar100_lt/prompts/plain/prompts.parquet"]}
+    assert reads.inputs(flow, "foundation", {"name": "tiny"}) == {}
+    settings = {"kind": "folder", "path": "models/tiny", "variant": None, "allow_pickle": False}
+    assert reads.settings(flow, "foundation", {"name": "tiny"}) == settings
+    assert reads.modules(flow, "foundation", {"name": "tiny"}) == ["stages.foundation", "foundations.folder"]
+    assert "generators.text_to_image.sample" in reads.modules(
+        flow, "sample", {"dataset": "cifar100_lt", "name": "painted"}
+    )
+    assert "results/foundations/tiny" in folders(flow)
 
 
 def test_files_that_a_part_names_are_inputs(tmp_path):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from examples import EXAMPLE, example, refused, runs, varied
+from examples import EXAMPLE, example, painted, refused, runs, varied
 
 from pipeline.config.presets import read
 from pipeline.config.reads import inputs
@@ -51,6 +51,39 @@ BAD = {
     "name that no folder can have": (
         example(classifiers={"a" * 101: {"extends": "ce"}}),
         "is not a valid name; use up to 100 lower-case letters",
+    ),
+    "text-to-image pool without prompts": (
+        painted(pools={"painted": {"prompts": None}}),
+        "pools.painted: sd draws from texts; name some prompts",
+    ),
+    "prompts for a generator that reads none": (
+        painted(pools={"cbdm": {"prompts": "plain"}}),
+        "pools.cbdm: cbdm reads no texts; remove prompts",
+    ),
+    "way of drawing of another generator": (
+        painted(pools={"painted": {"draw": {"kind": "ddim"}}}),
+        "pools.painted: draw is ddim, but sd accepts only text_to_image",
+    ),
+    "pictures as large as the model draws them": (
+        painted(pools={"painted": {"store": {"side": None}}}),
+        "pictures of painted are as large as its model draws them and real ones 32 px; give it a side, in pixels, or the",
+        "or the pool `store: {side: 32}`",
+    ),
+    "negative prompt without guidance": (
+        painted(pools={"painted": {"draw": {"kind": "text_to_image", "guidance_scale": 1, "negative_prompt": "a"}}}),
+        "pools.painted.draw.text_to_image: negative_prompt has no effect without guidance; set guidance_scale above 1",
+    ),
+    "template without a class": (
+        painted(prompts={"plain": {"templates": ["a photo of {name}"]}}),
+        "prompts.plain.templates: 'a photo of {name}' must have {class} in it, and nothing else in braces",
+    ),
+    "foundation on some data sets": (
+        painted(foundations={"tiny": {"where": {"cifar100_lt": {"path": "b"}}}}),
+        "foundations.tiny.where: a foundation belongs to no data set, so it has no `where`; write another foundation",
+    ),
+    "data set in the place of the foundations": (
+        example(datasets={"foundations": {"extends": "cifar100_lt"}}),
+        "datasets: a data set cannot be called 'foundations', because results/foundations has the foundations",
     ),
     "value twice": (
         varied({"generator.tau": [0, 0.1, "1e-1"]}),
@@ -301,7 +334,11 @@ BAD = {
         varied({"classifier.std": [0.2, 0.2, 0.2]}),
         "classifiers.diffult (varied by recipes.tried).std: it must be a list; in a recipe's vary",
     ),
-    "vary no address": (varied({"tau": [1]}), "recipes.tried: vary: 'tau'", "write section.key (dataset, generator"),
+    "vary no address": (
+        varied({"tau": [1]}),
+        "recipes.tried: vary: 'tau'",
+        "write section.key (dataset, foundation, prompts, generator",
+    ),
     "vary an unknown key": (
         varied({"generator.taus": [1]}),
         "generators.cbdm (varied by recipes.tried): unknown key 'taus'",

@@ -37,8 +37,8 @@ def test_the_reference_shows_types_limits_and_defaults(page):
         "| `class_weights` | `null`, or mapping by `kind`: `effective_number`, `inverse_power` | `null` | ",
         "| `generated_weight` | number, at least 0, at most 1 | `1.0` | omega of Eq. 4. |",
         "`glmc`, `sau`. The default is `plain`.",
-        "`kind` chooses the type: `classifier`. The default is `classifier`.",
-        "`kind` chooses the type: `cbdm`.\n",
+        "`kind` chooses the type: `classifier`, `clip`. The default is `classifier`.",
+        "`kind` chooses the type: `cbdm`, `text_to_image`.\n",
         "\nn^-power for a class of n pictures.\n",
         "`extends: ce`",
     ):

@@ -95,7 +95,7 @@ BAD_TABLES = {
     "split": ("path,class,split\na/0.png,a,dev\n", r"split 'dev' is unknown; allowed: train, val, test"),
     "missing file": ("path,class\na/9.png,a\n", r"1 of 1 listed files are not in .*first: a/9.png"),
     "twice": ("path,class\na/0.png,a\na/0.png,b\n", r"lists a/0.png twice"),
-    "no rows": ("path,class\n", r"lists no pictures"),
+    "no rows": ("path,class\n", r"has no rows"),
     "no path": ("path,class\n,a\n", r"line 2: '' lies outside"),
 }
 

@@ -1,0 +1,16 @@
+"""A model that lies in a local folder already."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.jobs.inputs import Inputs
+
+
+def make(settings: Mapping[str, Any], inputs: Inputs, output: Path) -> Path:
+    """The folder of the model; `output`, for the files of kinds that make some, stays empty."""
+    folder = Path(settings["path"])
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; put a model there, or correct the path")
+    return folder

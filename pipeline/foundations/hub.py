@@ -1,0 +1,154 @@
+"""Models on a hub, as huggingface_hub reaches it: which files are needed, and their download, which continues where it ended."""
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.artifacts.digests import digest
+from pipeline.errors import InputError
+from pipeline.foundations import SKIPPED
+
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+_CLIP = "open_clip_model.safetensors"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+PATIENCE = 10
+"""Seconds to wait for a hub's answer."""
+
+
+class File(NamedTuple):
+    """A file of a model; large files have a sha256."""
+
+    name: str
+    bytes: int
+    sha256: str | None
+
+
+class Model(NamedTuple):
+    """A model on the hub: its id, commit, and the files that are needed."""
+
+    id: str
+    commit: str
+    files: list[File]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+def find(ids: Sequence[str], variant: str | None = None, allow_pickle: bool = False) -> Model:
+    """The first model that the hub has, of `owner/name` or `owner/name@revision`.
+
+    Raises InputError that names what was tried if it has none of them, or a model that lacks weights in the safetensors format,
+    or of the variant.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError
+
+    tried = []
+    for one in ids:
+        name, _, revision = one.partition("@")
+        try:
+            found = HfApi().model_info(name, revision=revision or None, files_metadata=True, timeout=PATIENCE)
+        except (HTTPError, OSError, ValueError) as error:
+            tried.append(f"{one}: {_first_line(error)}")
+            continue
+        files = [File(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None) for file in found.siblings]
+        try:
+            return Model(name, found.sha, chosen(files, variant, allow_pickle))
+        except InputError as error:
+            tried.append(f"{one}: {error}")
+    raise InputError(
+        f"the hub has no such model ({'; '.join(tried)}); download it where there is a network, and name its folder with"
+        " `kind: folder`"
+    )
+
+
+def chosen(files: Sequence[File], variant: str | None = None, allow_pickle: bool = False) -> list[File]:
+    """The files of a model that are needed: texts, and one form of the weights of each component.
+
+    A component without weights of the variant gives its usual ones. Raises InputError if some have neither, and for a model in
+    another format than diffusers' or open_clip's.
+    """
+    names = {file.name for file in files}
+    if "open_clip_config.json" in names:
+        found = [file for file in files if "/" not in file.name and (file.name.endswith(_TEXTS) or file.name == _CLIP)]
+        if _CLIP not in names:
+            raise InputError(f"it has no {_CLIP}")
+        return sorted(found)
+    if "model_index.json" not in names:
+        raise InputError("it is not in the format of diffusers or open_clip: it has no model_index.json")
+    folders = defaultdict(list)
+    for file in files:
+        folder, slash, name = file.name.rpartition("/")
+        if (slash and "/" not in folder and folder not in SKIPPED) or name == "model_index.json":
+            folders[folder].append(file)
+    return sorted(
+        file for folder, found in folders.items() for file in _of_component(folder, found, variant, allow_pickle)
+    )
+
+
+def download(model: Model, folder: Path) -> None:
+    """Download a model's files into `folder`, and remove others there. Files that are whole already are kept.
+
+    Raises InputError if the disk is too small, the hub fails, or a file has other bytes than the hub says.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+
+    folder.mkdir(parents=True, exist_ok=True)
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if model.bytes - there > (free := shutil.disk_usage(folder).free):
+        raise InputError(
+            f"{model.id} has {model.bytes / 1e9:.1f} GB, but the disk of {folder} has {free / 1e9:.1f} GB left"
+        )
+    names = {file.name for file in model.files}
+    try:
+        for file in model.files:
+            hf_hub_download(model.id, file.name, revision=model.commit, local_dir=folder)
+    except (HTTPError, LocalEntryNotFoundError) as error:
+        raise InputError(
+            f"{model.id} cannot be fetched: {_first_line(error)}; run snakemake again to continue"
+        ) from None
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and (name := str(path.relative_to(folder))) not in names and not name.startswith("."):
+            path.unlink()
+    for file in model.files:
+        path = folder / file.name
+        whole = path.is_file() and path.stat().st_size == file.bytes and file.sha256 in (None, digest(path))
+        if not whole:
+            path.unlink(missing_ok=True)
+            raise InputError(f"{path} is not what the hub says it is; run snakemake again to fetch it anew")
+
+
+def _of_component(folder: str, files: Sequence[File], variant: str | None, allow_pickle: bool) -> list[File]:
+    texts = [file for file in files if file.name.endswith(_TEXTS) and ".index." not in file.name]
+    kinds = [".safetensors", *(_PICKLES if allow_pickle else ())]
+    for kind in kinds:
+        for wanted in dict.fromkeys((variant, None)):
+            weights = [file for file in files if _form(file.name) == (kind, wanted)]
+            if weights:
+                stem = min(re.split(r"[.-]", Path(file.name).name)[0] for file in weights)
+                indices = [file for file in files if ".index." in file.name and _form(file.name) == (kind, wanted)]
+                return [*texts, *indices, *(file for file in weights if Path(file.name).name.startswith(stem))]
+    forms = sorted({form for file in files if (form := _form(file.name))[0]}, key=str)
+    if not forms:
+        return texts
+    there = ", ".join(f"{kind}" + (f" of the variant {name}" if name else "") for kind, name in forms)
+    raise InputError(
+        f"{folder} has no weights in the safetensors format (there are {there}); set variant, or allow_pickle"
+    )
+
+
+def _form(name: str) -> tuple[str, str | None]:
+    """Suffix and variant of a file of weights or its index: `model.fp16-00001-of-00002.safetensors` is ('.safetensors', 'fp16')."""
+    plain = re.sub(r"-\d{5}-of-\d{5}", "", Path(name).name)
+    _, *parts = plain.split(".")
+    kind = next((f".{part}" for part in parts if f".{part}" in (".safetensors", *_PICKLES)), "")
+    return kind, ".".join(part for part in parts if part not in (kind[1:], "index", "json")) or None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__).rstrip(".")

@@ -1,0 +1,1 @@
+"""Prompts, one module per kind: each has `texts(settings, names)`."""

@@ -1,0 +1,52 @@
+"""Write the prompts of a data set's classes.
+
+    python -m pipeline.stages.prompts --config '{"kind": "templates", "templates": ["A photo of a {class}."]}' \\
+        --manifest results/demo/subset/manifest.parquet --output results/demo/prompts/plain/prompts.parquet
+
+writes one row per prompt, sorted by class: class, class_name, prompt (number within the class, from 0), text, origin.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import kinds
+from pipeline.artifacts import shards
+from pipeline.data.classes import class_names
+from pipeline.errors import InputError
+from pipeline.jobs import command
+
+BLOCK = 2**16
+"""Rows of a row group, so that a plan of millions of pictures has only a few in memory."""
+
+
+def main(args) -> None:
+    names = class_names(shards.read_table(args.manifest, ["class", "class_name"])).tolist()
+    found = kinds.load("prompts", args.config["kind"]).texts(args.config, names)
+    prompts = pd.DataFrame(found, columns=["class_name", "text", "origin"])
+    empty = prompts[prompts["text"].str.strip() == ""]
+    if len(empty):
+        raise InputError(f"a prompt of the class '{empty['class_name'].iloc[0]}' has no text; remove it")
+    if missing := [name for name in names if name not in set(prompts["class_name"])]:
+        raise InputError(
+            f"{len(missing)} of {len(names)} classes have no prompt, the first '{missing[0]}'; add one for each"
+        )
+    prompts.insert(
+        0, "class", prompts["class_name"].map({name: label for label, name in enumerate(names)}).astype("int32")
+    )
+    prompts = prompts.sort_values("class", kind="stable", ignore_index=True)
+    prompts.insert(2, "prompt", prompts.groupby("class").cumcount().astype("int32"))
+    shards.write_blocks((prompts[start : start + BLOCK] for start in range(0, len(prompts), BLOCK)), args.output)
+    print(f"{len(prompts)} prompts for {len(names)} classes")
+
+
+def arguments():
+    parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    command.add_inputs(parser)
+    parser.add_argument("--output", type=Path, required=True, help="the prompts to write, .parquet")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, arguments())

@@ -1,0 +1,24 @@
+rule prompts:
+    input:
+        unpack(inputs("prompts")),
+        manifest=PATHS["manifest"],
+    output:
+        **OUTPUTS["prompts"],
+    log:
+        "logs/prompts/{dataset}/{name}.log",
+    conda:
+        "../envs/counterweight.yaml"
+    params:
+        config=settings("prompts"),
+        code=code("prompts"),
+        inputs=flags("prompts"),
+    message:
+        "write the prompts {wildcards.name} for {wildcards.dataset}"
+    shell:
+        "python -m pipeline.stages.prompts"
+        " --config {params.config:q}"
+        " --code {params.code:q}"
+        " --manifest {input.manifest:q}"
+        " {params.inputs:q}"
+        " --output {output.prompts:q}"
+        " 2>&1 | logged {log:q}"

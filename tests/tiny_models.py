@@ -1,0 +1,160 @@
+"""Text-to-image models of the real classes, so small that tests can run them, as folders in diffusers' format."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+WIDTH = 32
+SIDE = 16
+"""Side of the pictures, in pixels; latents have half of it."""
+_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer with single bytes as its only tokens."""
+    # CLIP's own spelling of bytes: printable ones are themselves, the others follow from 256
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = [*map(chr, printable), *(chr(256 + place) for place in range(len(others)))]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer({word: place for place, word in enumerate(words)}, [], model_max_length=77)
+
+
+def stable_diffusion(folder: Path, seed: int = 0, scheduler: type = PNDMScheduler) -> Path:
+    """A Stable Diffusion model with random weights, saved in `folder`."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=WIDTH,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIDE,
+    )
+    how = {"set_alpha_to_one": False, "steps_offset": 1, **_BETAS}
+    how |= {"skip_prk_steps": True} if scheduler is PNDMScheduler else {"clip_sample": False}
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=words,
+        unet=unet,
+        scheduler=scheduler(**how),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
+    """A Stable Diffusion XL model with random weights, saved in `folder`: a class that our own loop does not draw."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=WIDTH,
+        hidden_act="gelu",
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=2 * WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIDE,
+    )
+    pipeline = StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        text_encoder_2=CLIPTextModelWithProjection(text),
+        tokenizer=words,
+        tokenizer_2=tokenizer(),
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(steps_offset=1, **_BETAS),
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def clip(folder: Path, seed: int = 0) -> Path:
+    """A CLIP model with random weights in open_clip's format, saved in `folder`."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    model = {
+        "embed_dim": WIDTH,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": WIDTH, "head_width": 8, "patch_size": 8},
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": len(words),
+            "hf_tokenizer_name": "tokenizer",
+            "width": WIDTH,
+            "heads": 4,
+            "layers": 2,
+        },
+    }
+    look = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    folder.mkdir(parents=True)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": look}))
+    words.save_pretrained(folder)
+    network = open_clip.CLIP(**model)
+    torch.nn.init.normal_(network.text_projection, std=0.5)
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
+    return folder

@@ -1,0 +1,123 @@
+"""Prompts of a data set's classes, and their way into a plan."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.artifacts import shards
+from pipeline.config.prompts import PROMPTS
+from pipeline.jobs import command
+from pipeline.prompts.table import PromptTable
+from pipeline.stages import plan, prompts
+
+NAMES = ["aquarium_fish", "owl", "wren"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a stage on a subset with 5, 2 and 1 training pictures of three classes; returns the table that it writes."""
+    labels = np.array([0] * 5 + [1] * 2 + [2])
+    manifest = {"class": labels, "class_name": np.array(NAMES)[labels], "split": "train"}
+    shards.write_table(pd.DataFrame(manifest), tmp_path / "manifest.parquet")
+
+    def ran(stage, config, *further):
+        output = tmp_path / f"{stage.__name__.split('.')[-1]}.parquet"
+        places = ["--manifest", tmp_path / "manifest.parquet", "--output", output, *further]
+        monkeypatch.setattr(sys, "argv", ["stage", "--config", json.dumps(config), *map(str, places)])
+        command.run(stage.main, stage.arguments())
+        return shards.read_table(output)
+
+    return ran
+
+
+def settings(**given):
+    return PROMPTS[given.get("kind", "templates")](**given).settings()
+
+
+def test_the_default_is_saus_sentence(run):
+    found = run(prompts, settings())
+    assert found["text"].tolist() == ["A photo of a aquarium fish.", "A photo of a owl.", "A photo of a wren."]
+    assert found["class"].tolist() == [0, 1, 2] and found["class_name"].tolist() == NAMES
+    assert set(found["prompt"]) == {0} and set(found["origin"]) == {"A photo of a {class}."}
+
+
+def test_clip_has_80_sentences(run):
+    found = run(prompts, settings(kind="clip_templates"))
+    assert found.groupby("class").size().tolist() == [80] * 3
+    assert found["text"].is_unique and found["text"].str.contains("aquarium fish|owl|wren").all()
+    assert {"a photo of a owl.", "a bad photo of a owl.", "itap of a owl."} <= set(found["text"])
+    assert "a photo of the {class}." in set(found["origin"])
+
+
+def test_a_file_in_any_order_of_its_rows(run, tmp_path):
+    rows = "class;text\nwren;one wren\nowl;an owl, at night\naquarium_fish;a fish\nowl;two owls\n"
+    (tmp_path / "own.csv").write_text(rows, encoding="utf-8-sig")
+    found = run(prompts, settings(kind="file", path=str(tmp_path / "own.csv")))
+    assert found["text"].tolist() == ["a fish", "an owl, at night", "two owls", "one wren"]
+    assert found["prompt"].tolist() == [0, 0, 1, 0] and set(found["origin"]) == {"own.csv"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    {
+        "an unknown class": ("class,text\nowl,an owl\nbat,a bat\n", "line 3: there is no class 'bat'; the classes are"),
+        "a class without a prompt": (
+            "class,text\nowl,an owl\n",
+            "2 of 3 classes have no prompt, the first 'aquarium_fish'",
+        ),
+        "no text": (
+            "class,text\nwren,x\naquarium_fish,x\nowl, \n",
+            "a prompt of the class 'owl' has no text; remove it",
+        ),
+        "no column": (
+            "class,prompt\nowl,an owl\n",
+            "own.csv has the columns class, prompt; it must have class and text",
+        ),
+        "nothing": ("", "own.csv has the columns "),
+        "no rows": ("class,text\n", "own.csv has no rows"),
+    }.values(),
+)
+def test_a_wrong_file_is_one_sentence(run, tmp_path, text, told):
+    (tmp_path / "own.csv").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        run(prompts, settings(kind="file", path=str(tmp_path / "own.csv")))
+    assert told in ended.value.code
+
+
+@pytest.mark.parametrize("template", ["a photo", "{}", "{name} {class}", "a {class", "{class}}"])
+def test_a_template_without_a_class_is_refused(template):
+    with pytest.raises(ValueError, match=r"is not a template \(|must have \{class\} in it"):
+        PROMPTS["templates"](templates=(template,))
+
+
+def test_prompts_of_a_class_take_turns_in_a_plan(run, tmp_path):
+    run(prompts, settings(templates=["a {class}", "two {class}s", "no {class}"]))
+    config = {"fill_to": "max", "per_class": None, "fill_range": [0, 1], "shots": ["many", "medium", "few"], "seed": 0}
+    whole = run(plan, config, "--prompts", tmp_path / "prompts.parquet")
+    assert whole["prompt"].tolist() == [
+        *("a owl", "two owls", "no owl"),
+        *("a wren", "two wrens", "no wren", "a wren"),
+    ]
+    later = run(plan, config | {"fill_range": [0.5, 1]}, "--prompts", tmp_path / "prompts.parquet")
+    together = whole.merge(later, on=["class", "index"], suffixes=("", "_later"))
+    assert len(together) == len(later) and (together["prompt"] == together["prompt_later"]).all()
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6), block=st.integers(1, 7), data=st.data())
+def test_any_blocks_of_the_table_give_the_same_prompts(tmp_path_factory, counts, block, data):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    table = pd.DataFrame({"class": labels, "text": [f"prompt {place}" for place in range(len(labels))]})
+    path = tmp_path_factory.mktemp("prompts") / "prompts.parquet"
+    shards.write_blocks((table[start : start + block] for start in range(0, len(table), block)), path)
+    classes = np.array(data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=20)))
+    indices = np.array(data.draw(st.lists(st.integers(0, 30), min_size=len(classes), max_size=len(classes))))
+    expected = [
+        table.loc[table["class"] == label, "text"].iloc[index % counts[label]]
+        for label, index in zip(classes, indices, strict=True)
+    ]
+    assert PromptTable(path).of(classes, indices).tolist() == expected

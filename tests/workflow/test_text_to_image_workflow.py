@@ -1,0 +1,198 @@
+"""A pool from a text-to-image model: from prompts through plan, sample, score, select and classifier, killed and continued."""
+
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+from local_hub import Hub
+from runs import Run
+from tiny_models import clip, stable_diffusion
+from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
+
+pytestmark = pytest.mark.slow
+
+ADDED = {
+    "foundations": {
+        "tiny": {"kind": "folder", "path": "models/tiny"},
+        "tiny_clip": {"kind": "folder", "path": "models/clip"},
+    },
+    "prompts": {"plain": {"kind": "templates", "templates": ["A photo of a {class}.", "the digit {class}"]}},
+    "generators": {"painter": {"kind": "text_to_image", "foundation": "tiny"}},
+    "pools": {
+        "painted": {
+            "generator": "painter",
+            "prompts": "plain",
+            "draw": {"kind": "text_to_image", "steps": 2, "guidance_scale": 2.0},
+            "store": {"side": 8},
+            "fill_to": 30,
+            "batch_size": 8,
+            "shards": 2,
+        }
+    },
+    "scores": {"painted_by_clip": {"kind": "clip", "pool": "painted", "foundation": "tiny_clip"}},
+    "filters": {"painted": {"scores": "painted_by_clip", "keep": "clip_times_classes > 1"}},
+    "classifiers": {"painted": {"extends": "ce", "data": ["real", "painted"]}},
+    "recipes": {"painted": {"extends": "ce", "classifier": "painted", "seeds": [0]}},
+}
+TARGET = "recipe_painted"
+SHARD = "results/demo/sample/painted/shard-00000.tar"
+FOUNDATION = "results/foundations/tiny/foundation.parquet"
+
+
+@pytest.fixture(scope="module")
+def begun(finished, tmp_path_factory):
+    """A copy of the micro run, with a text-to-image pool in its config, of which nothing has been made."""
+    root = copy_of(finished, tmp_path_factory.mktemp("text") / "micro")
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    for section, entries in ADDED.items():
+        config.setdefault(section, {}).update(entries)
+    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    stable_diffusion(root / "models/tiny")
+    clip(root / "models/clip")
+    return root
+
+
+@pytest.fixture(scope="module")
+def painted(begun):
+    ran = snakemake(begun, TARGET)
+    assert ran.returncode == 0, ran.stdout
+    return begun
+
+
+@pytest.fixture
+def copy(painted, tmp_path):
+    return copy_of(painted, tmp_path / "copy")
+
+
+def test_the_pool_reaches_the_classifier(painted):
+    index = pd.concat(pd.read_parquet(path) for path in sorted(painted.glob("results/demo/sample/painted/*.parquet")))
+    for row in index.rename(columns={"index": "place"}).itertuples():
+        template = ("A photo of a {}.", "the digit {}")[row.place % 2]
+        assert row.prompt == template.format(row.class_name)
+    scores = pd.concat(map(pd.read_parquet, painted.glob("results/demo/score/painted_by_clip/*.parquet")))
+    selected = pd.read_parquet(painted / "results/demo/select/painted/selected.parquet")
+    assert 0 < len(selected) < len(scores) == len(index)
+    assert set(selected["key"]) == set(scores.loc[scores["clip"] > 1 / 10, "key"])
+    assert set(index["generator"]) == {"results/foundations/tiny"}
+    assert (painted / "results/demo/grid/painted.png").is_file()
+    assert (painted / "results/demo/recipe/painted/summary.md").is_file()
+    assert planned(painted, TARGET) == {}
+
+
+def test_every_module_that_its_jobs_load_is_in_their_fingerprints(painted):
+    missed = modules_beside_fingerprints(painted)
+    assert {"foundation", "prompts", "plan", "sample", "score", "select", "classifier"} <= set(missed)
+    assert not any(missed.values())
+
+
+def test_its_cost_is_estimated(copy):
+    ran = snakemake(copy, "cost_demo")
+    assert ran.returncode == 0, ran.stdout
+    figures = pd.read_csv(copy / "results/demo/cost/throughput.csv")
+    assert {"painted", "cbdm"} == set(figures.loc[figures["stage"] == "sample", "part"])
+
+
+def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
+    expected = bytes_under(copy / "results")
+    for path in copy.glob("results/demo/sample/painted/shard-00000.*"):
+        path.unlink()
+    run = Run(copy, SHARD)
+    assert run.wait_until(lambda: any(copy.glob("results/demo/sample/painted/checkpoints/*/*"))), run.told
+    run.kill()
+    snakemake(copy, "--unlock")
+    again = snakemake(copy, SHARD)
+    assert again.returncode == 0, again.stdout
+    assert bytes_under(copy / "results") == expected
+
+
+def test_another_number_of_shards_makes_the_same_pictures(copy):
+    def pictures():
+        tables = sorted(copy.glob("results/demo/sample/painted/*.parquet"))
+        return pd.concat(map(pd.read_parquet, tables)).set_index("key")["crc32"].sort_index()
+
+    before = pictures()
+    config = (copy / "workflow_config.yaml").read_text()
+    (copy / "workflow_config.yaml").write_text(config.replace("shards: 2\n    store", "shards: 3\n    store"))
+    ran = snakemake(copy, "results/demo/select/painted/selected.parquet")
+    assert ran.returncode == 0, ran.stdout
+    pd.testing.assert_series_equal(pictures(), before)
+
+
+def test_only_what_follows_from_a_change_is_planned(copy):
+    drawn = {"sample painted", "grid painted", "score painted_by_clip", "select painted", "classifier painted"}
+    reported = {"evaluate painted", "summary recipe"}
+
+    def jobs_after(old, new):
+        config = (copy / "workflow_config.yaml").read_text()
+        assert old in config
+        (copy / "workflow_config.yaml").write_text(config.replace(old, new))
+        jobs = {" ".join(job.split()[:2]).removesuffix(".png") for job in planned(copy, TARGET)}
+        (copy / "workflow_config.yaml").write_text(config)
+        return jobs
+
+    assert jobs_after("the digit {class}", "number {class}") == {"prompts plain", "plan painted", *drawn, *reported}
+    assert jobs_after("guidance_scale: 2.0", "guidance_scale: 1.0") == drawn | reported
+    assert jobs_after("clip_times_classes > 1", "clip > 0.1") == {"select painted", "classifier painted", *reported}
+
+
+def test_a_model_that_is_not_there_is_told_before_any_job(begun, tmp_path):
+    root = copy_of(begun, tmp_path / "copy")
+    shutil.rmtree(root / "results/foundations", ignore_errors=True)
+    shutil.rmtree(root / "models")
+    told = "foundations.tiny: path is 'models/tiny', but this folder has no model_index.json and no open_clip"
+    dry = snakemake(root, "-n", FOUNDATION)
+    assert dry.returncode == 0 and f"warning: {told}" in dry.stdout
+    ran = snakemake(root, FOUNDATION)
+    assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
+
+
+def test_a_model_that_lacks_a_vocabulary_is_told_by_its_check(begun, tmp_path):
+    root = copy_of(begun, tmp_path / "copy")
+    shutil.rmtree(root / "results/foundations", ignore_errors=True)
+    (root / "models/tiny/tokenizer/tokenizer.json").unlink()
+    ran = snakemake(root, FOUNDATION)
+    assert ran.returncode == 1 and "models/tiny/tokenizer knows 2 tokens, but the text encoder" in ran.stdout
+
+
+@pytest.fixture
+def hub():
+    one = Hub()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def fetching(begun, hub, tmp_path, monkeypatch):
+    """A copy that takes the same model from a hub, of which nothing has been fetched."""
+    root = copy_of(begun, tmp_path / "copy")
+    hub.models["community/tiny"] = shutil.move(root / "models/tiny", tmp_path / "published")
+    shutil.rmtree(root / "results/foundations", ignore_errors=True)
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    config["foundations"]["tiny"] = {"kind": "pretrained", "hub": ["owner/withdrawn", "community/tiny"]}
+    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    return root
+
+
+def test_a_model_is_fetched_once_and_then_needs_no_network(fetching, hub):
+    ran = snakemake(fetching, FOUNDATION)
+    assert ran.returncode == 0, ran.stdout
+    assert modules_beside_fingerprints(fetching) == {"fetch": set(), "foundation": set()}
+    assert "GB from community/tiny; " in ran.stdout and "GB are free" in ran.stdout
+    hub.models.clear()
+    hub.asked.clear()
+    ran = snakemake(fetching, SHARD)
+    assert ran.returncode == 0, ran.stdout
+    assert hub.asked == []
+
+
+def test_a_hub_without_the_model_is_told_before_any_job(fetching, hub):
+    hub.models.clear()
+    ran = snakemake(fetching, FOUNDATION)
+    assert ran.returncode == 1 and "Traceback" not in ran.stdout
+    assert "foundations.tiny: the hub has no such model (owner/withdrawn: " in ran.stdout
+    assert "community/tiny: " in ran.stdout and "`kind: folder`" in ran.stdout
+    assert not (fetching / "logs/fetch").exists()
