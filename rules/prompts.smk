@@ -11,7 +11,6 @@ rule prompts:
     params:
         config=settings("prompts"),
         code=code("prompts"),
-        inputs=flags("prompts"),
     message:
         "write the prompts {wildcards.name} for {wildcards.dataset}"
     shell:
@@ -19,6 +18,5 @@ rule prompts:
         " --config {params.config:q}"
         " --code {params.code:q}"
         " --manifest {input.manifest:q}"
-        " {params.inputs:q}"
         " --output {output.prompts:q}"
         " 2>&1 | logged {log:q}"

@@ -36,17 +36,7 @@ def stable_diffusion(folder: Path, seed: int = 0, scheduler: type = PNDMSchedule
     """A Stable Diffusion model with random weights, saved in `folder`."""
     torch.manual_seed(seed)
     words = tokenizer()
-    text = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=WIDTH,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
-    )
+    text = _text(words)
     unet = UNet2DConditionModel(
         sample_size=SIDE // 2,
         block_out_channels=(16, 32),
@@ -57,19 +47,10 @@ def stable_diffusion(folder: Path, seed: int = 0, scheduler: type = PNDMSchedule
         attention_head_dim=8,
         norm_num_groups=8,
     )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=SIDE,
-    )
     how = {"set_alpha_to_one": False, "steps_offset": 1, **_BETAS}
     how |= {"skip_prk_steps": True} if scheduler is PNDMScheduler else {"clip_sample": False}
     pipeline = StableDiffusionPipeline(
-        vae=vae,
+        vae=_vae(),
         text_encoder=CLIPTextModel(text),
         tokenizer=words,
         unet=unet,
@@ -86,18 +67,7 @@ def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
     """A Stable Diffusion XL model with random weights, saved in `folder`: a class that our own loop does not draw."""
     torch.manual_seed(seed)
     words = tokenizer()
-    text = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=WIDTH,
-        hidden_act="gelu",
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
-    )
+    text = _text(words, hidden_act="gelu")
     unet = UNet2DConditionModel(
         sample_size=SIDE // 2,
         block_out_channels=(16, 32),
@@ -112,17 +82,8 @@ def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + WIDTH,
     )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=SIDE,
-    )
     pipeline = StableDiffusionXLPipeline(
-        vae=vae,
+        vae=_vae(),
         text_encoder=CLIPTextModel(text),
         text_encoder_2=CLIPTextModelWithProjection(text),
         tokenizer=words,
@@ -158,3 +119,32 @@ def clip(folder: Path, seed: int = 0) -> Path:
     torch.nn.init.normal_(network.text_projection, std=0.5)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+def _text(words: CLIPTokenizer, **more: str) -> CLIPTextConfig:
+    """A text encoder's shape, for these tokens."""
+    return CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=WIDTH,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        **more,
+    )
+
+
+def _vae() -> AutoencoderKL:
+    """A VAE that halves the side."""
+    return AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIDE,
+    )

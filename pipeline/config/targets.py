@@ -31,7 +31,7 @@ def folders(flow: Workflow) -> list[str]:
         runs = [run for run in flow.runs if run.dataset == dataset]
         for section, entries in flow.needed(dataset, runs).items():
             stages = SECTIONS[section] if section != "datasets" else ()
-            places = [min(OUTPUTS[stage].values(), key=len).partition("{name}")[0] for stage in stages]
+            places = [next(iter(OUTPUTS[stage].values())).partition("{name}")[0] for stage in stages]
             found |= {place.format(dataset=dataset) + name for place in places for name in entries}
     return sorted(found)
 

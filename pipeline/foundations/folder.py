@@ -8,8 +8,8 @@ from pipeline.errors import InputError
 from pipeline.jobs.inputs import Inputs
 
 
-def make(settings: Mapping[str, Any], inputs: Inputs, output: Path) -> Path:
-    """The folder of the model; `output`, for the files of kinds that make some, stays empty."""
+def make(settings: Mapping[str, Any], inputs: Inputs) -> Path:
+    """The folder of the model. Raises InputError if there is none."""
     folder = Path(settings["path"])
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; put a model there, or correct the path")

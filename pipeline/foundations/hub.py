@@ -82,8 +82,8 @@ def chosen(files: Sequence[File], variant: str | None = None, allow_pickle: bool
         raise InputError("it is not in the format of diffusers or open_clip: it has no model_index.json")
     folders = defaultdict(list)
     for file in files:
-        folder, slash, name = file.name.rpartition("/")
-        if (slash and "/" not in folder and folder not in SKIPPED) or name == "model_index.json":
+        folder, slash, _ = file.name.rpartition("/")
+        if (slash and re.fullmatch(r"\w+", folder) and folder not in SKIPPED) or file.name == "model_index.json":
             folders[folder].append(file)
     return sorted(
         file for folder, found in folders.items() for file in _of_component(folder, found, variant, allow_pickle)
@@ -120,7 +120,7 @@ def download(model: Model, folder: Path) -> None:
         whole = path.is_file() and path.stat().st_size == file.bytes and file.sha256 in (None, digest(path))
         if not whole:
             path.unlink(missing_ok=True)
-            raise InputError(f"{path} is not what the hub says it is; run snakemake again to fetch it anew")
+            raise InputError(f"{path} has other bytes than the hub lists; run snakemake again to fetch it again")
 
 
 def _of_component(folder: str, files: Sequence[File], variant: str | None, allow_pickle: bool) -> list[File]:

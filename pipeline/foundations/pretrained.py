@@ -8,6 +8,6 @@ from pipeline.foundations.table import folder_of
 from pipeline.jobs.inputs import Inputs, only
 
 
-def make(settings: Mapping[str, Any], inputs: Inputs, output: Path) -> Path:
+def make(settings: Mapping[str, Any], inputs: Inputs) -> Path:
     """The folder of the model."""
     return folder_of(only(inputs, "fetched"))

@@ -17,7 +17,7 @@ def main(args) -> None:
     from pipeline import kinds
     from pipeline.foundations import clip, components, table
 
-    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs, args.output.parent)
+    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs)
     read = {key: args.config[key] for key in ("variant", "allow_pickle")}
     if (folder / clip.CONFIG).is_file():
         what = type(clip.load(folder).model).__name__

@@ -27,7 +27,8 @@ def main(args) -> None:
     empty = prompts[prompts["text"].str.strip() == ""]
     if len(empty):
         raise InputError(f"a prompt of the class '{empty['class_name'].iloc[0]}' has no text; remove it")
-    if missing := [name for name in names if name not in set(prompts["class_name"])]:
+    having = set(prompts["class_name"])
+    if missing := [name for name in names if name not in having]:
         raise InputError(
             f"{len(missing)} of {len(names)} classes have no prompt, the first '{missing[0]}'; add one for each"
         )
@@ -43,7 +44,6 @@ def main(args) -> None:
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
-    command.add_inputs(parser)
     parser.add_argument("--output", type=Path, required=True, help="the prompts to write, .parquet")
     return parser
 

@@ -287,9 +287,8 @@ def test_an_edit_of_the_code_is_refused_by_jobs_that_wait(finished, copy, edited
     with waiting(copy, WEIGHTS) as run:
         (copy / edited).write_text(before + "\nEDITED = True\n")
     assert run.returncode != 0
-    told = text_of(
-        copy / "told"
-    )  # a job that refuses rules has no stage that could say so, and Snakemake names its log
+    told = text_of(copy / "told")
+    # a job that refuses rules has no stage that could say so, but Snakemake names its log
     named = [path for path in copy.glob(".snakemake/slurm_logs/*/*/*.log") if str(path) in told]
     assert all("edited after this run was planned" in told + path.read_text() for path in named) and named
     assert not (copy / WEIGHTS).exists()

@@ -1,5 +1,6 @@
 """A pool from a text-to-image model: from prompts through plan, sample, score, select and classifier, killed and continued."""
 
+import re
 import shutil
 
 import pandas as pd
@@ -117,6 +118,21 @@ def test_another_number_of_shards_makes_the_same_pictures(copy):
     ran = snakemake(copy, "results/demo/select/painted/selected.parquet")
     assert ran.returncode == 0, ran.stdout
     pd.testing.assert_series_equal(pictures(), before)
+
+
+def test_a_model_that_changed_is_refused_and_taken_by_the_command_that_is_named(copy):
+    config = copy / "models/tiny/unet/config.json"
+    config.write_text(config.read_text() + "\n")
+    for path in copy.glob("results/demo/sample/painted/shard-00000.*"):
+        path.unlink()
+    ran = snakemake(copy, SHARD)
+    assert (
+        ran.returncode == 1 and "unet/config.json is missing or was changed since the model was checked" in ran.stdout
+    )
+    (named,) = set(re.findall(r"snakemake --profile local (--force \S+)", ran.stdout))
+    for arguments in (named.split(), [SHARD]):
+        again = snakemake(copy, *arguments)
+        assert again.returncode == 0, again.stdout
 
 
 def test_only_what_follows_from_a_change_is_planned(copy):

@@ -28,6 +28,7 @@ OTHERS = [
     "safety_checker/model.safetensors",
     "feature_extractor/x.json",
     "a/b/c.json",
+    "../outside.json",
 ]
 PLAIN, HALF = "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"
 PICKLE, OTHER = "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.non_ema.safetensors"
@@ -156,7 +157,7 @@ def test_a_download_that_is_cut_off_continues(hub, fetch):
     [
         ("gone", "the hub has no such model (community/sd: "),
         ("nonsense", "the hub has no such model (community/sd: "),
-        ("other bytes", "is not what the hub says it is; run snakemake again to fetch it anew"),
+        ("other bytes", "has other bytes than the hub lists; run snakemake again to fetch it again"),
     ],
 )
 def test_a_hub_that_fails_is_one_sentence(hub, fetch, fault, told):

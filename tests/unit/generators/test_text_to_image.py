@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from tiny_models import SIDE, stable_diffusion
+from tiny_models import SIDE, stable_diffusion, stable_diffusion_xl
 
 from pipeline.config.draws import TextToImage
 from pipeline.errors import InputError
@@ -110,9 +110,6 @@ def test_prompts_that_are_cut_are_counted(draws, capsys):
 
 
 def test_other_models_are_drawn_by_their_own_pipeline(model, draws, tmp_path):
-    """Here by the same one, under the name of a class that our loop does not know."""
-    from tiny_models import stable_diffusion_xl
-
     folder = stable_diffusion_xl(tmp_path / "sdxl")
     whole = draws(folder=folder)
     assert whole.shape == (5, SIDE, SIDE, 3)
