@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline.config.presets import combined, preset_layers, read
 from pipeline.config.workflow import Workflow
 from pipeline.jobs import fingerprint
@@ -63,6 +65,11 @@ classifier.width,16,cifar100_lt,,another family
 classifier.momentum,0.5,,diffult_*,recipes of that name
 filter.keep,\"\"\"all\"\"\",,ce diffult*,paper
 """
+
+
+def repetitions(*cases: tuple) -> list:
+    """Cases of a test that take another's way through the code once more: `make test-nightly` runs them."""
+    return [pytest.param(*case, marks=pytest.mark.nightly) for case in cases]
 
 
 def make_copy(root: Path) -> Path:

@@ -20,7 +20,8 @@ def benchmark(name, *arguments, cwd=REPOSITORY):
     ).stdout
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_shares_of_saus_step(precision):
     told = benchmark("sau_step.py", "--width", "2", "--steps", "1", "--precision", precision)
     assert re.findall(r"^(\w+): [\d.]+ ms, [\d.]+ % of the step$", told, re.MULTILINE) == ["input", "contrast"]

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from workflow_helpers import EVERYTHING, REPOSITORY, bytes_under, make_copy, planned, snakemake, stage
+from workflow_helpers import EVERYTHING, REPOSITORY, bytes_under, make_copy, planned, repetitions, snakemake, stage
 
 CLUSTER = REPOSITORY / "tests" / "workflow" / "slurm" / "cluster.sh"
 QUICK = ("--jobs", "4", "--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "2", "--retries", "2")
@@ -188,8 +188,10 @@ SHARD, WEIGHTS = "results/demo/sample/cbdm/shard-00001.tar", "results/demo/class
     ("wanted", "told", "gpus"),
     [
         (SHARD, ("sample:gpu_model=pretend",), "TresPerJob"),
-        (SHARD, ("sample:gpu=0", "sample:gres=gpu:pretend:1"), "TresPerNode"),
-        (WEIGHTS, ("classifier:gpu=0", "classifier:gres=gpu:pretend:1"), "TresPerNode"),
+        *repetitions(
+            (SHARD, ("sample:gpu=0", "sample:gres=gpu:pretend:1"), "TresPerNode"),
+            (WEIGHTS, ("classifier:gpu=0", "classifier:gres=gpu:pretend:1"), "TresPerNode"),
+        ),
     ],
     ids=["type", "gres", "gres of a classifier"],
 )
@@ -208,6 +210,7 @@ def test_what_jobs_ask_for_can_be_told_on_the_command_line(finished, copy, wante
     assert bytes_under(copy / "results") == bytes_under(finished / "results")
 
 
+@pytest.mark.nightly
 def test_several_gpus_are_those_of_one_node(copy):
     (copy / WEIGHTS).unlink()
     for node in ("node1", "node2"):  # one GPU is left on each
@@ -280,7 +283,9 @@ def test_an_edit_of_the_config_is_not_seen_by_jobs_that_wait(finished, copy):
     assert not list(copy.glob(".snakemake/counterweight/*")), "what the run kept for its jobs"
 
 
-@pytest.mark.parametrize("edited", ["pipeline/classifiers/losses/cross_entropy.py", "rules/classifier.smk"])
+@pytest.mark.parametrize(
+    "edited", ["pipeline/classifiers/losses/cross_entropy.py", *repetitions(("rules/classifier.smk",))]
+)
 def test_an_edit_of_the_code_is_refused_by_jobs_that_wait(finished, copy, edited):
     (copy / WEIGHTS).unlink()
     before = (copy / edited).read_text()
@@ -345,6 +350,7 @@ def is_alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.nightly
 def test_bad_input_fails_the_retries_at_once_and_the_user_is_told_where_to_look(finished, copy):
     shard, scores = "results/demo/sample/cbdm/shard-00000.tar", "results/demo/score/by_ce/shard-00000.parquet"
     damaged = bytearray((copy / shard).read_bytes())

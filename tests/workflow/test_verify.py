@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from workflow_helpers import EVERYTHING, bytes_under, environment, planned, snakemake, stage
+from workflow_helpers import EVERYTHING, bytes_under, environment, planned, repetitions, snakemake, stage
 
 from pipeline.artifacts import digests, shards
 from pipeline.artifacts.damage import Found
@@ -75,7 +75,7 @@ def test_an_undamaged_run_is_whole(results):
     assert found.pictures == sum(len(pd.read_parquet(path)) for path in indices) > 1000
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *repetitions((1,), (2,))])
 def test_a_flipped_bit_is_named_in_whatever_a_stage_reads(results, seed):
     draw = random.Random(seed)
     for path, named in damaged_by(results, lambda data: flip(data, draw.randrange(len(data)))):
@@ -141,7 +141,8 @@ def test_all_that_belongs_to_a_removed_folder_is_named_and_remade(copy):
 
 
 @pytest.mark.parametrize(
-    "name", ["sample/cbdm/shard-{}.tar", "sample/cbdm/shard-{}.parquet", "score/by_ce/shard-{}.parquet"]
+    "name",
+    ["sample/cbdm/shard-{}.tar", *repetitions(("sample/cbdm/shard-{}.parquet",), ("score/by_ce/shard-{}.parquet",))],
 )
 def test_two_files_in_each_others_place_are_named(results, name):
     one, other = (results / "demo" / name.format(number) for number in ("00000", "00001"))
@@ -247,10 +248,12 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize(
+    "damage", ["shards of all stages", *repetitions(*((name,) for name in DAMAGE if name != "shards of all stages"))]
+)
 def test_a_repair_restores_bytes_and_time_stamps_and_nothing_else_runs(copy, damage):
     before = state(copy)
-    damage(copy)
+    DAMAGE[damage](copy)
     ran = verify(copy, "--repair", REPAIR)
     assert ran.returncode == 0, ran.stdout
     assert "remade, byte for byte as before" in ran.stdout
@@ -302,7 +305,7 @@ def test_what_is_remade_otherwise_is_told_and_keeps_its_new_time_stamp(copy):
     assert verify(copy).returncode == 0
 
 
-@pytest.mark.parametrize("name", [SCORE, "results/demo/evaluate/ce/seed-0/predictions.parquet"])
+@pytest.mark.parametrize("name", [SCORE, *repetitions(("results/demo/evaluate/ce/seed-0/predictions.parquet",))])
 def test_tables_of_which_nothing_is_left_to_compare_get_a_new_time_stamp(copy, name):
     before = state(copy)
     cut(name)(copy)
@@ -382,7 +385,7 @@ def test_a_killed_repair_is_taken_up_again(copy):
     assert state(copy) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *repetitions((signal.SIGTERM,))])
 def test_it_can_be_stopped_while_it_reads(copy, number):
     """Also in a rule's shell, which ignores both signals."""
     with open(copy / f"{SAMPLE}.tar", "r+b") as file:

@@ -138,7 +138,9 @@ def test_continued_training_equals_uninterrupted(scheme, step, tmp_path, monkeyp
     assert continued_history.equals(history)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    "scheme", [*(name for name in SCHEMES if name != "sau"), pytest.param("sau", marks=pytest.mark.slow)]
+)
 def test_a_dozen_pictures_are_learned_by_heart(scheme, tmp_path):
     """Twelve, so that SAU and the rest have two real and two generated ones of each class."""
     more = {} if "learning_rate" in SCHEMES[scheme] else {"learning_rate": 0.03}
@@ -200,7 +202,7 @@ def test_priors_are_counted_on_the_pictures_that_are_asked_for(prior_from, tmp_p
     assert given[0].generated_pictures == 4
 
 
-@pytest.mark.parametrize("scheme", ["plain", "ldam", "glmc", "sau"])
+@pytest.mark.parametrize("scheme", ["plain", "ldam", "glmc", pytest.param("sau", marks=pytest.mark.slow)])
 def test_bfloat16_learns_with_weights_of_float32(scheme, tmp_path):
     given = settings(**SCHEMES[scheme] | {"precision": "bfloat16"}, epochs=10)
     network, history = trained(tmp_path, given)
@@ -384,7 +386,7 @@ def shared(folder, given, count, *told):
 
 
 @pytest.mark.parametrize(
-    "scheme", ["plain", "sau", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cmo", "half_real", "glmc"))]
+    "scheme", ["plain", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sau", "cmo", "half_real", "glmc"))]
 )
 def test_two_processes_train_as_one(scheme, tmp_path):
     """With batch norm frozen, since each process has statistics of its own; the last batch is of 5, so that shares differ.

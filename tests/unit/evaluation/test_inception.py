@@ -37,6 +37,7 @@ def _run(monkeypatch, tmp_path, weights):
     return json.loads((tmp_path / "quality.json").read_text())["metrics"]
 
 
+@pytest.mark.slow
 def test_metrics_are_called_fid_and_is_under_inception(monkeypatch, tmp_path):
     torch.manual_seed(0)
     blank = FeatureExtractorInceptionV3.__new__(FeatureExtractorInceptionV3)

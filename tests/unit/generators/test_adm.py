@@ -283,6 +283,7 @@ def test_training_sees_pictures_noised_by_the_cosine_schedule(trained, monkeypat
 # Training and drawing
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_pictures_are_drawn_alike_each_time(trained, cpu, monkeypatch):
     monkeypatch.setattr(training, "LOG_STEPS", 20)
     history, folder = trained(steps=60, label_dropout=0)

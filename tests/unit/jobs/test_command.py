@@ -147,7 +147,7 @@ checkpoint.finish()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_training_stage_saves_before_it_ends_and_goes_on_from_there(tmp_path, number):
     never = COUNTS.replace("{minutes}", "1e9")
     process = started(tmp_path, never)

@@ -373,7 +373,9 @@ time.sleep(1000)
 """
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["that work", "that only start"])
+@pytest.mark.parametrize(
+    "late", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["that work", "that only start"]
+)
 def test_workers_end_with_their_launcher(devices, late, tmp_path):
     """torchrun starts them without the descriptors of its locks, so that they would go on beside the next job."""
     script = tmp_path / "worker.py"
