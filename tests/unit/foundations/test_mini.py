@@ -146,18 +146,24 @@ def test_what_the_long_tail_did_not_leave_out_is_not_seen(model, tmp_path):
 
 
 def test_too_few_left_out_pictures_are_told(tmp_path):
-    with pytest.raises(InputError, match="has 4 pictures that the long tail left out, which is less than a batch; keep"):
+    with pytest.raises(
+        InputError, match="has 4 pictures that the long tail left out, which is less than a batch; keep"
+    ):
         made(tmp_path, subset(tmp_path, rest=4))
 
 
 def test_pictures_that_do_not_fit_are_told(tmp_path):
-    with pytest.raises(InputError, match="18 x 18 pixels do not fit the networks; give the data set a `store_side`, a multiple of 4"):
+    with pytest.raises(
+        InputError, match="18 x 18 pixels do not fit the networks; give the data set a `store_side`, a multiple of 4"
+    ):
         made(tmp_path, subset(tmp_path, side=18))
 
 
 def test_clip_learns_to_tell_the_classes(tmp_path):
     _, about = made(
-        tmp_path, subset(tmp_path, rest=40), SETTINGS | {"clip": {**SETTINGS["clip"], "steps": 60, "learning_rate": 1e-3}}
+        tmp_path,
+        subset(tmp_path, rest=40),
+        SETTINGS | {"clip": {**SETTINGS["clip"], "steps": 60, "learning_rate": 1e-3}},
     )
     assert about["zero_shot_top1"] == 100
 
