@@ -10,16 +10,22 @@ rule foundation:
     conda:
         "../envs/counterweight.yaml"
     threads: 2
+    resources:
+        gpu=lambda wildcards: int(FLOW.part("foundations", wildcards.name).trains),
     params:
         config=settings("foundation"),
         code=code("foundation"),
-        inputs=lambda wildcards, input: ["--fetched", input.fetched] if input.fetched else [],
+        inputs=flags("foundation"),
+        fetched=lambda wildcards, input: ["--fetched", input.fetched] if input.fetched else [],
+        checkpoint_minutes=lambda wildcards, output: FLOW.site.checkpoint_minutes,  # with `output`, not tracked
     message:
         "make or check the foundation {wildcards.name}"
     shell:
-        "python -m pipeline.stages.foundation"
+        "python -m pipeline.jobs.lease --gpus {resources.gpu} -- python -m pipeline.stages.foundation"
         " --config {params.config:q}"
         " --code {params.code:q}"
         " {params.inputs:q}"
+        " {params.fetched:q}"
+        " --checkpoint-minutes {params.checkpoint_minutes}"
         " --output {output.foundation:q}"
         " 2>&1 | logged {log:q}"

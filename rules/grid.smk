@@ -12,7 +12,7 @@ rule grid:
         "../envs/counterweight.yaml"
     params:
         code=code("grid"),
-        title="{dataset}, pool {name}",
+        title=lambda wildcards: targets.grid_title(FLOW, wildcards.dataset, wildcards.name),
     message:
         "draw real beside generated pictures of {wildcards.name} for {wildcards.dataset}"
     shell:

@@ -1,6 +1,7 @@
 rule summary:
     input:
         lambda wildcards: reported(targets.summary_files, wildcards.dataset),
+        foundations=lambda wildcards: targets.trained_foundations(FLOW, main_runs(wildcards)),
     output:
         **OUTPUTS["summary"],
     log:
@@ -17,6 +18,7 @@ rule summary:
         "python -m pipeline.stages.summary"
         " --config {params.config:q}"
         " --code {params.code:q}"
+        " --foundations {input.foundations:q}"
         " --output {params.output:q}"
         " 2>&1 | logged {log:q}"
 
@@ -24,6 +26,7 @@ rule summary:
 use rule summary as recipe with:
     input:
         lambda wildcards: targets.result_files(recipe_runs(wildcards)),
+        foundations=lambda wildcards: targets.trained_foundations(FLOW, recipe_runs(wildcards)),
     output:
         **OUTPUTS["recipe"],
     log:

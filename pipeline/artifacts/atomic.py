@@ -55,10 +55,10 @@ def replacing_files(folder: Path) -> Iterator[Path]:
     with _removed_on_failure(part):
         with _disks_words(part / "more"):
             yield part
-        for written in part.iterdir():
-            with replacing(folder / written.name) as file:
+        for written in sorted(path for path in part.rglob("*") if path.is_file()):
+            with replacing(folder / written.relative_to(part)) as file:
                 written.replace(file)
-        part.rmdir()
+        shutil.rmtree(part)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.classifiers import backbones
 from pipeline.config.augmentations import Augment, Crop, Flip
 from pipeline.config.datasets import Dataset
-from pipeline.config.parts import REAL, Part, Reference, RunPart
+from pipeline.config.parts import OWN, REAL, REST, Part, Reference, RunPart
 from pipeline.config.unread import refuse_unread
 
 
@@ -58,7 +58,8 @@ class Classifier(RunPart):
     """
 
     data: tuple[str, ...] = Field(min_length=1)
-    """`real` and names of filters, each once."""
+    """`real` and names of filters, each once. `rest` are the pictures that the long tail left out: with `real`, an upper bound
+    for generated pictures in their place. Its results are shown apart."""
     init: str | None = None
     """Start from this classifier's weights, of the same seed."""
     steps_as: tuple[str, ...] = ()
@@ -169,7 +170,7 @@ class Classifier(RunPart):
     @property
     def filters(self) -> list[str]:
         """Filters of the generated pictures that it trains on."""
-        return [name for name in self.data if name != REAL]
+        return [name for name in self.data if name not in OWN]
 
     @property
     def launcher(self) -> str:
@@ -183,7 +184,8 @@ class Classifier(RunPart):
         return 8 * self.gpus if (self.side or 0) > 64 else 2
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "real": REAL in self.data, "width": self._width()}
+        own = {"real": REAL in self.data, "width": self._width()} | ({"rest": True} if REST in self.data else {})
+        return {**super().settings(), **own}
 
     def modules(self) -> list[str]:
         return [*self.read_modules(), f"classifiers.schemes.{self.scheme}"]
@@ -225,6 +227,8 @@ class Classifier(RunPart):
             raise ValueError(f"init names {self.init} with a {first._head()} head instead of a {self._head()} one")
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if REST in self.data and not dataset.rest:
+            raise ValueError("data names rest, but the data set keeps no such pictures; set `rest: true` in it")
         side = self.side or dataset.side
         for step in self._steps():
             if side and step.kind == "cutout" and step.size >= side:
@@ -270,4 +274,4 @@ class Classifier(RunPart):
 
     def _has_both(self) -> bool:
         """Whether there are real and generated pictures."""
-        return REAL in self.data and len(self.data) > 1
+        return REAL in self.data and len(self.filters) > 0

@@ -99,6 +99,7 @@ class LongTailed(Dataset):
 
     known: ClassVar[dict[str, Known]] = {
         "digits": Known(10, 8, has_validation=False, train_per_class=120),
+        "mnist_5k": Known(10, 28, has_validation=False, train_per_class=350),
         "cifar10": Known(10, 32, has_validation=False, train_per_class=5000),
         "cifar100": Known(100, 32, has_validation=False, train_per_class=500),
         "fashion_mnist": Known(10, 28, has_validation=False, train_per_class=6000),

@@ -44,7 +44,7 @@ def differences(flow: Workflow, table: Path, run: Run) -> list[str]:
         raise InputError(f"{table}: {path} is missing; add it, with the columns key, value, family, recipes, says")
     with open(path, newline="", encoding="utf-8") as file:
         settings = list(csv.DictReader(file))
-    found = []
+    found = [f"sees pictures that the long tail left out ({run.sees_rest})"] if run.sees_rest else []
     for row in settings:
         families, recipes = row["family"].split(), row["recipes"].split()
         is_meant = not families or flow.family(run.dataset) in families

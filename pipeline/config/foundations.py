@@ -5,20 +5,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.config.parts import RunPart, on_disk
+from pipeline.config.parts import Part, Reference, RunPart, on_disk
+from pipeline.config.prompts import checked_template
 
 
 class Foundation(RunPart):
     """Base of all foundations. The module with `make` is `pipeline.foundations.<kind>`."""
 
     kind: str
-    variant: str | None = None
-    """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
-    allow_pickle: bool = False
-    """Whether weights may be pickles. No code in them runs, but prefer safetensors."""
 
     fetched: ClassVar[bool] = False
     """Whether the stage `fetch` gets its files from a hub."""
+    trains: ClassVar[bool] = False
+    """Whether the stage `foundation` trains it, on the left-out pictures of a data set."""
 
     @field_validator("where")
     @classmethod
@@ -35,7 +34,16 @@ class Foundation(RunPart):
         return None
 
 
-class Folder(Foundation):
+class Standard(Foundation):
+    """A model whose files are in the format of diffusers or open_clip already."""
+
+    variant: str | None = None
+    """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
+    allow_pickle: bool = False
+    """Whether weights may be pickles. No code in them runs, but prefer safetensors."""
+
+
+class Folder(Standard):
     """A model in a local folder, in the format of diffusers or open_clip. It is used where it lies, and nothing is copied."""
 
     kind: Literal["folder"]
@@ -51,7 +59,7 @@ class Folder(Foundation):
         )
 
 
-class Pretrained(Foundation):
+class Pretrained(Standard):
     """A model on a hub, in the format of diffusers or open_clip. It is fetched once, where snakemake runs; jobs need no network."""
 
     kind: Literal["pretrained"]
@@ -68,5 +76,91 @@ class Pretrained(Foundation):
         return self.model_dump(mode="json", include={"hub", "variant", "allow_pickle"})
 
 
-FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder}
+class Steps(Part):
+    """The training of one network of a small foundation, with AdamW."""
+
+    steps: int = Field(default=300, ge=1)
+    """Steps of training."""
+    batch_size: int = Field(default=64, ge=1)
+    """Pictures in a step."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """The learning rate."""
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Keep an exponential moving average of the weights."""
+
+
+Channels = Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], Field(min_length=1)]
+
+
+class Vae(Steps):
+    """A VAE of diffusers (AutoencoderKL)."""
+
+    channels: Channels = (16, 32)
+    """Channels of each level; latents have half the side for each level after the first."""
+    batch_size: int = Field(default=32, ge=1)
+    """Pictures in a step."""
+    ema_decay: float | None = Field(default=0.99, gt=0, lt=1)
+    """Keep an exponential moving average of the weights."""
+
+
+class Clip(Steps):
+    """A CLIP of open_clip with a vision transformer."""
+
+    width: int = Field(default=64, ge=16, multiple_of=16)
+    """Width of both towers, in heads of 16."""
+    text_layers: int = Field(default=2, ge=1)
+    """Layers of the text encoder."""
+    vision_layers: int = Field(default=3, ge=1)
+    """Layers of the vision transformer."""
+    patches: int = Field(default=4, ge=1)
+    """Patches along a side of the picture."""
+    batch_size: int = Field(default=128, ge=1)
+    """Pictures in a step."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """The learning rate."""
+
+
+class Unet(Steps):
+    """A U-Net of diffusers (UNet2DConditionModel) for latents, with a text encoder that CLIP has trained."""
+
+    channels: Channels = (32, 64)
+    """Channels of each level; all but the first look at the text."""
+    steps: int = Field(default=450, ge=1)
+    """Steps of training."""
+    ema_decay: float | None = Field(default=0.99, gt=0, lt=1)
+    """Keep an exponential moving average of the weights."""
+
+
+class Mini(Foundation):
+    """A small Stable Diffusion and a small CLIP, trained on the spot on the pictures that a long tail left out.
+
+    Its pictures use pictures that other methods do not have, so tables show them apart.
+    """
+
+    kind: Literal["mini"]
+    dataset: str
+    """The data set; the foundation is trained on its pictures of the split `rest`, with their classes' names."""
+    caption: str = "A photo of a {class}."
+    """The sentence with the name of a class that a picture is seen with."""
+    vae: Vae = Vae()
+    """The VAE."""
+    clip: Clip = Clip()
+    """The CLIP."""
+    unet: Unet = Unet()
+    """The U-Net."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Seed of all three."""
+
+    trains: ClassVar[bool] = True
+    references: ClassVar[dict[str, Reference]] = {
+        "dataset": Reference("datasets", {"manifest": "manifest", "real": "real"})
+    }
+
+    @field_validator("caption")
+    @classmethod
+    def _has_a_class(cls, caption: str) -> str:
+        return checked_template(caption)
+
+
+FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder, "mini": Mini}
 """Kind -> type of its entries; register new kinds here."""

@@ -7,6 +7,9 @@ from typing import Any, ClassVar, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, model_validator
 
 REAL = "real"  # in a classifier's data: the subset's own training pictures, which have no entry in the config
+REST = "rest"  # the same of the pictures that the long tail left out
+OWN = {REAL: "train", REST: "rest"}
+"""Name in a classifier's data -> split of the subset."""
 
 
 class Reference(NamedTuple):
@@ -47,7 +50,7 @@ class Part(BaseModel):
         for field, reference in self.references.items():
             value = getattr(self, field)
             names = [value] if isinstance(value, str) else value or []
-            yield from ((field, reference.section, name) for name in names if (field, name) != ("data", REAL))
+            yield from ((field, reference.section, name) for name in names if field != "data" or name not in OWN)
 
     def settings(self) -> dict[str, Any]:
         """Settings of the stage: every key except references, which it gets as files."""

@@ -93,7 +93,8 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
         found += part.read_modules()
     for owner, field, _ in _read(flow, stage, wildcards):
         for _, target, name in (named for named in owner.referenced() if named[0] == field):
-            found += flow.part(target, name, wildcards.get("dataset")).read_modules()
+            if target != "datasets":  # whose pictures every stage reads
+                found += flow.part(target, name, wildcards.get("dataset")).read_modules()
     return found
 
 
@@ -130,6 +131,9 @@ def _paths(
     locate: Callable[..., Any],
 ) -> list[Any]:
     """Paths of an output of the part `name`, or of its pool; none for a generator without training."""
+    if reference.section == "datasets":
+        shards = [{"shard": shard} for shard in range(flow.part("datasets", name).shards)]
+        return [locate(output, dataset=name, **shard) for shard in (shards if "{shard}" in PATHS[output] else [{}])]
     parts = flow.on(wildcards["dataset"])
     target = parts[reference.section][name]
     if not getattr(target, "trained", True):

@@ -12,7 +12,7 @@ from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
 from pipeline.config.foundations import FOUNDATIONS
 from pipeline.config.generators import GENERATORS
-from pipeline.config.parts import REAL, Part
+from pipeline.config.parts import OWN, Part
 from pipeline.config.pools import Pool
 from pipeline.config.prompts import PROMPTS
 from pipeline.config.qualities import Quality
@@ -61,10 +61,10 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
         entries = raw.get(section) or {}
         must_map(entries, section)
         for name in entries:
-            if not isinstance(name, str) or not _NAME.fullmatch(name) or name == REAL:
+            if not isinstance(name, str) or not _NAME.fullmatch(name) or name in OWN:
                 raise InputError(
                     f"{section}: '{name}' is not a valid name; use up to 100 lower-case letters, digits and _, not digits "
-                    f"alone, and not '{REAL}'"
+                    f"alone, and not {' or '.join(OWN)}"
                 )
             if section == "datasets" and name in _TAKEN:
                 raise InputError(
@@ -162,7 +162,7 @@ def check_names(parts: Parts, section: str, name: str, part: Part) -> None:
     """Raise InputError if the part names an undefined one."""
     for field, target, wanted in part.referenced():
         expect(wanted in parts[target], f"{section}.{name}", field, [wanted],
-                [REAL] * (field == "data") + sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
+                [*OWN] * (field == "data") + sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.config.artifacts import OUTPUTS, SECTIONS, locate
 from pipeline.config.datasets import SPLIT_KEYS
-from pipeline.config.workflow import Run, Workflow
+from pipeline.config.workflow import Run, Workflow, sees_rest
 from pipeline.errors import InputError
 
 
@@ -59,10 +59,27 @@ def runs_over_splits(flow: Workflow, dataset: str) -> list[Run]:
     return [run for run in runs if run.dataset in splits] if len(splits) > 1 and splits[0] == dataset else []
 
 
+def grid_title(flow: Workflow, dataset: str, pool: str) -> str:
+    """Title of a pool's grid, which says if the generator has seen pictures that the long tail left out."""
+    sees = sees_rest(flow.on(dataset), ("pools", pool))
+    return f"{dataset}, pool {pool}" + (f" ({sees}: has seen pictures that the long tail left out)" if sees else "")
+
+
 def summary_settings(flow: Workflow, dataset: str) -> dict[str, Any]:
     """Settings of a data set's summary: its main recipes' runs, and those over splits under their common name."""
     splits = [results_of(run) | {"recipe": run.over_splits} for run in runs_over_splits(flow, dataset)]
     return {"runs": [results_of(run) for run in main_runs(flow, dataset)], "splits": splits}
+
+
+def trained_foundations(flow: Workflow, runs: Iterable[Run]) -> list[str]:
+    """Tables of the small foundations that some runs use, which say what their CLIP alone reaches."""
+    used = {
+        name
+        for run in runs
+        for name, part in flow.needed(run.dataset, [run]).get("foundations", {}).items()
+        if part.trains
+    }
+    return [locate("foundation", name=name) for name in sorted(used)]
 
 
 def summary_files(flow: Workflow, dataset: str) -> list[str]:
@@ -81,7 +98,7 @@ def recipe_runs(flow: Workflow, recipe: str, dataset: str) -> list[Run]:
 
 
 def results_of(run: Run) -> dict[str, Any]:
-    """Paths of a run's figures, and what has its seeds, as the stages `summary` and `tables` read them."""
+    """Paths of a run's figures, and facts about it, as the stages `summary` and `tables` read them."""
     seeded = zip(run.classifiers, run.seeds, strict=True)
     return {
         "recipe": run.recipe,
@@ -89,6 +106,7 @@ def results_of(run: Run) -> dict[str, Any]:
         "metrics": [locate("metrics", dataset=run.dataset, name=name, seed=seed) for name, seed in seeded],
         "qualities": [locate("quality", dataset=run.dataset, name=name) for name in run.qualities],
         "seeds_of": ", ".join(run.seeds_of),
+        "sees_rest": run.sees_rest,
     }
 
 

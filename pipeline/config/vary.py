@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pipeline.config.parts import REAL, Part
+from pipeline.config.parts import OWN, Part
 from pipeline.config.recipes import Recipe
 from pipeline.config.resolve import Parts, Schema, build, check_names, with_keys, without
 from pipeline.errors import InputError
@@ -99,7 +99,7 @@ def derive(parts: Parts, schema: Schema, recipe: str, start: Recipe, changes: Ma
             value = getattr(part, field)
             names = [value] if isinstance(value, str) else value or ()
             found = [
-                (name, {}) if (field, name) == ("data", REAL) else visit(section, name, passed, path) for name in names
+                (name, {}) if field == "data" and name in OWN else visit(section, name, passed, path) for name in names
             ]
             for _, labels in found:
                 inherited |= labels

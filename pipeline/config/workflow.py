@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.datasets import SPLIT_KEYS
-from pipeline.config.parts import Part
+from pipeline.config.parts import REST, Part
 from pipeline.config.recipes import Recipe
 from pipeline.config.resolve import (
     SCHEMA,
@@ -44,6 +44,8 @@ class Run:
     main: bool
     varied: tuple[str, ...]
     """`section.key` of the keys with alternatives in `vary`: intended differences from a paper's defaults."""
+    sees_rest: str = ""
+    """How it uses pictures that the long tail left out, which other runs do not have: by `rest`, by `mini`, or not at all."""
     over_splits: str = ""
     """The name of the run without its values of SPLIT_KEYS: the same for all splits."""
 
@@ -194,7 +196,7 @@ class Workflow:
             parts = self.on(run.dataset)
             for section, entries in self.needed(run.dataset, [run]).items():
                 for name, part in entries.items():
-                    if (place := (section, name, run.dataset)) in seen:
+                    if section == "datasets" or (place := (section, name, run.dataset)) in seen:
                         continue
                     seen.add(place)
                     try:
@@ -202,6 +204,14 @@ class Workflow:
                         part.check_on(self.part("datasets", run.dataset), parts)
                     except ValueError as error:
                         raise InputError(f"{section}.{name} on {run.dataset}: {error}") from None
+
+
+def sees_rest(parts: Parts, start: tuple[str, str]) -> str:
+    """How a part, (section, name), uses pictures that the long tail left out: by `rest`, by `mini`, or not at all."""
+    named = [parts[section][name] for section, name in upstream(parts, start)]
+    if any(REST in getattr(part, "data", ()) for part in named):
+        return REST
+    return next((part.kind for part in named if getattr(part, "trains", False)), "")
 
 
 _ABSENT = object()
@@ -229,6 +239,7 @@ def _runs(parts: Parts, schema: Schema, name: str) -> Iterable[Run]:
                     qualities=tuple(dict.fromkeys(seeded.quality for seeded in each if seeded.quality)),
                     main=recipe.main,
                     varied=tuple(singular(key) for key, value in recipe.vary.items() if isinstance(value, list)),
+                    sees_rest=sees_rest(parts, ("classifiers", each[0].classifier)),
                     over_splits=called + "".join(kept),
                 )
     refuse_repeated(name, recipe.vary)  # after the values themselves

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.artifacts.shards import rows_of
 from pipeline.classifiers import AT_ONCE
+from pipeline.config.parts import OWN
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
     BYTES_OF_CHECKPOINT,
@@ -195,7 +196,7 @@ class _Graph:
         return self.add("grid", pool, needs=[self.manifest(), *self.sample(pool)])
 
     def filters_of(self, classifier: str) -> list[str]:
-        return [name for name in self.config["classifiers"][classifier]["data"] if name != "real"]
+        return [name for name in self.config["classifiers"][classifier]["data"] if name not in OWN]
 
     def pool_of(self, name: str) -> str:
         """The pool that a filter selects from."""
@@ -221,8 +222,8 @@ class _Graph:
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""
         part = self.config["classifiers"][classifier]
-        real = self._pictures("train") if "real" in part["data"] else 0
-        return real + sum(self._selected(name) for name in (*self.filters_of(classifier), *part["steps_as"]))
+        own = sum(self._pictures(split) for name, split in OWN.items() if name in part["data"])
+        return own + sum(self._selected(name) for name in (*self.filters_of(classifier), *part["steps_as"]))
 
 
 def _kept(stage: str, name: str) -> dict[Figure, float]:

@@ -8,6 +8,7 @@ from pipeline.data.location import Location
 
 LOCATION = Location(folder="")
 TRAIN_PER_CLASS = 120
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
@@ -26,6 +27,5 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     shuffled = [random.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
     train = np.concatenate([rows[:TRAIN_PER_CLASS] for rows in shuffled])
     test = np.concatenate([rows[TRAIN_PER_CLASS : TRAIN_PER_CLASS + 50] for rows in shuffled])
-    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     labels = labels.astype(np.int64)
-    return ArraySource(RawData(names, pictures[train], labels[train], pictures[test], labels[test]))
+    return ArraySource(RawData(NAMES, pictures[train], labels[train], pictures[test], labels[test]))

@@ -1,4 +1,8 @@
-"""Foundations: pretrained models in standard folders. One module per kind makes them; all are checked and loaded alike."""
+"""Foundations: models in standard folders. One module per kind makes them; all are checked and loaded alike.
+
+A module has `make(settings, inputs, folder, checkpoint)`. It returns the model's folder, which may be `folder`, and what the table of
+its files should say about it. `checkpoint(name)` is the checkpoint of a training.
+"""
 
 SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
 """Components that drawing from texts does not use."""

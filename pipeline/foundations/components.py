@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from pipeline.errors import InputError
 from pipeline.foundations import SKIPPED
 
+INDEX = "model_index.json"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 """Classes of models with one text encoder, a U-Net and a VAE; a folder for image to image has the same components."""
 
@@ -55,7 +56,7 @@ def components(
 
 
 def _index(folder: Path) -> dict[str, Any]:
-    path = folder / "model_index.json"
+    path = folder / INDEX
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         index["_class_name"]

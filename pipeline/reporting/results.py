@@ -11,26 +11,23 @@ from pipeline.errors import InputError
 
 
 def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Read a row for each recipe, data set, seed and metric: dataset, recipe, network, seed, metric, value.
+    """Read a row for each recipe, data set, seed and metric: dataset, recipe, sees_rest, network, seed, metric, value.
 
-    A run has recipe, dataset, metrics (paths, one per seed) and qualities (paths, one per seed, or one; a pool that all
+    A run has recipe, dataset, sees_rest, metrics (paths, one per seed) and qualities (paths, one per seed, or one; a pool that all
     seeds share has its figures at the first). Raises InputError for a missing or damaged file.
     """
     rows = []
     for run in runs:
         about = [_read(path) for path in run["metrics"]]
+        about_run = run["dataset"], run["recipe"], run["sees_rest"]
         for found in about:
             network = f"{found['backbone']}, width {found['width']}"
-            rows += [
-                (run["dataset"], run["recipe"], network, found["seed"], metric, value)
-                for metric, value in found["metrics"].items()
-            ]
+            rows += [(*about_run, network, found["seed"], metric, value) for metric, value in found["metrics"].items()]
         for found, path in zip(about, run["qualities"], strict=False):
             rows += [
-                (run["dataset"], run["recipe"], network, found["seed"], metric, value)
-                for metric, value in _read(path)["metrics"].items()
+                (*about_run, network, found["seed"], metric, value) for metric, value in _read(path)["metrics"].items()
             ]
-    return pd.DataFrame(rows, columns=["dataset", "recipe", "network", "seed", "metric", "value"])
+    return pd.DataFrame(rows, columns=["dataset", "recipe", "sees_rest", "network", "seed", "metric", "value"])
 
 
 def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:

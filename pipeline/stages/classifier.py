@@ -53,7 +53,8 @@ def main(args) -> None:
         return manifest[manifest["split"] == split], args.manifest.parent, False
 
     selected = [(shards.read_table(path, shards.PICTURE, shards.OPTIONAL), path.parent, True) for path in args.selected]
-    training = ([real("train")] if config["real"] else []) + selected
+    own = [split for split, is_used in (("train", config["real"]), ("rest", config.get("rest"))) if is_used]
+    training = [real(split) for split in own] + selected
     training = [part for part in training if len(part[0])]
     if not training:
         raise InputError(

@@ -1,11 +1,12 @@
-"""Make or check a foundation: a text-to-image model in diffusers' format, or a CLIP model in open_clip's.
+"""Make or check a foundation: a text-to-image model in diffusers' format, a CLIP model in open_clip's, or both.
 
     python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5",
         "variant": null, "allow_pickle": false}' \\
         --output results/foundations/sd15/foundation.parquet
 
 loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
-file, bytes, sha256.
+file, bytes, sha256. A model that is trained here is in the folder `files` beside the table. Until it ends, its checkpoints are in
+the folder `checkpoints`; a run with the same settings, code and pictures continues from them.
 """
 
 from pathlib import Path
@@ -16,20 +17,32 @@ from pipeline.jobs import command
 def main(args) -> None:
     from pipeline import kinds
     from pipeline.foundations import clip, components, table
+    from pipeline.jobs.checkpoint import Checkpoint
 
-    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs)
-    read = {key: args.config[key] for key in ("variant", "allow_pickle")}
-    if (folder / clip.CONFIG).is_file():
-        what = type(clip.load(folder).model).__name__
-    else:
-        what = f"{components.pipeline_class(folder)}: {', '.join(sorted(components.components(folder, **read)))}"
-    table.write(folder, args.output, read)
-    print(f"{folder} is a whole {what}")
+    begun = []
+
+    def checkpoint(part: str) -> Checkpoint:
+        folder, inputs = args.output.parent / "checkpoints", [path for paths in args.inputs.values() for path in paths]
+        begun.append(Checkpoint(folder / part, args.config, args.code, inputs, args.checkpoint_minutes))
+        return begun[-1]
+
+    make = kinds.load("foundations", args.config["kind"]).make
+    folder, about = make(args.config, args.inputs, args.output.parent / "files", checkpoint)
+    read = {"variant": args.config.get("variant"), "allow_pickle": args.config.get("allow_pickle", False)}
+    found = [type(clip.load(folder).model).__name__] if (folder / clip.CONFIG).is_file() else []
+    if (folder / components.INDEX).is_file() or not found:
+        parts = ", ".join(sorted(components.components(folder, **read)))
+        found.append(f"{components.pipeline_class(folder)}: {parts}")
+    table.write(folder, args.output, {"kind": args.config["kind"]} | about | read)
+    for training in begun:
+        training.finish()
+    print(f"{folder} is a whole {' and '.join(found)}")
 
 
 def arguments():
     parser = command.parser(__doc__)
     command.add_inputs(parser)
+    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints (10)")
     parser.add_argument("--output", type=Path, required=True, help="the table to write, .parquet")
     return parser
 

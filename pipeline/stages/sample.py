@@ -19,7 +19,7 @@ from pipeline.jobs import command
 
 def main(args) -> None:
     from pipeline import kinds
-    from pipeline.artifacts import pictures, shards
+    from pipeline.artifacts import made, pictures, shards
     from pipeline.artifacts.atomic import replacing
     from pipeline.generators.drawn import drawn
     from pipeline.jobs.checkpoint import Pieces
@@ -38,6 +38,8 @@ def main(args) -> None:
         args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, [args.plan, *tables]
     )
     about = rows.to_dict("records")
+    # a small foundation has seen real pictures that other generators have not
+    marks = {"foundation": "mini"} if any(made.about(table).get("kind") == "mini" for table in tables) else {}
     redrawn = 0
 
     def records(batches):
@@ -48,7 +50,7 @@ def main(args) -> None:
         ):
             redrawn += int(again)
             key = f"{row['class']:05d}-{row['index']:07d}"
-            provenance = row | {"generator": str(tables[0].parent) if tables else kind}
+            provenance = row | {"generator": str(tables[0].parent) if tables else kind} | marks
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     batches = pieces.continued(lambda done: drawn(sampler, rows[done:]))

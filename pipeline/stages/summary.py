@@ -1,21 +1,25 @@
 """Gather a data set's results: a long CSV and a table to read.
 
     python -m pipeline.stages.summary --output results/demo --config '{"runs": [{"recipe": "demo_ce", "dataset": "demo",
-        "metrics": ["results/demo/evaluate/demo_ce/seed-0/metrics.json"], "qualities": [], "seeds_of": "classifier"}],
-        "splits": []}'
+        "metrics": ["results/demo/evaluate/demo_ce/seed-0/metrics.json"], "qualities": [], "seeds_of": "classifier",
+        "sees_rest": ""}], "splits": []}'
 
-writes OUTPUT/results.csv (dataset, recipe, network, seed, metric, value) and OUTPUT/summary.md (means and deviations over seeds).
-`splits` are runs on other splits of the same pictures. The summary has a second table with means and deviations over these.
+writes OUTPUT/results.csv (dataset, recipe, sees_rest, network, seed, metric, value) and OUTPUT/summary.md (means and deviations over
+seeds). Runs that see pictures that the long tail left out stand in a table of their own. `splits` are runs on other splits of the same
+pictures. The summary has a further table with means and deviations over these. `foundations` are tables of small foundations that runs
+use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.artifacts import made
 from pipeline.artifacts.atomic import replacing
 from pipeline.data.shots import RANGES
 from pipeline.jobs import command
+from pipeline.jobs.inputs import Inputs
 from pipeline.reporting.results import markdown, over_seeds, over_splits, read_runs, show, show_seeds
 
 COLUMNS = {
@@ -34,6 +38,13 @@ COLUMNS = {
     "is": "IS",
 }
 
+MORE_PICTURES = """## With pictures that the others do not have
+
+These runs see real pictures that the long tail left out: `rest` trains on them, and `mini` uses a small foundation that was trained
+on them, with their classes. They are not comparable with the runs above. They show that the stages work and what the left-out
+pictures are worth, not that a method beats another.
+"""
+
 
 def main(args) -> None:
     rows = read_runs(args.config["runs"])
@@ -49,7 +60,7 @@ def main(args) -> None:
         "validation split.\n"
         f"Many, medium, few: means over the classes with {', '.join(RANGES.values())} training pictures. The best test\n"
         "epoch is chosen on the test split, as in much public code; it is given for comparison only.\n\n"
-        + _table(rows, over_seeds(rows), "seeds", seeds)
+        + "\n".join(_tables(rows, over_seeds(rows), "seeds", seeds, _zero_shot(args.inputs)))
     )
     if args.config.get("splits"):
         of_splits = read_runs(args.config["splits"])
@@ -58,12 +69,32 @@ def main(args) -> None:
             f"\n## Over {of_splits['dataset'].nunique()} splits\n\n"
             f"The splits are {', '.join(of_splits['dataset'].unique())}. Mean ± deviation over splits; a split's figure is the\n"
             "mean over its seeds. Splits share training pictures, so the deviation says little about other pictures.\n\n"
-            + _table(of_splits, over_splits(of_splits), "splits", numbers)
+            + "\n".join(_tables(of_splits, over_splits(of_splits), "splits", numbers))
         )
     with replacing(args.output / "results.csv") as part:
         rows.to_csv(part, index=False)
     with replacing(args.output / "summary.md") as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _tables(
+    rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Mapping[str, str], zero_shot: str = ""
+) -> Iterator[str]:
+    """A table of the runs that are equal in their pictures, and one of those that see more."""
+    equal, more = (rows[(rows["sees_rest"] != "") == sees] for sees in (False, True))
+    if len(equal):
+        yield _table(equal, figures, counted, numbers)
+    if len(more):
+        yield MORE_PICTURES + zero_shot + "\n" + _table(more, figures, counted, numbers)
+
+
+def _zero_shot(inputs: Inputs) -> str:
+    """A sentence on each small foundation: what its CLIP alone reaches."""
+    return "".join(
+        f"The CLIP of {path.parent.name} alone names {about['zero_shot_top1']:.1f} % of the test pictures rightly (zero-shot, one seed).\n"
+        for path in inputs.get("foundations", ())
+        if "zero_shot_top1" in (about := made.about(path))
+    )
 
 
 def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Mapping[str, str]) -> str:
@@ -75,11 +106,18 @@ def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Map
     if "balanced" in shown and (means["balanced"] - means["top1"]).abs().max() < 0.05:
         del shown["balanced"]
     lines = []
-    for recipe, network in rows[["recipe", "network"]].drop_duplicates().itertuples(index=False):
+    for recipe, sees_rest, network in (
+        rows[["recipe", "sees_rest", "network"]].drop_duplicates().itertuples(index=False)
+    ):
         pictures = [figures.loc[(recipe, f"{kind}_pictures"), "mean"] for kind in ("real", "generated")]
         values = [figures.loc[(recipe, metric)] if (recipe, metric) in figures.index else None for metric in shown]
         lines.append(
-            [recipe, network, numbers[recipe], *(f"{number:.0f}" for number in pictures)]
+            [
+                f"{recipe} ({sees_rest})" if sees_rest else recipe,
+                network,
+                numbers[recipe],
+                *(f"{number:.0f}" for number in pictures),
+            ]
             + ["–" if value is None else show(value["mean"], value["deviation"]) for value in values]
         )
     return markdown(["recipe", "network", counted, "real pictures", "generated", *shown.values()], lines)
@@ -87,6 +125,7 @@ def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Map
 
 def arguments():
     parser = command.parser(__doc__)
+    command.add_inputs(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     return parser
 

@@ -407,7 +407,7 @@ def summarised(folder: Path, **metrics: float) -> list[str]:
     about = {"seed": 0, "backbone": "small", "width": 4, "metrics": metrics}
     (folder / "metrics.json").write_text(json.dumps(about))
     run = {"recipe": "r", "dataset": "d", "metrics": [str(folder / "metrics.json")], "qualities": []}
-    run["seeds_of"] = "classifier"
+    run |= {"seeds_of": "classifier", "sees_rest": ""}
     ran = stage(REPOSITORY, "summary", "--config", json.dumps({"runs": [run]}), "--output", folder)
     assert ran.returncode == 0, ran.stdout
     (header,) = (line for line in (folder / "summary.md").read_text().splitlines() if line.startswith("| recipe"))

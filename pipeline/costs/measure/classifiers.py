@@ -46,9 +46,8 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
     Each class has one real picture if settings["real"], and one that counts as generated if settings["generated"]. With
     several GPUs, one GPU's share of the batch is timed.
     """
-    kinds_of_data = [
-        generated for generated, there in ((False, settings["real"]), (True, settings["generated"])) if there
-    ]
+    real = settings["real"] or settings.get("rest")
+    kinds_of_data = [generated for generated, there in ((False, real), (True, settings["generated"])) if there]
     pictures = open_pictures([stored.rows(classes * len(kinds_of_data))], settings["side"], device)
     data = Labelled(
         pictures,

@@ -73,6 +73,7 @@ def test_results_of_a_run_are_a_file_a_seed_and_its_quality():
         "metrics": metrics,
         "qualities": [quality],
         "seeds_of": "classifier",
+        "sees_rest": "",
     }
     assert result_files([run]) == [*metrics, quality]
 

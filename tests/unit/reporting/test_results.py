@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from pipeline.artifacts import shards
 from pipeline.reporting.results import over_seeds, read_runs
 from pipeline.stages import summary, tables
 
@@ -23,7 +24,7 @@ def runs(tmp_path):
         for seed in (0, 1)
     ]
     pools = [written(f"pool{seed}.json", metrics={"fd_scorer": 10.0 + 2 * seed}) for seed in (0, 1)]
-    run = {"dataset": "d", "metrics": of_seed, "differs": []}
+    run = {"dataset": "d", "metrics": of_seed, "differs": [], "sees_rest": ""}
     return [
         run | {"recipe": "all", "qualities": pools, "seeds_of": "classifier, pool"},
         run | {"recipe": "one", "qualities": pools[:1], "seeds_of": "classifier"},
@@ -61,3 +62,23 @@ def test_a_table_says_whose_chance_its_deviations_show(runs, tmp_path):
     assert [cells(page, row)[5] for row in "AOX"] == ["2 (classifier, pool)", "2", "–"]
     found = pd.read_csv(tmp_path / "table.csv", keep_default_na=False).set_index("row")["seeds_of"]
     assert found.to_dict() == {"A": "classifier, pool", "O": "classifier", "X": ""}
+
+
+def test_runs_that_see_left_out_pictures_stand_apart(runs, tmp_path):
+    shards.write_table(
+        pd.DataFrame({"file": []}),
+        tmp_path / "small/foundation.parquet",
+        about={"kind": "mini", "zero_shot_top1": 92.25},
+    )
+    runs[1] |= {"sees_rest": "mini"}
+    given = ["--config", json.dumps({"runs": runs}), "--output", str(tmp_path)]
+    args = summary.arguments().parse_args(given)
+    args.inputs = {"foundations": [tmp_path / "small/foundation.parquet"]}
+    summary.main(args)
+    page = (tmp_path / "summary.md").read_text()
+    above, below = page.split("## With pictures that the others do not have")
+    assert "| all " in above and "| one (mini) " not in above
+    assert "| one (mini) " in below and "| all " not in below
+    assert "The CLIP of small alone names 92.2 % of the test pictures rightly" in below
+    long = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
+    assert dict(zip(long["recipe"], long["sees_rest"], strict=True)) == {"all": "", "one": "mini"}

@@ -26,7 +26,8 @@ def folds(tmp_path):
     for name, values in figures.items():
         few = 10 if name == "birds" else None  # the other folds have no few-shot test pictures
         paths = [metrics(tmp_path / f"{name}-{seed}.json", seed, top1, few) for seed, top1 in enumerate(values)]
-        runs.append({"recipe": "ce", "dataset": name, "qualities": [], "seeds_of": "classifier", "metrics": paths})
+        about = {"recipe": "ce", "dataset": name, "qualities": [], "seeds_of": "classifier", "sees_rest": ""}
+        runs.append(about | {"metrics": paths})
     return runs
 
 
