@@ -23,6 +23,8 @@ class Filter(RunPart):
     """`all`, or conditions on scores joined by `and`: "d3 >= 5e-7 and d1 <= 3500"."""
     first: int | None = Field(default=None, ge=1)
     """Use at most this many of the kept pictures of a class, in the order of the plan."""
+    top_up: bool | str = False
+    """Where too few pictures of a class meet the conditions, take the best others: `true`, or the score to judge them by."""
 
     references: ClassVar[dict[str, Reference]] = {
         "pool": Reference("pools", {"indices": "index"}),
@@ -41,9 +43,17 @@ class Filter(RunPart):
             raise ValueError("exactly one of pool and scores must be given")
         if self.scores is None and self.keep != "all":
             raise ValueError(f"keep is '{self.keep}', but the filter has no scores; give scores, or keep: all")
+        if self.scores is None and self.top_up:
+            raise ValueError("top_up is for pictures that scores reject; give scores, or remove top_up")
+        self._topped_up_by()
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.top_up and self.first is None and not parts["pools"][self.pool_of(parts)].surplus:
+            raise ValueError(
+                f"top_up would keep every picture, because {self.pool_of(parts)} has no surplus; give the pool a surplus, or "
+                "the filter a `first`"
+            )
         available = parts["scores"][self.scores].columns() if self.scores else {}
         for score, _, threshold in conditions(self.keep):
             if score not in available:
@@ -58,7 +68,20 @@ class Filter(RunPart):
         return self.pool or parts["scores"][self.scores].pool
 
     def settings(self) -> dict[str, Any]:
-        return {"keep": conditions(self.keep), "first": self.first}
+        return {"keep": conditions(self.keep), "first": self.first, "top_up": self._topped_up_by()}
+
+    def _topped_up_by(self) -> str | None:
+        """The score by which rejected pictures are taken, or None. Raises ValueError if that is not one score of `keep`."""
+        if self.top_up is False or not conditions(self.keep):  # nothing is rejected
+            return None
+        given = "true" if self.top_up is True else f"'{self.top_up}'"
+        named = [score for score, _, _ in conditions(self.keep) if self.top_up in (True, score)]
+        if len(named) != 1:
+            raise ValueError(
+                f"top_up is {given}, but keep has {len(named)} conditions that it may mean: '{self.keep}'; name a score with "
+                "one condition"
+            )
+        return named[0]
 
 
 def conditions(keep: str) -> list[list]:

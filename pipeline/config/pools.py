@@ -51,6 +51,8 @@ class Pool(RunPart):
     """Instead of `fill_to`: this many pictures of every class."""
     fill_range: tuple[float, float] = (0.0, 1.0)
     """The part of these pictures that this pool has; pools with adjoining ranges add up."""
+    surplus: float = Field(default=0.0, ge=0)
+    """Further pictures of each class, as a share of those asked: only filters use them, where they reject others."""
     shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
     """Classes to generate pictures of, by their training pictures: many > 100, medium 20 to 100, few < 20."""
     batch_size: int = Field(default=256, ge=1)
@@ -82,6 +84,10 @@ class Pool(RunPart):
         low, high = self.fill_range
         if not 0 <= low < high <= 1:
             raise ValueError(f"fill_range is [{low}, {high}]; it must satisfy 0 <= from < to <= 1")
+        if self.surplus and (low, high) != (0, 1):
+            raise ValueError(
+                "surplus is for a whole pool, because its pictures come after all others; remove fill_range"
+            )
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
@@ -114,7 +120,7 @@ class Pool(RunPart):
 
     def plan_settings(self) -> dict[str, Any]:
         """Settings of the plan: the pictures to draw, not the way of drawing."""
-        return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "shots", "seed"})
+        return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "surplus", "shots", "seed"})
 
     def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
         """Settings of a shard, besides its rows of the plan and the trained generator."""

@@ -1,11 +1,11 @@
 """Plan a pool: the pictures to generate, each with its seed.
 
     python -m pipeline.stages.plan --config '{"fill_to": "max", "per_class": null, "fill_range": [0, 1],
-        "shots": ["many", "medium", "few"], "seed": 0}' \\
+        "surplus": 0, "shots": ["many", "medium", "few"], "seed": 0}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
-writes one row per picture: class, class_name, index (within the class), seed; and prompt, with `--prompts PATH`, the prompts of the
-classes.
+writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
+`--prompts PATH`, the prompts of the classes.
 """
 
 from pathlib import Path

@@ -191,6 +191,7 @@ CASES = {
     "pool: shards": (setting("pools/cbdm/shards", 3), after("sample cbdm")),
     "pool: store": (setting("pools/cbdm/store", {"format": "webp"}), after("sample cbdm")),
     "pool: fill_to": (setting("pools/cbdm/fill_to", 31), after("plan cbdm")),
+    "pool: surplus": (setting("pools/cbdm/surplus", 0.3), after("plan cbdm")),
     "scores: fewer metrics": (setting("scores/by_ce/metrics", ["d3"]), after("score by_ce")),
     "scores: metrics in another order": (setting("scores/by_ce/metrics", ["d3", "d1", "d2"]), NOTHING),
     "scores: another judge": (setting("scores/by_ce/scorer_seed", 1), {"features ce"} | after("score by_ce")),
