@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.datasets import Dataset
 from pipeline.config.draws import Ddpm
@@ -18,6 +18,16 @@ AnyDraw = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(by_kind),
 ]
+
+
+def _is_fill_to(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not (whole or value in ("max", None)):
+        raise ValueError(f"it is {value!r}; write 'max' or a whole number of at least 1")
+    return value
+
+
+FillTo = Annotated[Literal["max"] | int | None, BeforeValidator(_is_fill_to)]
 
 
 class Store(Part):
@@ -45,10 +55,10 @@ class Pool(RunPart):
     """For a text-to-image generator: the prompts. Those of a class take turns, by the index of the picture."""
     draw: AnyDraw = Ddpm(kind="ddpm")
     """How they are drawn."""
-    fill_to: Literal["max"] | int | None = None
+    fill_to: FillTo = None
     """Fill every class to this many pictures, including real ones; `max` is the largest class (DiffuLT's N_t)."""
     per_class: int | None = Field(default=None, ge=1)
-    """Instead of `fill_to`: this many pictures of every class."""
+    """Instead of `fill_to`: this many pictures of every class, whatever its real ones."""
     fill_range: tuple[float, float] = (0.0, 1.0)
     """The part of these pictures that this pool has; pools with adjoining ranges add up."""
     surplus: float = Field(default=0.0, ge=0)
@@ -68,14 +78,6 @@ class Pool(RunPart):
         "generator": Reference("generators"),
         "prompts": Reference("prompts", stage="plan"),
     }
-
-    @field_validator("fill_to", mode="before")
-    @classmethod
-    def _fill_to(cls, value: Any) -> Any:
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        if not (whole or value in ("max", None)):
-            raise ValueError(f"it is {value!r}; write 'max' or a whole number of at least 1")
-        return value
 
     @model_validator(mode="after")
     def _sizes(self) -> "Pool":
@@ -101,6 +103,9 @@ class Pool(RunPart):
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
             )
             raise ValueError(f"{self.generator} {needs}")
+
+    def needs_subset(self) -> bool:
+        return bool(self.where) or self.per_class is None or len(set(self.shots)) < 3
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""

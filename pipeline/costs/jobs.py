@@ -21,6 +21,7 @@ from pipeline.costs.figures import (
     Figure,
 )
 from pipeline.generators.plan import Plan
+from pipeline.scores.selection import asked
 
 
 class Job(NamedTuple):
@@ -149,7 +150,8 @@ class _Graph:
     @_once
     def select(self, name: str) -> int:
         scores = self.config["filters"][name]["scores"]
-        return self.add("select", name, needs=self.sample(self.pool_of(name)) + (self.score(scores) if scores else []))
+        pool = self.sample(self.pool_of(name))
+        return self.add("select", name, needs=[self.manifest(), *pool, *(self.score(scores) if scores else [])])
 
     @_once
     def classifier(self, name: str, seed: int) -> int:
@@ -219,8 +221,9 @@ class _Graph:
 
     def _selected(self, name: str) -> int:
         """Largest number of pictures that a filter can keep."""
-        asked, first = self._asked(self.pool_of(name)), self.config["filters"][name]["first"]
-        return int((np.minimum(asked, first) if first else asked).sum())
+        part, pool = self.config["filters"][name], self.pool_of(name)
+        most = asked(self._asked(pool), part, self.counts["train"])
+        return int(np.minimum(most, self._generated(pool)).sum())
 
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.data.classes import lacking
 from pipeline.data.shots import shots
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -33,8 +34,7 @@ class Plan:
         self._groups = np.array([_hash(name) for name in cells["group"]], np.uint64) if "group" in cells else None
         wanted = np.full(len(counts), settings["per_class"] or 0)
         if settings["fill_to"] is not None:
-            fill_to = counts.max() if settings["fill_to"] == "max" else settings["fill_to"]
-            wanted = np.maximum(0, fill_to - counts)
+            wanted = lacking(counts, settings["fill_to"])
         wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
         self._low, self._high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
         asked = self._high - self._low

@@ -1,12 +1,13 @@
 """Select pictures of a pool.
 
-    python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "top_up": null}' \\
+    python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "fill_to": null, "top_up": null}' \\
+        --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --scores results/demo/score/demo/shard-00000.parquet ... \\
         --output results/demo/select/demo/selected.parquet
 
 writes the kept rows of the pool's indices, with the scores, and beside OUTPUT summary.json: of each class, the numbers of pictures
 generated, asked, survivors of the conditions, kept, taken from the surplus, topped up, and short of those asked. A warning names
-classes with no picture kept, and one reports classes that are short although the pool has a surplus.
+classes with no picture kept, and one reports classes that are short although the pool has a surplus, or the filter a `fill_to`.
 """
 
 import json
@@ -22,6 +23,7 @@ import pandas as pd
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.atomic import replacing
+from pipeline.data.classes import class_names, counts_of
 from pipeline.errors import InputError
 from pipeline.jobs import command
 from pipeline.scores import selection
@@ -31,12 +33,15 @@ def main(args) -> None:
     if args.scores and len(args.scores) != len(args.indices):
         raise InputError(f"{len(args.scores)} files of scores are given; give as many as the indices, or none")
     files = list(zip_longest(args.indices, args.scores))
-    names: dict[int, str] = {}
+    manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
+    names = class_names(manifest)
     # twice, because a pool may have millions of pictures: first what decides, of all, and then all of the kept ones
     deciding = [_deciding(*pair, args.config, names) for pair in files]
     pool = pd.concat(deciding, ignore_index=True).astype({"class": np.int64, "surplus": bool})
-    selected = selection.select(pool, args.config)
-    summary = selection.summary(pool, selected, names, args.config)
+    planned = np.bincount(pool.loc[~pool["surplus"], "class"], minlength=len(names))
+    asked = selection.asked(planned, args.config, counts_of(manifest)["train"])
+    selected = selection.select(pool, args.config, asked)
+    summary = selection.summary(pool, selected, asked, names)
     counted = args.output.with_name("summary.json")
 
     def kept():
@@ -49,21 +54,25 @@ def main(args) -> None:
     shards.write_blocks(kept(), args.output, beside=[counted])
     if empty := summary["empty_classes"]:
         print(f"warning: no picture was kept of the classes: {', '.join(empty)}", file=sys.stderr)
-    if summary["short"] and pool["surplus"].any():
+    if summary["short"] and (args.config["fill_to"] is not None or pool["surplus"].any()):
         short = [f"{row['class_name']} ({row['kept']} of {row['asked']})" for row in summary["classes"] if row["short"]]
         more = f" and {len(short) - 5} more classes" if len(short) > 5 else ""
         print(
-            f"warning: {summary['short']} of {summary['asked']} pictures are short, because too few survive the filter, also of"
-            f" the surplus: {', '.join(short[:5])}{more}; raise the pool's surplus, or set the filter's top_up",
+            f"warning: {summary['short']} of {summary['asked']} pictures are short, because the pool has too few that survive the"
+            f" filter: {', '.join(short[:5])}{more}; let the pool draw more (surplus, per_class), or set the filter's top_up",
             file=sys.stderr,
         )
     print(f"{summary['kept']} of {summary['generated']} generated pictures kept")
 
 
-def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], names: dict[int, str]) -> pd.DataFrame:
-    """A shard's class, surplus, and the scores of the conditions; the names of its classes are added to `names`."""
+def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], names: np.ndarray) -> pd.DataFrame:
+    """A shard's class, surplus, and the scores of the conditions. Raises InputError if its classes are not those of `names`."""
     pool = shards.read_table(index, ["key", "class", "class_name"], ["surplus"])
-    names |= dict(pool.drop_duplicates("class")[["class", "class_name"]].itertuples(index=False, name=None))
+    for label, name in pool.drop_duplicates("class")[["class", "class_name"]].itertuples(index=False):
+        if label >= len(names) or names[label] != name:
+            raise InputError(
+                f"{index} has '{name}' as class {label}, but the data set has other classes; make the pool with its classes"
+            )
     wanted = {score for score, _, _ in settings["keep"]}
     if scores:
         scored = shards.read_table(scores, ["key", *sorted(wanted)])
@@ -89,6 +98,7 @@ def _scored(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
 
 def arguments():
     parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="their scores, .parquet")
     parser.add_argument("--output", type=Path, required=True, help="the selection to write, .parquet")

@@ -27,8 +27,8 @@ READS = {  # job of tests/micro.yaml -> jobs whose outputs it reads, each after 
     "classifier ce": ("manifest subset",),
     "features ce": ("manifest subset", "classifier ce"),
     "score by_ce": ("manifest subset", "sample cbdm", "classifier ce", "features ce"),
-    "select likely": ("sample cbdm", "score by_ce"),
-    "select likely~keep=all": ("sample cbdm", "score by_ce"),
+    "select likely": ("manifest subset", "sample cbdm", "score by_ce"),
+    "select likely~keep=all": ("manifest subset", "sample cbdm", "score by_ce"),
     "classifier ce_long": ("manifest subset", "select likely"),
     "classifier diffult": ("manifest subset", "sample cbdm", "select likely"),
     "classifier two_stage": ("manifest subset", "sample cbdm", "select likely", "classifier ce"),
@@ -200,6 +200,7 @@ CASES = {
         after("select likely") | {f"select likely~keep={SEVEN}"} | new_classifier(f"diffult~filter.keep={SEVEN}"),
     ),
     "filter: first": (setting("filters/likely/first", 5), after("select likely", "select likely~keep=all")),
+    "filter: fill_to": (setting("filters/likely/fill_to", 20), after("select likely", "select likely~keep=all")),
     "classifier: epochs of f0, which all others extend": (
         setting("classifiers/ce/epochs", 3),
         after("classifier ce", "classifier ce_long"),

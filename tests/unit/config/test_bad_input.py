@@ -207,6 +207,10 @@ BAD = {
         "pools.cbdm: steps is 300",
         "must divide the generator's 1000 timesteps",
     ),
+    "a data set with another source's name": (
+        example(datasets={"cifar10": {"source": "cifar100", "imbalance_factor": 2}}),
+        "datasets: a data set of cifar100 cannot be called 'cifar10', because results/cifar10 has what all data sets of the",
+    ),
     "surplus of a part": (
         example(pools={"cbdm": {"fill_range": [0, 0.5], "surplus": 0.3}}),
         "pools.cbdm: surplus is for a whole pool",

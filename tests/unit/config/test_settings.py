@@ -20,7 +20,12 @@ def test_settings_hold_every_key_but_references():
     assert flow.part("scores", "by_ce").settings() == {"kind": "classifier", "columns": ["d1", "d2", "d3"]}
     topped = Workflow(example(pools={"cbdm": {"surplus": 0.3}}, filters={"likely": {"top_up": True}}))
     assert topped.part("filters", "likely").settings()["top_up"] == "d3"
-    assert flow.part("filters", "likely").settings() == {"keep": [["d3", ">=", 5e-7]], "first": None, "top_up": None}
+    assert flow.part("filters", "likely").settings() == {
+        "keep": [["d3", ">=", 5e-7]],
+        "first": None,
+        "fill_to": None,
+        "top_up": None,
+    }
     assert set(flow.part("generators", "cbdm").settings()) == set(SCHEMA["generators"][1]["cbdm"].model_fields) - {
         "where"
     }

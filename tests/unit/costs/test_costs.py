@@ -129,7 +129,7 @@ def test_a_job_needs_what_its_rule_reads():
     assert needs("score", "by_ce", "shard 1") == {
         "manifest demo", "features ce seed 0", "classifier ce seed 0", "sample cbdm shard 1"
     }  # fmt: skip
-    assert needs("select", "likely") == pool | scores
+    assert needs("select", "likely") == {"manifest demo"} | pool | scores
     assert needs("classifier", "ce", "seed 1") == {"manifest demo"}
     assert needs("classifier", "ce_long", "seed 0") == {"manifest demo", "select likely"}
     assert needs("classifier", "two_stage", "seed 0") == {

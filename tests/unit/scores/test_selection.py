@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.scores.selection import select, summary
+from pipeline.scores.selection import asked, select, summary
 
 NAN = float("nan")
 KEEP = [["clip", ">", 0.5]]
@@ -32,11 +32,11 @@ def pool_of(rows):
     return pd.DataFrame(rows, columns=["class", "surplus", "clip"]).astype({"class": np.int64, "surplus": bool})
 
 
-def kept(keep=(), first=None, top_up=None):
-    pool, settings = pool_of(ROWS), {"keep": list(keep), "first": first, "top_up": top_up}
-    selected = select(pool, settings)
-    names = {0: "ant", 1: "bee", 2: "cat"}
-    return np.flatnonzero(selected["kept"]).tolist(), summary(pool, selected, names, settings)
+def kept(keep=(), first=None, top_up=None, fill_to=None, real=(4, 2, 1)):
+    pool, settings = pool_of(ROWS), {"keep": list(keep), "first": first, "fill_to": fill_to, "top_up": top_up}
+    most = asked(np.array([3, 3, 1]), settings, np.array(real))
+    selected = select(pool, settings, most)
+    return np.flatnonzero(selected["kept"]).tolist(), summary(pool, selected, most, ["ant", "bee", "cat"])
 
 
 def test_the_surplus_takes_the_places_of_rejected_pictures_and_no_more():
@@ -74,6 +74,16 @@ def test_first_is_another_upper_limit():
     assert kept(KEEP, first=99)[0] == kept(KEEP)[0]
 
 
+def test_filling_asks_for_what_the_real_pictures_lack():
+    """Then the number asked of the pool does not count: the surplus is there to be used."""
+    assert [row["asked"] for row in kept(fill_to=6)[1]["classes"]] == [2, 4, 5]
+    assert kept(fill_to=6)[0] == [0, 1, 5, 6, 7, 8, 9, 10]
+    rows, told = kept(KEEP, fill_to="max")
+    assert rows == [7] and [row["asked"] for row in told["classes"]] == [0, 2, 3]
+    assert told["empty_classes"] == ["cat"]  # not the class that is full
+    assert kept(KEEP, fill_to=6, first=1)[0] == [0, 7]
+
+
 MEETS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, NAN])
 POOLS = st.lists(
@@ -92,12 +102,14 @@ POOLS = st.lists(
 )
 def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up):
     pool = pool_of(rows)
-    settings = {"keep": [["clip", comparison, threshold]], "first": first, "top_up": "clip" if top_up else None}
+    settings = {"keep": [["clip", comparison, threshold]], "top_up": "clip" if top_up else None}
+    planned = np.bincount([label for label, surplus, _ in rows if not surplus], minlength=4)
+    most = asked(planned, {"first": first, "fill_to": None}, np.zeros(4, int))
     expected = []
     for label in {row[0] for row in rows}:
         mine = [(place, *row[1:]) for place, row in enumerate(rows) if row[0] == label]
-        asked = sum(not surplus for _, surplus, _ in mine)
-        asked = asked if first is None else min(asked, first)
+        wanted = sum(not surplus for _, surplus, _ in mine)
+        wanted = wanted if first is None else min(wanted, first)
         passing = [place for place, _, clip in mine if MEETS[comparison](clip, threshold)]
         rejected = [(place, clip) for place, _, clip in mine if place not in passing]
         worst_last = sorted(
@@ -105,17 +117,16 @@ def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up)
             key=lambda row: (np.isnan(row[1]), 0 if np.isnan(row[1]) else -row[1] if ">" in comparison else row[1]),
         )
         chosen = passing + ([place for place, _ in worst_last] if top_up else [])
-        expected += chosen[:asked]
-    selected = select(pool, settings)
+        expected += chosen[:wanted]
+    selected = select(pool, settings, most)
     assert np.flatnonzero(selected["kept"]).tolist() == sorted(expected)
-    told = summary(pool, selected, {label: str(label) for label in range(4)}, settings)
+    told = summary(pool, selected, most, list("abcd"))
     assert told["kept"] == len(expected) and told["kept"] + told["short"] == told["asked"]
     assert not (top_up and told["short"])
 
 
 @pytest.mark.parametrize("keep", [[], KEEP])
 def test_an_empty_pool_is_an_empty_selection(keep):
-    settings = {"keep": keep, "first": None, "top_up": None}
-    selected = select(pool_of([]), settings)
+    selected = select(pool_of([]), {"keep": keep, "top_up": None}, np.zeros(2, int))
     assert len(selected) == 0
-    assert summary(pool_of([]), selected, {}, settings)["classes"] == []
+    assert summary(pool_of([]), selected, np.zeros(2, int), ["ant", "bee"])["classes"] == []
