@@ -30,6 +30,8 @@ def warn_of_raw_data(dataset):
 def raw_data_refusals():
     """One sentence for each data set with missing raw data that jobs of this run will read."""
     read = {job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name in ("subset", "store")}
+    listed = {job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name == "classes"}
+    read |= {FLOW.sources()[source] for source in listed}
     return [complaint for dataset in sorted(read) if (complaint := missing_raw_data(FLOW, dataset))]
 
 

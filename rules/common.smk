@@ -91,6 +91,11 @@ def sent(wildcard, pattern):
     return one_of({job.wildcards_dict[wildcard] for job in jobs if wildcard in job.wildcards_dict})
 
 
+def of_sources(*datasets):
+    """The pattern of the wildcard `dataset` of jobs for a source, or for one of `datasets`."""
+    return sent("dataset", one_of({*datasets, *FLOW.sources()}))
+
+
 def fingerprint(*modules):
     """Fingerprint of the code of modules of the package, the stage's first."""
     key = " ".join(modules)
@@ -112,6 +117,11 @@ def settings(stage):
 def inputs(stage):
     """Inputs from the parts and files that the job's part names."""
     return lambda wildcards: reported(reads.inputs, stage, dict(wildcards.items()), located)
+
+
+def classes(stage):
+    """The table with a job's classes."""
+    return lambda wildcards: reads.classes(FLOW, stage, dict(wildcards.items()))
 
 
 def flags(stage):
@@ -186,6 +196,7 @@ def pool_shards(output):
 
     def of_job(wildcards):
         shards = range(part("pools", wildcards).shards)
-        return [located(output, dataset=wildcards.dataset, name=wildcards.name, shard=shard) for shard in shards]
+        place = FLOW.home("pools", wildcards.name, wildcards.dataset)
+        return [located(output, dataset=place, name=wildcards.name, shard=shard) for shard in shards]
 
     return of_job

@@ -1,11 +1,13 @@
 rule plan:
     input:
         unpack(inputs("plan")),
-        manifest=PATHS["manifest"],
+        manifest=classes("plan"),
     output:
         **OUTPUTS["plan"],
     log:
         "logs/plan/{dataset}/{name}.log",
+    wildcard_constraints:
+        dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"
     params:

@@ -1,11 +1,13 @@
 rule prompts:
     input:
         unpack(inputs("prompts")),
-        manifest=PATHS["manifest"],
+        manifest=classes("prompts"),
     output:
         **OUTPUTS["prompts"],
     log:
         "logs/prompts/{dataset}/{name}.log",
+    wildcard_constraints:
+        dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"
     params:

@@ -6,6 +6,8 @@ rule sample:
         **{output: stored(path) for output, path in OUTPUTS["sample"].items()},
     log:
         "logs/sample/{dataset}/{name}/{shard}.log",
+    wildcard_constraints:
+        dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"
     threads: 2

@@ -1,6 +1,7 @@
 rule select:
     input:
         unpack(inputs("select")),
+        manifest=PATHS["manifest"],
     output:
         **OUTPUTS["select"],
     log:
@@ -17,6 +18,7 @@ rule select:
         "python -m pipeline.stages.select"
         " --config {params.config:q}"
         " --code {params.code:q}"
+        " --manifest {input.manifest:q}"
         " {params.inputs:q}"
         " --output {output.selected:q}"
         " 2>&1 | logged {log:q}"

@@ -138,6 +138,12 @@ def read_table(
         return pd.read_parquet(path, columns=columns)
 
 
+def read_asked(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """`read_table` for the index of a pool, without the pictures of its surplus, which only filters use."""
+    index = read_table(path, columns, [*optional, "surplus"])
+    return index[~index["surplus"]].drop(columns="surplus") if "surplus" in index else index
+
+
 def read_part(path: Path, shard: int, count: int) -> pd.DataFrame:
     """Read the rows of a Parquet file that go into a shard, and only the row groups that hold them.
 

@@ -15,6 +15,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "duplicates": "results/{dataset}/subset/duplicates.parquet",
         "rejected": "results/{dataset}/subset/rejected.parquet",
     },
+    "classes": {"class_list": "results/{dataset}/classes.parquet"},  # here and below, `dataset` may be a source
     "fetch": {"fetched": "results/foundations/{name}/fetched.parquet"},
     "foundation": {"foundation": "results/foundations/{name}/foundation.parquet"},
     "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
@@ -90,6 +91,7 @@ SEALED: dict[str, str] = {
     "subset": "subset",
     "store": "real_index",
     "manifest": "manifest",
+    "classes": "class_list",
     "fetch": "fetched",
     "foundation": "foundation",
     "prompts": "prompts",
@@ -110,9 +112,7 @@ TRAININGS = ("generator", "classifier")
 
 _OF_A_DATA_SET = (
     "describe",
-    "prompts",
     "generator",
-    "plan",
     "score",
     "select",
     "classifier",
@@ -131,7 +131,10 @@ READS: dict[str, tuple[str, ...]] = {
     "features": ("manifest", "weights"),
     "evaluate": ("manifest", "weights"),
 }
-"""Stage -> outputs of other stages that come before it whatever the config says, of the same data set, name and seed."""
+"""Stage -> outputs of other stages that come before it whatever the config says, of the same data set, name and seed.
+
+Prompts and plans read the manifest or, if all data sets of a source share them, the source's classes.
+"""
 
 PATHS: dict[str, str] = {output: path for outputs in OUTPUTS.values() for output, path in outputs.items()}
 """Output -> path."""

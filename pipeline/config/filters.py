@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.parts import Part, Reference, RunPart
+from pipeline.config.pools import FillTo
 
 _CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
@@ -23,6 +24,10 @@ class Filter(RunPart):
     """`all`, or conditions on scores joined by `and`: "d3 >= 5e-7 and d1 <= 3500"."""
     first: int | None = Field(default=None, ge=1)
     """Use at most this many of the kept pictures of a class, in the order of the plan."""
+    fill_to: FillTo = None
+    """Use only as many pictures as fill a class to this many, including real ones; `max` is the largest class."""
+    top_up: bool | str = False
+    """Where too few pictures of a class meet the conditions, take the best others: `true`, or the score to judge them by."""
 
     references: ClassVar[dict[str, Reference]] = {
         "pool": Reference("pools", {"indices": "index"}),
@@ -41,9 +46,18 @@ class Filter(RunPart):
             raise ValueError("exactly one of pool and scores must be given")
         if self.scores is None and self.keep != "all":
             raise ValueError(f"keep is '{self.keep}', but the filter has no scores; give scores, or keep: all")
+        if self.scores is None and self.top_up:
+            raise ValueError("top_up is for pictures that scores reject; give scores, or remove top_up")
+        self._topped_up_by()
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        limits = (self.first, self.fill_to, parts["pools"][self.pool_of(parts)].surplus or None)
+        if self.top_up and limits == (None, None, None):
+            raise ValueError(
+                f"top_up would keep every picture, because {self.pool_of(parts)} has no surplus; give the pool a surplus, or "
+                "the filter a `fill_to`"
+            )
         available = parts["scores"][self.scores].columns() if self.scores else {}
         for score, _, threshold in conditions(self.keep):
             if score not in available:
@@ -58,7 +72,21 @@ class Filter(RunPart):
         return self.pool or parts["scores"][self.scores].pool
 
     def settings(self) -> dict[str, Any]:
-        return {"keep": conditions(self.keep), "first": self.first}
+        own = {"keep": conditions(self.keep), "first": self.first, "fill_to": self.fill_to}
+        return own | {"top_up": self._topped_up_by()}
+
+    def _topped_up_by(self) -> str | None:
+        """The score by which rejected pictures are taken, or None. Raises ValueError if that is not one score of `keep`."""
+        if self.top_up is False or not conditions(self.keep):  # nothing is rejected
+            return None
+        given = "true" if self.top_up is True else f"'{self.top_up}'"
+        named = [score for score, _, _ in conditions(self.keep) if self.top_up in (True, score)]
+        if len(named) != 1:
+            raise ValueError(
+                f"top_up is {given}, but keep has {len(named)} conditions that it may mean: '{self.keep}'; name a score with "
+                "one condition"
+            )
+        return named[0]
 
 
 def conditions(keep: str) -> list[list]:

@@ -29,6 +29,9 @@ class Foundation(RunPart):
     def modules(self) -> list[str]:
         return [f"foundations.{self.kind}"]
 
+    def needs_subset(self) -> bool:
+        return False
+
     def missing(self) -> str | None:
         """What to get before a job can make the foundation; None if everything is there."""
         return None

@@ -188,6 +188,9 @@ class TextToImage(Generator):
     reads_prompts: ClassVar[bool] = True
     references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
 
+    def needs_subset(self) -> bool:
+        return bool(self.where)
+
     def side_on(self, dataset: Dataset) -> int | None:
         return None
 

@@ -82,6 +82,10 @@ class RunPart(Part):
         """Work of the part's jobs, for a cost estimate."""
         return {}
 
+    def needs_subset(self) -> bool:
+        """Whether the part's own jobs need more of a data set than its classes. If not, all data sets of a source share its artifacts."""
+        return True
+
     def check_on(self, dataset: Any, parts: Mapping[str, Mapping[str, Part]]) -> None:
         """Raise ValueError if this part does not fit a data set that a recipe runs it on, as far as known in advance."""
 

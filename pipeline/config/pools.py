@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.datasets import Dataset
 from pipeline.config.draws import Ddpm
@@ -18,6 +18,16 @@ AnyDraw = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(by_kind),
 ]
+
+
+def _is_fill_to(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not (whole or value in ("max", None)):
+        raise ValueError(f"it is {value!r}; write 'max' or a whole number of at least 1")
+    return value
+
+
+FillTo = Annotated[Literal["max"] | int | None, BeforeValidator(_is_fill_to)]
 
 
 class Store(Part):
@@ -45,12 +55,14 @@ class Pool(RunPart):
     """For a text-to-image generator: the prompts. Those of a class take turns, by the index of the picture."""
     draw: AnyDraw = Ddpm(kind="ddpm")
     """How they are drawn."""
-    fill_to: Literal["max"] | int | None = None
+    fill_to: FillTo = None
     """Fill every class to this many pictures, including real ones; `max` is the largest class (DiffuLT's N_t)."""
     per_class: int | None = Field(default=None, ge=1)
-    """Instead of `fill_to`: this many pictures of every class."""
+    """Instead of `fill_to`: this many pictures of every class, whatever its real ones."""
     fill_range: tuple[float, float] = (0.0, 1.0)
     """The part of these pictures that this pool has; pools with adjoining ranges add up."""
+    surplus: float = Field(default=0.0, ge=0)
+    """Further pictures of each class, as a share of those asked: only filters use them, where they reject others."""
     shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
     """Classes to generate pictures of, by their training pictures: many > 100, medium 20 to 100, few < 20."""
     batch_size: int = Field(default=256, ge=1)
@@ -67,14 +79,6 @@ class Pool(RunPart):
         "prompts": Reference("prompts", stage="plan"),
     }
 
-    @field_validator("fill_to", mode="before")
-    @classmethod
-    def _fill_to(cls, value: Any) -> Any:
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        if not (whole or value in ("max", None)):
-            raise ValueError(f"it is {value!r}; write 'max' or a whole number of at least 1")
-        return value
-
     @model_validator(mode="after")
     def _sizes(self) -> "Pool":
         if (self.fill_to is None) == (self.per_class is None):
@@ -82,6 +86,10 @@ class Pool(RunPart):
         low, high = self.fill_range
         if not 0 <= low < high <= 1:
             raise ValueError(f"fill_range is [{low}, {high}]; it must satisfy 0 <= from < to <= 1")
+        if self.surplus and (low, high) != (0, 1):
+            raise ValueError(
+                "surplus is for a whole pool, because its pictures come after all others; remove fill_range"
+            )
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
@@ -95,6 +103,9 @@ class Pool(RunPart):
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
             )
             raise ValueError(f"{self.generator} {needs}")
+
+    def needs_subset(self) -> bool:
+        return bool(self.where) or self.per_class is None or len(set(self.shots)) < 3
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""
@@ -114,7 +125,7 @@ class Pool(RunPart):
 
     def plan_settings(self) -> dict[str, Any]:
         """Settings of the plan: the pictures to draw, not the way of drawing."""
-        return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "shots", "seed"})
+        return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "surplus", "shots", "seed"})
 
     def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
         """Settings of a shard, besides its rows of the plan and the trained generator."""

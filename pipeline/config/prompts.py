@@ -16,6 +16,9 @@ class Prompts(RunPart):
     def modules(self) -> list[str]:
         return [f"prompts.{self.kind}"]
 
+    def needs_subset(self) -> bool:
+        return bool(self.where)
+
 
 class Templates(Prompts):
     """Sentences with the name of the class in them."""

@@ -37,6 +37,13 @@ def inputs(
     return found
 
 
+def classes(flow: Workflow, stage: str, wildcards: Wildcards) -> str:
+    """The table with a job's classes: the manifest, or the source's list where its data sets share what the job makes."""
+    section, _ = _part(flow, stage, wildcards)
+    shared = wildcards["dataset"] in flow.sources() and flow.is_shared(section, wildcards["name"])
+    return artifacts.locate("class_list" if shared else "manifest", dataset=wildcards["dataset"])
+
+
 def throughput(flow: Workflow, dataset: str) -> str:
     """The table of figures for an estimate: the one that the config names, or the measured one.
 
@@ -140,7 +147,7 @@ def _paths(
         return []
     if SECTION_OF[output] != reference.section:
         name = target.pool_of(parts)
-    place = {"dataset": wildcards["dataset"], "name": name}
+    place = {"dataset": flow.home(SECTION_OF[output], name, wildcards["dataset"]), "name": name}
     if "{seed}" in PATHS[output]:
         place["seed"] = getattr(part, reference.seed) if reference.seed else wildcards["seed"]
     if "{shard}" not in PATHS[output]:

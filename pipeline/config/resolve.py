@@ -76,6 +76,11 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
                 own = {key: value for key, value in (entries[ancestor] or {}).items() if key != "extends"}
                 merged = overlaid(merged, own)
             parts[section][name] = build(schema, section, name, merged)
+            if section == "datasets" and name in SOURCES and parts[section][name].source != name:
+                raise InputError(
+                    f"datasets: a data set of {parts[section][name].source} cannot be called '{name}', because results/{name} has"
+                    f" what all data sets of the source {name} share"
+                )
             chains[section][name] = chain
     check_references(parts)
     return parts, chains

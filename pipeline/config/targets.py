@@ -1,5 +1,6 @@
 """Targets of recipes: the files that `all_<family>`, the summary and the tables need."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,14 +26,17 @@ def recipe_targets(flow: Workflow, recipe: str) -> list[str]:
 
 
 def folders(flow: Workflow) -> list[str]:
-    """Folders, and pictures of grids, of all artifacts that any recipe makes: results/<dataset>/<stage>/<name>."""
+    """Folders, and pictures of grids, of all artifacts that any recipe makes: results/<dataset or source>/<stage>/<name>."""
     found = set()
     for dataset in {run.dataset for run in flow.runs}:
         runs = [run for run in flow.runs if run.dataset == dataset]
         for section, entries in flow.needed(dataset, runs).items():
             stages = SECTIONS[section] if section != "datasets" else ()
-            places = [next(iter(OUTPUTS[stage].values())).partition("{name}")[0] for stage in stages]
-            found |= {place.format(dataset=dataset) + name for place in places for name in entries}
+            for stage, name in itertools.product(stages, entries):
+                place = (
+                    dataset if stage == "grid" else flow.home(section, name, dataset)
+                )  # a grid has real pictures too
+                found.add(next(iter(OUTPUTS[stage].values())).partition("{name}")[0].format(dataset=place) + name)
     return sorted(found)
 
 

@@ -76,8 +76,35 @@ class Workflow:
         """The part of that name, as it is on a data set if one is given. Raises KeyError if there is none."""
         return (self.on(dataset) if dataset else self.parts)[section][name]
 
+    def sources(self) -> dict[str, str]:
+        """Source -> the data set that has its raw data, of the sources with a fixed list of classes: the one of its name, or the first."""
+        found: dict[str, str] = {}
+        for name, entry in self.parts["datasets"].items():
+            if entry.classes is not None and (entry.source not in found or name == entry.source):
+                found[entry.source] = name
+        return found
+
+    def is_shared(self, section: str, name: str) -> bool:
+        """Whether a part and all that it names need nothing of a data set but its classes, which all of a source have."""
+        found = upstream(self.parts, (section, name))
+        return not any(self.parts[target][other].needs_subset() for target, other in found)
+
+    def home(self, section: str, name: str, dataset: str) -> str:
+        """The folder in results/ of a part's artifacts: the data set, or its source for a part that its data sets share.
+
+        `dataset` may be a source. A data set whose raw data lie elsewhere may have other classes, and shares nothing.
+        """
+        entries = self.parts["datasets"]
+        if dataset not in entries or not self.is_shared(section, name):
+            return dataset
+        entry = entries[dataset]
+        first = self.sources().get(entry.source)
+        return entry.source if first and entries[first].path == entry.path else dataset
+
     def on(self, dataset: str) -> Parts:
-        """All parts as they are on a data set."""
+        """All parts as they are on a data set, or for a source as they are without `where`."""
+        if dataset not in self.parts["datasets"]:
+            return self.parts
         if dataset not in self._on:
             lineage = self._lineage(dataset)
             self._on[dataset] = {

@@ -22,6 +22,7 @@ from pipeline.costs.figures import (
     Figure,
 )
 from pipeline.generators.plan import Plan
+from pipeline.scores.selection import asked
 
 
 class Job(NamedTuple):
@@ -150,7 +151,8 @@ class _Graph:
     @_once
     def select(self, name: str) -> int:
         scores = self.config["filters"][name]["scores"]
-        return self.add("select", name, needs=self.sample(self.pool_of(name)) + (self.score(scores) if scores else []))
+        pool = self.sample(self.pool_of(name))
+        return self.add("select", name, needs=[self.manifest(), *pool, *(self.score(scores) if scores else [])])
 
     @_once
     def classifier(self, name: str, seed: int) -> int:
@@ -184,7 +186,7 @@ class _Graph:
         needs = [self.manifest(), *self.sample(part["pool"])]
         if part["scorer"] is None:  # Inception: its speed is unknown
             return self.add("quality", name, "", 1, {}, needs)
-        real, generated = self._pictures("train") + self._pictures("rest"), int(self._generated(part["pool"]).sum())
+        real, generated = self._pictures("train") + self._pictures("rest"), int(self._asked(part["pool"]).sum())
         work = {
             Figure("evaluate", part["scorer"], SECONDS_A_PICTURE): _filled_up(real, AT_ONCE)
             + _filled_up(generated, AT_ONCE)
@@ -207,8 +209,12 @@ class _Graph:
         return int(self.counts[split].sum())
 
     def _generated(self, pool: str) -> np.ndarray:
-        """Number of pictures of each class in a pool."""
+        """Number of pictures of each class in a pool, with its surplus."""
         return Plan(self.config["pools"][pool], self.counts["train"]).per_class
+
+    def _asked(self, pool: str) -> np.ndarray:
+        """The same without the surplus."""
+        return Plan(self.config["pools"][pool] | {"surplus": 0}, self.counts["train"]).per_class
 
     def _shards(self, pool: str) -> list[range]:
         total, shards = int(self._generated(pool).sum()), self.config["pools"][pool]["shards"]
@@ -216,8 +222,9 @@ class _Graph:
 
     def _selected(self, name: str) -> int:
         """Largest number of pictures that a filter can keep."""
-        generated, first = self._generated(self.pool_of(name)), self.config["filters"][name]["first"]
-        return int((np.minimum(generated, first) if first else generated).sum())
+        part, pool = self.config["filters"][name], self.pool_of(name)
+        most = asked(self._asked(pool), part, self.counts["train"])
+        return int(np.minimum(most, self._generated(pool)).sum())
 
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""

@@ -19,6 +19,11 @@ def counts_of(pictures: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
+def lacking(counts: np.ndarray, fill_to: int | str) -> np.ndarray:
+    """Number of pictures that each class, or cell, of `counts` lacks to `fill_to`, int64 [C]; 'max' is the largest of them."""
+    return np.maximum(0, (counts.max(initial=0) if fill_to == "max" else fill_to) - counts)
+
+
 def counted(pictures: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Pictures in each split for each combination of values of the columns `by`, sorted by them.
 

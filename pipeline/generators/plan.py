@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.data.classes import lacking
 from pipeline.data.shots import shots
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -23,7 +24,8 @@ class Plan:
 
     DiffuLT Sec. 3.2: cell c gets max(0, N_t - counts[c]) pictures, with N_t = settings["fill_to"] ('max': the largest
     cell); or settings["per_class"] pictures. A cell's own count decides its shot; only cells of settings["shots"] get
-    pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n).
+    pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n). Then come ceil(s n) more, of
+    settings["surplus"] s.
     """
 
     def __init__(self, settings: Mapping[str, Any], counts: np.ndarray, cells: pd.DataFrame | None = None):
@@ -32,14 +34,16 @@ class Plan:
         self._groups = np.array([_hash(name) for name in cells["group"]], np.uint64) if "group" in cells else None
         wanted = np.full(len(counts), settings["per_class"] or 0)
         if settings["fill_to"] is not None:
-            fill_to = counts.max() if settings["fill_to"] == "max" else settings["fill_to"]
-            wanted = np.maximum(0, fill_to - counts)
+            wanted = lacking(counts, settings["fill_to"])
         wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
-        self._low, high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
-        self.per_cell = high - self._low
-        """Number of pictures of each cell, int64."""
+        self._low, self._high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
+        asked = self._high - self._low
+        self._surplus = settings["surplus"] > 0
+        # rounded, because 0.07 * 100 is a little over 7
+        self.per_cell = asked + np.ceil(np.round(settings["surplus"] * asked, 6)).astype(np.int64)
+        """Number of pictures of each cell, with the surplus, int64."""
         self.per_class = np.bincount(self._cells["class"], weights=self.per_cell).astype(np.int64)
-        """Number of pictures of each class, int64."""
+        """Number of pictures of each class, with the surplus, int64."""
         self._ends = np.cumsum(self.per_cell)
         self._seed = settings["seed"]
 
@@ -49,7 +53,8 @@ class Plan:
     def rows(self, start: int, stop: int) -> pd.DataFrame:
         """Rows start to stop - 1, ordered by cell and index.
 
-        Columns: class (int32), group (if there are groups), index (int32, within the cell), seed (int64, not negative).
+        Columns: class (int32), group (if there are groups), index (int32, within the cell), seed (int64, not negative)
+        and, if there is a surplus, surplus (bool): whether the row is of it.
         """
         places = np.arange(start, min(stop, len(self)))
         cells = np.searchsorted(self._ends, places, side="right")
@@ -57,7 +62,8 @@ class Plan:
         rows = self._cells.iloc[cells].reset_index(drop=True)
         groups = None if self._groups is None else self._groups[cells]
         seeds = row_seeds(self._seed, rows["class"].to_numpy(), indices, groups)
-        return rows.assign(index=indices.astype(np.int32), seed=seeds)
+        rows = rows.assign(index=indices.astype(np.int32), seed=seeds)
+        return rows.assign(surplus=indices >= self._high[cells]) if self._surplus else rows
 
 
 def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:

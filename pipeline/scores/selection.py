@@ -1,58 +1,83 @@
-"""Selection: pictures of a pool that pass a filter's thresholds, up to a number per class."""
+"""Selection: the pictures of a pool that a filter uses.
+
+Of each class, these are the pictures that meet the filter's conditions, up to the number asked: the pool's own first, then those of
+its surplus. If too few do, `top_up` takes the best of the others (He et al. 2023, as SAU's filter).
+"""
 
 import operator
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.data.classes import lacking
+
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-class Selection:
-    """Selects from a pool shard by shard, in the order of the plan, and counts pictures.
+def asked(planned: np.ndarray, settings: Mapping[str, Any], real: np.ndarray) -> np.ndarray:
+    """Number of pictures asked of each class, int64 [C].
 
-    settings: `keep`, a list of conditions [score, comparison, threshold] that a picture must all meet; `first`, the
-    largest number of pictures per class, or None.
+    That is the pool's own number, `planned`, or what the class's real training pictures, `real`, lack to
+    settings["fill_to"], if that is given; and at most settings["first"].
     """
+    most = planned if settings["fill_to"] is None else lacking(real, settings["fill_to"])
+    return np.minimum(most, settings["first"]) if settings["first"] else most
 
-    def __init__(self, settings: Mapping[str, Any]):
-        self._conditions, self._first = settings["keep"], settings["first"]
-        self.generated: Counter[int] = Counter()
-        self.kept: Counter[int] = Counter()
-        self._names: dict[int, str] = {}
 
-    def of(self, pool: pd.DataFrame) -> pd.DataFrame:
-        """The kept rows of a shard: a table with class, class_name and the scores."""
-        passing = np.full(len(pool), True)
-        for score, comparison, threshold in self._conditions:
-            passing &= COMPARE[comparison](pool[score].to_numpy(), threshold)
-        chosen = pool[passing]
-        if self._first:
-            place = chosen.groupby("class").cumcount() + chosen["class"].map(lambda label: self.kept[label])
-            chosen = chosen[place < self._first]
-        # by number, because two of ImageNet's classes are both called "missile"
-        self.generated.update(pool["class"].tolist())
-        self.kept.update(chosen["class"].tolist())
-        self._names.update(zip(pool["class"].tolist(), pool["class_name"].tolist(), strict=True))
-        return chosen
+def select(pool: pd.DataFrame, settings: Mapping[str, Any], most: np.ndarray) -> pd.DataFrame:
+    """Whether each row of a pool, in the order of the plan, is a survivor and is kept: columns `survives` and `kept`, bool.
 
-    def summary(self) -> dict[str, Any]:
-        """Numbers of `generated` and `kept` pictures, in total and per class, and the classes with none kept."""
-        classes = [
-            {
-                "class": label,
-                "class_name": self._names[label],
-                "generated": self.generated[label],
-                "kept": self.kept[label],
-            }
-            for label in sorted(self.generated)
-        ]
-        return {
-            "generated": self.generated.total(),
-            "kept": self.kept.total(),
-            "empty_classes": [row["class_name"] for row in classes if not row["kept"]],
-            "classes": classes,
-        }
+    pool: class (int), surplus (bool), and the scores of the conditions. settings: `keep`, a list of conditions [score,
+    comparison, threshold] that a survivor meets, all of them; `top_up`, the score of a condition, by which the best rejected
+    pictures take the places that survivors leave, or None. most: largest number of kept pictures of each class, int [C].
+    """
+    labels, surplus = pool["class"].to_numpy(), pool["surplus"].to_numpy()
+    survives = np.full(len(pool), True)
+    for score, comparison, threshold in settings["keep"]:
+        survives &= COMPARE[comparison](pool[score].to_numpy(), threshold)
+    turn = np.where(survives, surplus, 2)
+    # the sort is stable: survivors stay in the plan's order; scores that are not numbers come last
+    order = np.lexsort((np.where(survives, 0.0, _badness(pool, settings)), turn, labels))
+    place = np.empty(len(pool), np.int64)
+    place[order] = pd.Series(order).groupby(labels[order]).cumcount()
+    kept = (place < most[labels]) & (survives | (settings["top_up"] is not None))
+    return pd.DataFrame({"survives": survives, "kept": kept})
+
+
+def summary(pool: pd.DataFrame, selected: pd.DataFrame, most: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Numbers of pictures in total and per class, and the classes with none kept.
+
+    generated; `asked` of the class; `survivors`; `kept`, and of these `from_surplus` and `topped_up`; `short`, those asked
+    that are not kept. pool and `most`, which are asked: as `select` gets them; selected: what it gives; names: of the classes.
+    """
+    survives, kept, surplus = selected["survives"], selected["kept"], pool["surplus"].to_numpy()
+    counted = {
+        "generated": np.full(len(pool), True),
+        "survivors": survives,
+        "kept": kept,
+        "from_surplus": kept & surplus,
+        "topped_up": kept & ~survives,
+    }
+    labels = pool["class"].to_numpy()
+    classes = pd.DataFrame({name: np.bincount(labels[rows], minlength=len(most)) for name, rows in counted.items()})
+    classes.insert(1, "asked", most)
+    classes["short"] = classes["asked"] - classes["kept"]
+    classes = classes[(classes["generated"] > 0) | (classes["asked"] > 0)]
+    # by number, because two of ImageNet's classes are both called "missile"
+    rows = [{"class": label, "class_name": names[label]} | row for label, row in classes.to_dict("index").items()]
+    return {
+        **{name: int(total) for name, total in classes.sum().items()},
+        "empty_classes": [row["class_name"] for row in rows if row["asked"] and not row["kept"]],
+        "classes": rows,
+    }
+
+
+def _badness(pool: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
+    """The order of rejected rows, the best one lowest, float64 [N]."""
+    if settings["top_up"] is None:
+        return np.zeros(len(pool))
+    (comparison,) = (how for score, how, _ in settings["keep"] if score == settings["top_up"])
+    score = pool[settings["top_up"]].to_numpy(np.float64)
+    return -score if comparison in (">", ">=") else score

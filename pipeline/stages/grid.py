@@ -28,12 +28,12 @@ def main(args) -> None:
     total, places = 0, []
     # twice, because a pool may have millions of pictures: first the classes alone, then all of the few that are shown
     for number, path in enumerate(args.indices):
-        index = shards.read_table(path, ["class"], shards.OPTIONAL)
+        index = shards.read_asked(path, ["class"], shards.OPTIONAL)
         total += len(index)
         places.append(index[index["class"].isin(shown["class"])].assign(number=number))
     chosen = pd.concat([spread(rows, COLUMNS) for _, rows in pd.concat(places).groupby("class")] or places)
     pool = pd.concat(
-        shards.read_table(args.indices[number], shards.PICTURE).loc[chosen.index[chosen["number"] == number]]
+        shards.read_asked(args.indices[number], shards.PICTURE).loc[chosen.index[chosen["number"] == number]]
         for number in sorted({0, *chosen["number"]})
     )
     folder = args.indices[0].parent

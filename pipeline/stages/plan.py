@@ -1,11 +1,11 @@
 """Plan a pool: the pictures to generate, each with its seed.
 
     python -m pipeline.stages.plan --config '{"fill_to": "max", "per_class": null, "fill_range": [0, 1],
-        "shots": ["many", "medium", "few"], "seed": 0}' \\
+        "surplus": 0, "shots": ["many", "medium", "few"], "seed": 0}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
-writes one row per picture: class, class_name, index (within the class), seed; and prompt, with `--prompts PATH`, the prompts of the
-classes.
+writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
+`--prompts PATH`, the prompts of the classes.
 """
 
 from pathlib import Path
@@ -24,9 +24,10 @@ BLOCK = 2**16
 
 
 def main(args) -> None:
-    manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
+    manifest = shards.read_table(args.manifest, ["class", "class_name"], ["split"])
     names = class_names(manifest)
-    plan = Plan(args.config, counts_of(manifest)["train"])
+    # pools that all subsets of a source share ask the same number of every class
+    plan = Plan(args.config, counts_of(manifest)["train"] if "split" in manifest else np.zeros(len(names), np.int64))
     prompts = PromptTable(only(args.inputs, "prompts")) if "prompts" in args.inputs else None
 
     def blocks():
@@ -43,7 +44,9 @@ def main(args) -> None:
 
 def arguments():
     parser = command.parser(__doc__)
-    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument(
+        "--manifest", type=Path, required=True, help="the subset's manifest.parquet, or a source's classes"
+    )
     command.add_inputs(parser)
     parser.add_argument("--output", type=Path, required=True, help="the plan to write, .parquet")
     return parser

@@ -1,4 +1,4 @@
-"""Write the prompts of a data set's classes.
+"""Write the prompts of the classes of a data set, or of a source, which has `classes.parquet` in place of a manifest.
 
     python -m pipeline.stages.prompts --config '{"kind": "templates", "templates": ["A photo of a {class}."]}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/prompts/plain/prompts.parquet
@@ -43,7 +43,9 @@ def main(args) -> None:
 
 def arguments():
     parser = command.parser(__doc__)
-    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
+    parser.add_argument(
+        "--manifest", type=Path, required=True, help="the subset's manifest.parquet, or a source's classes"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the prompts to write, .parquet")
     return parser
 

@@ -29,7 +29,7 @@ def main(args) -> None:
 
     manifest = shards.read_table(args.manifest, needs=shards.REAL)
     reference = manifest[manifest["split"].isin(["train", "rest"])]
-    pool = [(shards.read_table(path, shards.PICTURE), path.parent) for path in args.indices]
+    pool = [(shards.read_asked(path, shards.PICTURE), path.parent) for path in args.indices]
     target = device()
     inception = args.config["inception_weights"]
     extract = _inception(inception, pool, target) if inception else _classifier(args.weights, target)

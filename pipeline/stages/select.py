@@ -1,48 +1,90 @@
 """Select pictures of a pool.
 
-    python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null}' \\
+    python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "fill_to": null, "top_up": null}' \\
+        --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --scores results/demo/score/demo/shard-00000.parquet ... \\
         --output results/demo/select/demo/selected.parquet
 
-writes the kept rows of the pool's indices, with the scores, and beside OUTPUT summary.json: numbers of generated and kept pictures of
-each class. A warning names classes with no picture kept.
+writes the kept rows of the pool's indices, with the scores, and beside OUTPUT summary.json: of each class, the numbers of pictures
+generated, asked, survivors of the conditions, kept, taken from the surplus, topped up, and short of those asked. A warning names
+classes with no picture kept, and one reports classes that are short although the pool has a surplus, or the filter a `fill_to`.
 """
 
 import json
 import os
 import sys
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.atomic import replacing
+from pipeline.data.classes import class_names, counts_of
 from pipeline.errors import InputError
 from pipeline.jobs import command
-from pipeline.scores.selection import Selection
+from pipeline.scores import selection
 
 
 def main(args) -> None:
     if args.scores and len(args.scores) != len(args.indices):
         raise InputError(f"{len(args.scores)} files of scores are given; give as many as the indices, or none")
+    files = list(zip_longest(args.indices, args.scores))
+    manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
+    names = class_names(manifest)
+    # twice, because a pool may have millions of pictures: first what decides, of all, and then all of the kept ones
+    deciding = [_deciding(*pair, args.config, names) for pair in files]
+    pool = pd.concat(deciding, ignore_index=True).astype({"class": np.int64, "surplus": bool})
+    planned = np.bincount(pool.loc[~pool["surplus"], "class"], minlength=len(names))
+    asked = selection.asked(planned, args.config, counts_of(manifest)["train"])
+    selected = selection.select(pool, args.config, asked)
+    summary = selection.summary(pool, selected, asked, names)
     counted = args.output.with_name("summary.json")
-    selection = Selection(args.config)
 
-    def selected():
-        for index, scores in zip_longest(args.indices, args.scores):
-            yield selection.of(_pool(index, scores, args.output.parent))
-        summary = selection.summary()
+    def kept():
+        ends = np.cumsum([len(table) for table in deciding])
+        for (index, scores), rows in zip(files, np.split(selected["kept"].to_numpy(), ends[:-1]), strict=True):
+            yield _scored(index, scores, args.output.parent)[rows]
         with replacing(counted) as part:  # before the table is closed, because it has the summary's digest
             part.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        if empty := summary["empty_classes"]:
-            print(f"warning: no picture was kept of the classes: {', '.join(empty)}", file=sys.stderr)
 
-    shards.write_blocks(selected(), args.output, beside=[counted])
-    print(f"{selection.kept.total()} of {selection.generated.total()} generated pictures kept")
+    shards.write_blocks(kept(), args.output, beside=[counted])
+    if empty := summary["empty_classes"]:
+        print(f"warning: no picture was kept of the classes: {', '.join(empty)}", file=sys.stderr)
+    if summary["short"] and (args.config["fill_to"] is not None or pool["surplus"].any()):
+        short = [f"{row['class_name']} ({row['kept']} of {row['asked']})" for row in summary["classes"] if row["short"]]
+        more = f" and {len(short) - 5} more classes" if len(short) > 5 else ""
+        print(
+            f"warning: {summary['short']} of {summary['asked']} pictures are short, because the pool has too few that survive the"
+            f" filter: {', '.join(short[:5])}{more}; let the pool draw more (surplus, per_class), or set the filter's top_up",
+            file=sys.stderr,
+        )
+    print(f"{summary['kept']} of {summary['generated']} generated pictures kept")
 
 
-def _pool(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
+def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], names: np.ndarray) -> pd.DataFrame:
+    """A shard's class, surplus, and the scores of the conditions. Raises InputError if its classes are not those of `names`."""
+    pool = shards.read_table(index, ["key", "class", "class_name"], ["surplus"])
+    for label, name in pool.drop_duplicates("class")[["class", "class_name"]].itertuples(index=False):
+        if label >= len(names) or names[label] != name:
+            raise InputError(
+                f"{index} has '{name}' as class {label}, but the data set has other classes; make the pool with its classes"
+            )
+    wanted = {score for score, _, _ in settings["keep"]}
+    if scores:
+        scored = shards.read_table(scores, ["key", *sorted(wanted)])
+        if pool["key"].tolist() != scored["key"].tolist():
+            raise InputError(
+                f"{scores} does not have the scores of {index}; give scores in the same order as the indices"
+            )
+        pool = pool.assign(**scored.drop(columns="key"))
+    return pool.drop(columns=["key", "class_name"]).assign(surplus=pool.get("surplus", False))
+
+
+def _scored(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
     """A shard's index with places relative to `start`, and with its scores if there are any."""
     pool = shards.read_table(index)
     # resolved, because `..` of a linked folder is another folder
@@ -51,14 +93,12 @@ def _pool(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:
     pool["shard"] = pool["shard"].map(places)
     if scores is None:
         return pool
-    scored = shards.read_table(scores).drop(columns=["class", "class_name"])
-    if pool["key"].tolist() != scored["key"].tolist():
-        raise InputError(f"{scores} does not have the scores of {index}; give scores in the same order as the indices")
-    return pool.assign(**scored.drop(columns="key"))
+    return pool.assign(**shards.read_table(scores).drop(columns=["key", "class", "class_name"]))
 
 
 def arguments():
     parser = command.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="their scores, .parquet")
     parser.add_argument("--output", type=Path, required=True, help="the selection to write, .parquet")

@@ -79,6 +79,7 @@ def test_the_stages_examples_have_all_settings(flow):
         "subset": demo.settings(),
         "store": demo.storing_settings(),
         "manifest": demo.gathering_settings(),
+        "classes": {"source": "digits"},
         "fetch": flow.part("foundations", "sd15").fetching_settings(),
         "foundation": Folder(kind="folder", path="models/mine").settings(),
         "prompts": flow.part("prompts", "plain").settings(),

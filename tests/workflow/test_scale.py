@@ -115,7 +115,14 @@ def plan(folder: Path, per_class: int) -> int:
     classes = np.arange(CLASSES)
     manifest = pd.DataFrame({"class": classes, "class_name": [f"species {i}" for i in classes], "split": "train"})
     shards.write_table(manifest, folder / "manifest.parquet")
-    settings = {"fill_to": None, "per_class": per_class, "fill_range": [0, 1], "shots": ["few"], "seed": 0}
+    settings = {
+        "fill_to": None,
+        "per_class": per_class,
+        "fill_range": [0, 1],
+        "surplus": 0,
+        "shots": ["few"],
+        "seed": 0,
+    }
     return run("plan", "--config", json.dumps(settings), "--manifest", folder / "manifest.parquet",
                "--output", folder / "plan.parquet")  # fmt: skip
 
@@ -128,7 +135,10 @@ def select(folder: Path, count: int) -> int:
                           "shard": "shard-00000.tar", "offset": 10_000 * rows, "size": 8_000, "crc32": rows})  # fmt: skip
     shards.write_table(index, folder / "pool.parquet")
     shards.write_table(index[["key", "class", "class_name"]].assign(d3=rows / len(rows)), folder / "score.parquet")
-    return run("select", "--config", '{"keep": [["d3", ">=", 0.1]], "first": null}', "--output", folder / "selected.parquet",
+    settings = '{"keep": [["d3", ">=", 0.1]], "first": null, "fill_to": null, "top_up": null}'
+    classes = pd.DataFrame({"class": np.arange(CLASSES), "class_name": "a species", "split": "train"})
+    shards.write_table(classes, folder / "manifest.parquet")
+    return run("select", "--config", settings, "--manifest", folder / "manifest.parquet", "--output", folder / "selected.parquet",
                "--indices", *[folder / "pool.parquet"] * count, "--scores", *[folder / "score.parquet"] * count)  # fmt: skip
 
 

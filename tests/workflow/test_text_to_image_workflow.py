@@ -1,5 +1,6 @@
 """A pool from a text-to-image model: from prompts through plan, sample, score, select and classifier, killed and continued."""
 
+import json
 import re
 import shutil
 
@@ -27,12 +28,13 @@ ADDED = {
             "draw": {"kind": "text_to_image", "steps": 2, "guidance_scale": 2.0},
             "store": {"side": 8},
             "fill_to": 30,
+            "surplus": 0.5,
             "batch_size": 8,
             "shards": 2,
         }
     },
     "scores": {"painted_by_clip": {"kind": "clip", "pool": "painted", "foundation": "tiny_clip"}},
-    "filters": {"painted": {"scores": "painted_by_clip", "keep": "clip_times_classes > 1"}},
+    "filters": {"painted": {"scores": "painted_by_clip", "keep": "clip_times_classes > 1", "top_up": False}},
     "classifiers": {"painted": {"extends": "ce", "data": ["real", "painted"]}},
     "recipes": {"painted": {"extends": "ce", "classifier": "painted", "seeds": [0]}},
 }
@@ -74,7 +76,15 @@ def test_the_pool_reaches_the_classifier(painted):
     scores = pd.concat(map(pd.read_parquet, painted.glob("results/demo/score/painted_by_clip/*.parquet")))
     selected = pd.read_parquet(painted / "results/demo/select/painted/selected.parquet")
     assert 0 < len(selected) < len(scores) == len(index)
-    assert set(selected["key"]) == set(scores.loc[scores["clip"] > 1 / 10, "key"])
+    asked = index[~index["surplus"]]["class"].value_counts()
+    assert ((asked + 1) // 2).to_dict() == index[index["surplus"]]["class"].value_counts().to_dict()
+    survivors = scores[scores["clip"] > 1 / 10]
+    most = survivors["class"].map(asked)
+    assert selected["key"].tolist() == survivors.loc[survivors.groupby("class").cumcount() < most, "key"].tolist()
+    assert selected["surplus"].any()
+    told = json.loads((painted / "results/demo/select/painted/summary.json").read_text())
+    assert told["kept"] == len(selected) == told["asked"] - told["short"] and told["generated"] == len(index)
+    assert ("pictures are short" in (painted / "logs/select/demo/painted.log").read_text()) == (told["short"] > 0)
     assert set(index["generator"]) == {"results/foundations/tiny"}
     assert (painted / "results/demo/grid/painted.png").is_file()
     assert (painted / "results/demo/recipe/painted/summary.md").is_file()
@@ -120,6 +130,31 @@ def test_another_number_of_shards_makes_the_same_pictures(copy):
     pd.testing.assert_series_equal(pictures(), before)
 
 
+def test_a_top_up_reaches_the_number_asked(copy):
+    config = (copy / "workflow_config.yaml").read_text()
+    (copy / "workflow_config.yaml").write_text(config.replace("top_up: false", "top_up: true"))
+    ran = snakemake(copy, "results/demo/select/painted/selected.parquet")
+    assert ran.returncode == 0 and "pictures are short" not in ran.stdout, ran.stdout
+    selected = pd.read_parquet(copy / "results/demo/select/painted/selected.parquet")
+    plan = pd.read_parquet(copy / "results/demo/plan/painted/plan.parquet")
+    asked = plan[~plan["surplus"]]["class"].value_counts().sort_index()
+    assert selected["class"].value_counts().sort_index().to_dict() == asked.to_dict()
+
+
+def test_a_surplus_leaves_the_pictures_that_were_asked_as_they_are(copy):
+    def asked():
+        index = pd.concat(map(pd.read_parquet, sorted(copy.glob("results/demo/sample/painted/*.parquet"))))
+        index = index[~index["surplus"]] if "surplus" in index else index
+        return index.set_index("key")["crc32"].sort_index()
+
+    before = asked()
+    config = (copy / "workflow_config.yaml").read_text()
+    (copy / "workflow_config.yaml").write_text(config.replace("surplus: 0.5", "surplus: 0.0"))
+    ran = snakemake(copy, "results/demo/select/painted/selected.parquet")
+    assert ran.returncode == 0, ran.stdout
+    pd.testing.assert_series_equal(asked(), before)
+
+
 def test_a_model_that_changed_is_refused_and_taken_by_the_command_that_is_named(copy):
     config = copy / "models/tiny/unet/config.json"
     config.write_text(config.read_text() + "\n")
@@ -149,7 +184,10 @@ def test_only_what_follows_from_a_change_is_planned(copy):
 
     assert jobs_after("the digit {class}", "number {class}") == {"prompts plain", "plan painted", *drawn, *reported}
     assert jobs_after("guidance_scale: 2.0", "guidance_scale: 1.0") == drawn | reported
-    assert jobs_after("clip_times_classes > 1", "clip > 0.1") == {"select painted", "classifier painted", *reported}
+    chosen = {"select painted", "classifier painted", *reported}
+    assert jobs_after("clip_times_classes > 1", "clip > 0.1") == chosen
+    assert jobs_after("top_up: false", "top_up: true") == chosen
+    assert jobs_after("surplus: 0.5", "surplus: 1.0") == {"plan painted", *drawn, *reported}
 
 
 def test_a_model_that_is_not_there_is_told_before_any_job(begun, tmp_path):

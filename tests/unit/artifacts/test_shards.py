@@ -73,6 +73,14 @@ def test_optional_columns_are_read_where_a_table_has_them(tmp_path):
             shards.read_table(tmp_path / f"{name}.parquet", ["key"], shards.OPTIONAL)
 
 
+def test_a_pool_is_read_without_its_surplus(tmp_path):
+    table = rows(5).assign(surplus=[False, True, False, True, False])
+    shards.write_table(table, tmp_path / "with.parquet")
+    pd.testing.assert_frame_equal(shards.read_asked(tmp_path / "with.parquet", ["key"]), table[["key"]].iloc[::2])
+    shards.write_table(rows(2), tmp_path / "without.parquet")
+    pd.testing.assert_frame_equal(shards.read_asked(tmp_path / "without.parquet", ["key"]), rows(2)[["key"]])
+
+
 def test_a_part_is_read_without_the_rest(tmp_path):
     path, table = tmp_path / "t.parquet", rows(50)
     shards.write_blocks((table[i : i + 10] for i in range(0, 50, 10)), path)

@@ -69,11 +69,11 @@ def test_a_file_implies_its_jobs_other_outputs_and_what_came_before_it():
 
 
 def test_what_came_before_is_an_input_of_the_stages_rule():
-    later = {"select", "grid", "summary", "recipe"}  # which read only what was made from the manifest
+    later = {"grid", "summary", "recipe"}  # which read only what was made from the manifest
     for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
         inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
         assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
-    assert OUTPUTS.keys() - READS.keys() == {"subset", "fetch", "foundation", "tables"}
+    assert OUTPUTS.keys() - READS.keys() == {"subset", "fetch", "foundation", "tables", "classes", "prompts", "plan"}
 
 
 # What follows from references
@@ -128,7 +128,7 @@ def test_a_pool_of_a_model_that_nothing_trains_reads_the_model():
     flow = Workflow(painted())
     foundation = "results/foundations/tiny/foundation.parquet"
     assert read_by(flow, "sample", name="painted", shard="00002") == {"generator": [], "foundation": [foundation]}
-    assert read_by(flow, "plan", name="painted") == {"prompts": ["results/cifar100_lt/prompts/plain/prompts.parquet"]}
+    assert read_by(flow, "plan", name="painted") == {"prompts": ["results/cifar100/prompts/plain/prompts.parquet"]}
     assert reads.inputs(flow, "foundation", {"name": "tiny"}) == {}
     settings = {"kind": "folder", "path": "models/tiny", "variant": None, "allow_pickle": False}
     assert reads.settings(flow, "foundation", {"name": "tiny"}) == settings
@@ -137,6 +137,85 @@ def test_a_pool_of_a_model_that_nothing_trains_reads_the_model():
         flow, "sample", {"dataset": "cifar100_lt", "name": "painted"}
     )
     assert "results/foundations/tiny" in folders(flow)
+
+
+SHARED = {"fill_to": None, "per_class": 500}
+
+
+def test_a_pool_that_reads_no_subset_is_its_sources():
+    flow = Workflow(
+        painted(pools={"painted": SHARED}, recipes={"painted": {"datasets": ["cifar100_lt", "cifar100_lt_200"]}})
+    )
+    shards = [f"results/cifar100/sample/painted/shard-{shard:05d}.parquet" for shard in range(4)]
+    for dataset in ("cifar100_lt", "cifar100_lt_200"):
+        where = {"dataset": dataset, "name": "painted"}
+        assert reads.inputs(flow, "select", where) == {"indices": shards}
+    where = {"dataset": "cifar100", "name": "painted"}
+    assert reads.inputs(flow, "plan", where) == {"prompts": ["results/cifar100/prompts/plain/prompts.parquet"]}
+    assert reads.classes(flow, "plan", where) == "results/cifar100/classes.parquet"
+    assert reads.classes(flow, "prompts", where | {"name": "plain"}) == "results/cifar100/classes.parquet"
+    assert reads.settings(flow, "plan", where)["per_class"] == 500
+    foundation = "results/foundations/tiny/foundation.parquet"
+    assert reads.inputs(flow, "sample", where | {"shard": "00001"}) == {"generator": [], "foundation": [foundation]}
+    found = folders(flow)
+    assert {
+        "results/cifar100/sample/painted",
+        "results/cifar100/plan/painted",
+        "results/cifar100/prompts/plain",
+    } <= set(found)
+    assert {"results/cifar100_lt/grid/painted", "results/cifar100_lt_200/select/painted"} <= set(found)
+    assert not {"results/cifar100_lt/sample/painted", "results/cifar100/grid/painted"} & set(found)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pools": {"painted": {"fill_to": 500}}},
+        {"pools": {"painted": {**SHARED, "shots": ["few"]}}},
+        {"pools": {"painted": {**SHARED, "where": {"cifar100_lt": {"seed": 1}}}}},
+        {"pools": {"painted": SHARED}, "generators": {"sd": {"where": {"cifar100_lt": {"precision": "bfloat16"}}}}},
+        {"pools": {"painted": SHARED}, "prompts": {"plain": {"where": {"cifar100_lt": {"templates": ["{class}"]}}}}},
+        {"pools": {"painted": {"generator": "cbdm", "prompts": None, "draw": {"kind": "ddpm"}, **SHARED}}},
+        {
+            "pools": {"painted": SHARED},
+            "datasets": {"cifar100_lt": {"source": "image_folder", "path": "birds"}},
+            "classifiers": {"painted": {"side": 32}},
+        },
+        {
+            "pools": {"painted": SHARED},
+            "datasets": {
+                "cifar100": {"source": "cifar100", "imbalance_factor": 1},
+                "cifar100_lt": {"path": "elsewhere"},
+            },
+        },
+    ],
+    ids=[
+        "fill_to",
+        "shots",
+        "where",
+        "generator's where",
+        "prompts' where",
+        "trained generator",
+        "own folder",
+        "raw data elsewhere",
+    ],
+)
+def test_a_pool_that_reads_a_subset_is_that_data_sets(changed):
+    flow = Workflow(painted(**changed))
+    assert flow.home("pools", "painted", "cifar100_lt") == "cifar100_lt"
+    assert reads.classes(flow, "plan", {"dataset": "cifar100_lt", "name": "painted"}).endswith(
+        "_lt/subset/manifest.parquet"
+    )
+    (index, *_) = reads.inputs(flow, "select", {"dataset": "cifar100_lt", "name": "painted"})["indices"]
+    assert index == "results/cifar100_lt/sample/painted/shard-00000.parquet"
+
+
+def test_a_data_set_called_like_its_source_has_its_sources_pools():
+    flow = Workflow(painted(pools={"painted": SHARED}, datasets={"nico": {"source": "nico"}}, classifiers={"painted": {"side": 32}},
+                            recipes={"painted": {"datasets": ["nico"]}}))  # fmt: skip
+    assert flow.home("pools", "painted", "nico") == "nico"
+    assert reads.classes(flow, "plan", {"dataset": "nico", "name": "painted"}) == "results/nico/classes.parquet"
+    assert reads.classes(flow, "plan", {"dataset": "nico", "name": "cbdm"}) == "results/nico/subset/manifest.parquet"
 
 
 def test_files_that_a_part_names_are_inputs(tmp_path):

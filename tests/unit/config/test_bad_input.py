@@ -207,6 +207,35 @@ BAD = {
         "pools.cbdm: steps is 300",
         "must divide the generator's 1000 timesteps",
     ),
+    "a data set with another source's name": (
+        example(datasets={"cifar10": {"source": "cifar100", "imbalance_factor": 2}}),
+        "datasets: a data set of cifar100 cannot be called 'cifar10', because results/cifar10 has what all data sets of the",
+    ),
+    "surplus of a part": (
+        example(pools={"cbdm": {"fill_range": [0, 0.5], "surplus": 0.3}}),
+        "pools.cbdm: surplus is for a whole pool",
+        "remove fill_range",
+    ),
+    "surplus below nothing": (example(pools={"cbdm": {"surplus": -0.1}}), "pools.cbdm.surplus", "-0.1"),
+    "top-up without a surplus": (
+        example(filters={"likely": {"top_up": True}}),
+        "filters.likely: top_up would keep every picture, because cbdm has no surplus",
+    ),
+    "top-up without scores": (
+        example(pools={"cbdm": {"surplus": 0.3}}, filters={"whole": {"pool": "cbdm", "top_up": True}}),
+        "filters.whole: top_up is for pictures that scores reject; give scores",
+    ),
+    "top-up by another score": (
+        example(pools={"cbdm": {"surplus": 0.3}}, filters={"likely": {"top_up": "d1"}}),
+        "filters.likely: top_up is 'd1', but keep has 0 conditions that it may mean: 'd3 >= 5e-7'; name a score",
+    ),
+    "top-up by one of two scores": (
+        example(
+            pools={"cbdm": {"surplus": 0.3}}, filters={"likely": {"keep": "d3 >= 5e-7 and d1 <= 3500", "top_up": True}}
+        ),
+        "filters.likely: top_up is true, but keep has 2 conditions that it may mean",
+        "name a score",
+    ),
     "weight with cross-entropy": (
         example(classifiers={"ce": {"generated_weight": 0.3}}),
         "classifiers.ce: unknown key 'generated_weight'",

@@ -129,13 +129,27 @@ def test_a_job_needs_what_its_rule_reads():
     assert needs("score", "by_ce", "shard 1") == {
         "manifest demo", "features ce seed 0", "classifier ce seed 0", "sample cbdm shard 1"
     }  # fmt: skip
-    assert needs("select", "likely") == pool | scores
+    assert needs("select", "likely") == {"manifest demo"} | pool | scores
     assert needs("classifier", "ce", "seed 1") == {"manifest demo"}
     assert needs("classifier", "ce_long", "seed 0") == {"manifest demo", "select likely"}
     assert needs("classifier", "two_stage", "seed 0") == {
         "manifest demo", "select likely", "classifier ce seed 0", *pool
     }  # fmt: skip
     assert all(place < number for number, job in enumerate(found) for place in job.needs)
+
+
+def test_a_surplus_is_drawn_and_scored_but_not_trained_on_or_measured():
+    more, plain = listed(pools__cbdm__surplus=0.5), listed()
+    extra = [-(-number // 2) for number in MADE]
+    drawn = sum(work(more, "sample", "cbdm", f"shard {shard}")["sample cbdm bytes a picture"] for shard in (0, 1))
+    assert drawn == sum(MADE) + sum(extra)
+    pairs = [
+        sum(work(found, "score", "by_ce", f"shard {shard}")["score by_ce seconds a pair"] for shard in (0, 1))
+        for found in (more, plain)
+    ]
+    assert pairs[0] - pairs[1] == (extra * TRAIN).sum()
+    for job in (("classifier", "diffult", "seed 0"), ("quality", "by_ce")):
+        assert work(more, *job) == work(plain, *job)
 
 
 def test_a_filter_that_keeps_the_first_few_keeps_no_more():

@@ -18,6 +18,7 @@ SETTINGS = {
     "fill_to": "max",
     "per_class": None,
     "fill_range": (0, 1),
+    "surplus": 0,
     "shots": ("many", "medium", "few"),
     "seed": 0,
 }
@@ -98,6 +99,20 @@ def test_any_rows_alone_are_those_of_the_whole(counts, fill_range, start, size):
 @pytest.mark.parametrize("half, expected", [((0, 0.5), [0, 1, 2]), ((0.5, 1), [3, 4, 5, 6])])
 def test_ranges_round_down(half, expected):
     assert planned(np.array([0]), fill_to=7, fill_range=half)["index"].tolist() == expected
+
+
+@given(COUNTS, st.sampled_from([0.07, 0.3, 1.0, 2.5]), st.integers(0, 900), st.integers(0, 900))
+def test_a_surplus_adds_rows_after_those_asked_and_changes_none(counts, share, start, size):
+    rows, asked = planned(counts, surplus=share), planned(counts)
+    pd.testing.assert_frame_equal(rows[~rows["surplus"]].drop(columns="surplus").reset_index(drop=True), asked)
+    hundredths = round(100 * share)
+    more = [-(-hundredths * number // 100) for number in per_class(asked, len(counts))]  # rounded up, in whole numbers
+    assert per_class(rows[rows["surplus"]], len(counts)) == more
+    for _, group in rows.groupby("class"):
+        assert group["index"].tolist() == list(range(len(group))) and group["surplus"].is_monotonic_increasing
+    plan = Plan({**SETTINGS, "surplus": share}, counts)
+    assert plan.per_class.tolist() == per_class(rows, len(counts))
+    pd.testing.assert_frame_equal(plan.rows(start, start + size), rows[start : start + size].reset_index(drop=True))
 
 
 def test_thirds_of_a_pool_share_its_seeds():

@@ -97,7 +97,14 @@ def test_a_template_without_a_class_is_refused(template):
 
 def test_prompts_of_a_class_take_turns_in_a_plan(run, tmp_path):
     run(prompts, settings(templates=["a {class}", "two {class}s", "no {class}"]))
-    config = {"fill_to": "max", "per_class": None, "fill_range": [0, 1], "shots": ["many", "medium", "few"], "seed": 0}
+    config = {
+        "fill_to": "max",
+        "per_class": None,
+        "fill_range": [0, 1],
+        "surplus": 0,
+        "shots": ["many", "medium", "few"],
+        "seed": 0,
+    }
     whole = run(plan, config, "--prompts", tmp_path / "prompts.parquet")
     assert whole["prompt"].tolist() == [
         *("a owl", "two owls", "no owl"),

@@ -91,6 +91,16 @@ def test_a_grid_is_spread_over_groups_and_shards_whatever_the_shards(tmp_path, m
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "three.png").read_bytes()
 
 
+def test_a_surplus_is_not_shown(tmp_path, manifest):
+    asked = [(level, about(0) | {"surplus": False}) for level in range(20)]
+    more = [(level, about(0) | {"surplus": True}) for level in range(20, 40)]
+    for name, parts in {"asked": [asked], "more": [asked[:10] + more[:5], more[5:] + asked[10:]]}.items():
+        indices = [pool(tmp_path, f"{name}-{part}", rows, 100 * part) for part, rows in enumerate(parts)]
+        given = ["--manifest", manifest, "--output", tmp_path / f"{name}.png", "--indices", *indices]
+        grid.main(grid.arguments().parse_args(list(map(str, given))))
+    assert (tmp_path / "asked.png").read_bytes() == (tmp_path / "more.png").read_bytes()
+
+
 def test_an_empty_pool_has_a_grid(tmp_path, manifest, monkeypatch):
     index = pd.read_parquet(pool(tmp_path, "pool", [(5, about(0))])).iloc[:0]
     shards.write_table(index, tmp_path / "pool.parquet")

@@ -142,6 +142,11 @@ def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
     settings = '{"splits": 1, "inception_weights": null}'
     run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
     metrics = json.loads((tmp_path / "quality.json").read_text())["metrics"]
+    found = shards.read_table(tmp_path / "pool.parquet")
+    more = pd.concat([found.assign(surplus=False), found[:2].assign(surplus=True)])
+    shards.write_table(more, tmp_path / "pool.parquet")  # a surplus, which does not count
+    run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
+    assert json.loads((tmp_path / "quality.json").read_text())["metrics"] == metrics
     assert (
         metrics["fd_scorer"] < 1e-5 and metrics["quality_generated_pictures"] == metrics["quality_real_pictures"] == 6
     )
@@ -152,28 +157,34 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     index = pd.DataFrame({"key": list("abc"), "class": [0, 0, 1], "class_name": "missile", "shard": "s.tar"})
     shards.write_table(index, tmp_path / "pool.parquet")
     shards.write_table(index[["key", "class", "class_name"]].assign(d3=[0.5, 0.1, 0.1]), tmp_path / "scores.parquet")
-    options = ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
-    settings = '{"keep": [["d3", ">=", 0.2]], "first": null}'
+    shards.write_table(index[["class", "class_name"]].assign(split="train"), tmp_path / "manifest.parquet")
+    options = ("--manifest", tmp_path / "manifest.parquet")
+    options += ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
+    settings = '{"keep": [["d3", ">=", 0.2]], "first": null, "fill_to": null, "top_up": null}'
     ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
     assert ran.returncode == 0 and "no picture was kept of the classes: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
     assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
 
 
-def pool(folder, tables, keep="[]", first="null"):
-    """What `select` leaves of shards with these tables of key, class and d3."""
+def pool(folder, tables, keep="[]", first="null", top_up="null", fill_to="null"):
+    """What `select` leaves of shards with these tables of key, class and d3, where c0 has two real pictures and c1 one."""
     indices, scores = [], []
+    real = pd.DataFrame({"class": [0, 0, 1], "class_name": ["c0", "c0", "c1"], "split": "train"})
+    shards.write_table(real, folder / "manifest.parquet")
     for i, table in enumerate(tables):
         table = table.assign(class_name=[f"c{label}" for label in table["class"]])
+        provenance = [column for column in table if column == "surplus"]
         indices.append(folder / f"pool/shard-{i}.parquet")
         scores.append(folder / f"score/shard-{i}.parquet")
-        shards.write_table(table[["key", "class", "class_name"]].assign(shard=f"shard-{i}.tar"), indices[-1])
-        shards.write_table(table, scores[-1])
+        shards.write_table(
+            table[["key", "class", "class_name", *provenance]].assign(shard=f"shard-{i}.tar"), indices[-1]
+        )
+        shards.write_table(table.drop(columns=provenance), scores[-1])
     output = folder / "select/selected.parquet"
-    settings = f'{{"keep": {keep}, "first": {first}}}'
-    ran = stage(
-        REPOSITORY, "select", "--config", settings, "--indices", *indices, "--scores", *scores, "--output", output
-    )
+    settings = f'{{"keep": {keep}, "first": {first}, "fill_to": {fill_to}, "top_up": {top_up}}}'
+    tables = ("--manifest", folder / "manifest.parquet", "--indices", *indices, "--scores", *scores)
+    ran = stage(REPOSITORY, "select", "--config", settings, *tables, "--output", output)
     return ran, output
 
 
@@ -194,6 +205,39 @@ def test_selection_goes_on_from_shard_to_shard(tmp_path):
     assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 5, 3), (1, 3, 3)]
 
 
+def test_a_surplus_that_is_not_enough_is_reported_once(tmp_path):
+    one = pd.DataFrame({"key": list("abc"), "class": [0, 0, 0], "d3": [0.9, 0.1, 0.4], "surplus": [False, False, True]})
+    two = pd.DataFrame({"key": list("def"), "class": [1, 1, 1], "d3": [0.2, 0.1, 0.4], "surplus": [False, False, True]})
+    keep = '[["d3", ">=", 0.3]]'
+    ran, output = pool(tmp_path, [one, NOTHING, two], keep=keep)
+    assert shards.read_table(output)["key"].tolist() == ["a", "c", "f"]
+    assert (
+        "warning: 1 of 4 pictures are short, because the pool has too few" in ran.stdout
+        and ": c1 (1 of 2); let the pool" in ran.stdout
+    )
+    assert ran.stdout.count("warning") == 1
+    ran, output = pool(tmp_path, [one, NOTHING, two], keep=keep, top_up='"d3"')
+    assert shards.read_table(output)["key"].tolist() == ["a", "c", "d", "f"]
+    assert ran.returncode == 0 and "warning" not in ran.stdout, ran.stdout
+
+
+def test_a_filter_fills_classes_up_beside_their_real_pictures(tmp_path):
+    """From a pool of equally many of each class: c0 lacks 2 to 4 pictures, c1 3."""
+    one = pd.DataFrame({"key": list("abcd"), "class": 0, "d3": [0.9, 0.1, 0.8, 0.7]})
+    two = pd.DataFrame({"key": list("efgh"), "class": 1, "d3": [0.2, 0.6, 0.1, 0.5]})
+    keep = '[["d3", ">=", 0.3]]'
+    ran, output = pool(tmp_path, [one, two], keep=keep, fill_to="4")
+    assert shards.read_table(output)["key"].tolist() == ["a", "c", "f", "h"]
+    assert "warning: 1 of 5 pictures are short" in ran.stdout and ": c1 (2 of 3); let the pool draw" in ran.stdout
+    assert shards.read_table(pool(tmp_path, [one, two], fill_to='"max"')[1])["key"].tolist() == ["e"]
+    assert not len(shards.read_table(pool(tmp_path, [one], fill_to="1")[1]))
+
+
+def test_a_pool_of_other_classes_is_refused(tmp_path):
+    ran, _ = pool(tmp_path, [pd.DataFrame({"key": ["a"], "class": 2, "d3": 0.5})])
+    assert ran.returncode == 1 and "shard-0.parquet has 'c2' as class 2, but the data set has other" in ran.stdout
+
+
 def test_selection_of_a_pool_without_pictures_is_empty(tmp_path):
     ran, output = pool(tmp_path, [NOTHING, NOTHING], keep='[["d3", ">=", 0.3]]', first="3")
     assert ran.returncode == 0 and "0 of 0 generated pictures kept" in ran.stdout, ran.stdout
@@ -205,7 +249,8 @@ def test_scores_of_other_pictures_are_refused(tmp_path):
     _, output = pool(tmp_path, tables)
     output.unlink()
     one, two = (tmp_path / f"score/shard-{i}.parquet" for i in (0, 1))
-    settings = ("--config", '{"keep": [], "first": null}', "--output", output)
+    settings = ("--config", '{"keep": [], "first": null, "fill_to": null, "top_up": null}', "--output", output)
+    settings += ("--manifest", tmp_path / "manifest.parquet")
     for scores in ([two, one], [one]):
         ran = stage(
             REPOSITORY, "select", *settings, "--indices", *sorted((tmp_path / "pool").iterdir()), "--scores", *scores
