@@ -12,10 +12,6 @@ class Foundation(RunPart):
     """Base of all foundations. The module with `make` is `pipeline.foundations.<kind>`."""
 
     kind: str
-    variant: str | None = None
-    """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
-    allow_pickle: bool = False
-    """Whether weights may be pickles. No code in them runs, but prefer safetensors."""
 
     fetched: ClassVar[bool] = False
     """Whether the stage `fetch` gets its files from a hub."""
@@ -35,7 +31,16 @@ class Foundation(RunPart):
         return None
 
 
-class Folder(Foundation):
+class Standard(Foundation):
+    """A model whose files are in the format of diffusers or open_clip already."""
+
+    variant: str | None = None
+    """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
+    allow_pickle: bool = False
+    """Whether weights may be pickles. No code in them runs, but prefer safetensors."""
+
+
+class Folder(Standard):
     """A model in a local folder, in the format of diffusers or open_clip. It is used where it lies, and nothing is copied."""
 
     kind: Literal["folder"]
@@ -51,7 +56,7 @@ class Folder(Foundation):
         )
 
 
-class Pretrained(Foundation):
+class Pretrained(Standard):
     """A model on a hub, in the format of diffusers or open_clip. It is fetched once, where snakemake runs; jobs need no network."""
 
     kind: Literal["pretrained"]
@@ -68,5 +73,27 @@ class Pretrained(Foundation):
         return self.model_dump(mode="json", include={"hub", "variant", "allow_pickle"})
 
 
-FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder}
+class Glide(Foundation):
+    """GLIDE (Nichol et al. 2022), from the files that its authors published. They are read once, and converted."""
+
+    kind: Literal["glide"]
+    base: str
+    """Its base.pt, which draws pictures of 64 px. Paths start where snakemake runs, unless they start with /."""
+    upsampler: str | None = None
+    """Its upsample.pt, for pictures of 256 px."""
+    vocabulary: str
+    """GPT-2's merges, as in its vocab.bpe.gz."""
+
+    def missing(self) -> str | None:
+        for key in ("base", "upsampler", "vocabulary"):
+            path = getattr(self, key)
+            if path is not None and not Path(on_disk(path)).is_file():
+                return (
+                    f"{key} is '{path}', but there is no such file; put it there (docs/text_to_image.md says where it was"
+                    " published), or correct the path"
+                )
+        return None
+
+
+FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder, "glide": Glide}
 """Kind -> type of its entries; register new kinds here."""

@@ -8,9 +8,9 @@ from pipeline.errors import InputError
 from pipeline.jobs.inputs import Inputs
 
 
-def make(settings: Mapping[str, Any], inputs: Inputs) -> Path:
+def make(settings: Mapping[str, Any], inputs: Inputs, folder: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of the model. Raises InputError if there is none."""
-    folder = Path(settings["path"])
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; put a model there, or correct the path")
-    return folder
+    path = Path(settings["path"])
+    if not path.is_dir():
+        raise InputError(f"{path} is no folder; put a model there, or correct the path")
+    return path, {}

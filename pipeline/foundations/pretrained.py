@@ -8,6 +8,6 @@ from pipeline.foundations.table import folder_of
 from pipeline.jobs.inputs import Inputs, only
 
 
-def make(settings: Mapping[str, Any], inputs: Inputs) -> Path:
-    """The folder of the model."""
-    return folder_of(only(inputs, "fetched"))
+def make(settings: Mapping[str, Any], inputs: Inputs, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the model, which the stage `fetch` has filled."""
+    return folder_of(only(inputs, "fetched")), {}

@@ -5,7 +5,7 @@
         --output results/foundations/sd15/foundation.parquet
 
 loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
-file, bytes, sha256.
+file, bytes, sha256. The files of a model that is made here are in the folder `files` beside the table.
 """
 
 from pathlib import Path
@@ -17,13 +17,14 @@ def main(args) -> None:
     from pipeline import kinds
     from pipeline.foundations import clip, components, table
 
-    folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs)
-    read = {key: args.config[key] for key in ("variant", "allow_pickle")}
+    make = kinds.load("foundations", args.config["kind"]).make
+    folder, about = make(args.config, args.inputs, args.output.parent / "files")
+    read = {"variant": args.config.get("variant"), "allow_pickle": args.config.get("allow_pickle", False)}
     if (folder / clip.CONFIG).is_file():
         what = type(clip.load(folder).model).__name__
     else:
         what = f"{components.pipeline_class(folder)}: {', '.join(sorted(components.components(folder, **read)))}"
-    table.write(folder, args.output, read)
+    table.write(folder, args.output, about | read)
     print(f"{folder} is a whole {what}")
 
 
