@@ -32,6 +32,7 @@ def make(settings: Mapping[str, Any], inputs: Inputs, folder: Path) -> tuple[Pat
     """
     shutil.rmtree(folder, ignore_errors=True)  # what an attempt left that was killed
     index: dict[str, Any] = {"_class_name": GLIDE, "_diffusers_version": diffusers.__version__}
+    tokenizer = read_tokenizer(Path(settings["vocabulary"]))
     given = [name for name in _CHECKPOINTS if settings[name] is not None]
     for name in given:
         prefix, in_channels, side, betas = _CHECKPOINTS[name]
@@ -41,7 +42,7 @@ def make(settings: Mapping[str, Any], inputs: Inputs, folder: Path) -> tuple[Pat
             unet, encoder = convert(weights, in_channels, side)
         except InputError as error:
             raise InputError(f"{path} is not GLIDE's {name}: {error}; give {wanted}") from None
-        tokenizer = read_tokenizer(Path(settings["vocabulary"]), encoder.config.context)
+        tokenizer.model_max_length = encoder.config.context
         if len(tokenizer) != (known := encoder.config.vocabulary):
             raise InputError(
                 f"{settings['vocabulary']} has {len(tokenizer)} tokens, but {path} knows {known}; give {WANTED}"

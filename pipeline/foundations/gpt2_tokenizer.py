@@ -12,8 +12,8 @@ END = "<|endoftext|>"
 WANTED = "GPT-2's merges, a file called vocab.bpe or merges.txt"
 
 
-def read_tokenizer(path: Path, context: int) -> GPT2Tokenizer:
-    """The tokenizer of a file of merges, one pair a line, which may be packed by gzip; it reads texts of `context` tokens.
+def read_tokenizer(path: Path) -> GPT2Tokenizer:
+    """The tokenizer of a file of merges, one pair a line, which may be packed by gzip.
 
     Its tokens are the 256 bytes, a token for each merge, and the end of a text, in this order. Raises InputError if the file is
     missing or damaged.
@@ -35,7 +35,7 @@ def read_tokenizer(path: Path, context: int) -> GPT2Tokenizer:
             raise InputError(f"{path}: '{line}' is not a pair of earlier tokens; give {WANTED}")
         tokens["".join(merge)] = None
     vocabulary = {token: place for place, token in enumerate([*tokens, END])}
-    return GPT2Tokenizer(vocabulary, merges, pad_token=END, model_max_length=context)
+    return GPT2Tokenizer(vocabulary, merges, pad_token=END)
 
 
 def _letters() -> list[str]:

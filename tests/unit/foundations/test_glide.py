@@ -205,7 +205,7 @@ def test_the_tokenizer_joins_the_pairs_in_their_order(tmp_path):
     packed = tmp_path / "vocab.bpe.gz"
     packed.write_bytes(gzip.compress("\n".join(["#version: 0.2", *MERGES, ""]).encode()))
     for path in (plain, packed):
-        tokenizer = read_tokenizer(path, CONTEXT)
+        tokenizer = read_tokenizer(path)
         assert len(tokenizer) == 256 + len(MERGES) + 1
         texts = ["the cat", "a\xe9", "", "in a"]
         the, cat, space = 257, 260, 220
@@ -213,4 +213,4 @@ def test_the_tokenizer_joins_the_pairs_in_their_order(tmp_path):
         assert tokenizer.pad_token_id == len(tokenizer) - 1
     packed.write_bytes(packed.read_bytes()[:-20])
     with pytest.raises(InputError, match="vocab.bpe.gz is damaged"):
-        read_tokenizer(packed, CONTEXT)
+        read_tokenizer(packed)
