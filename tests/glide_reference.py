@@ -139,7 +139,9 @@ def base_chain(predict, texts, nothing, seeds, side, scale, steps=100):
         guided, other = predict(pictures, times[place], texts), predict(pictures, times[place], nothing)
         noise = other[:, :3] + scale * (guided[:, :3] - other[:, :3])
         clean = (pictures / alpha.sqrt() - (1 / alpha - 1).sqrt() * noise).clamp(-1, 1)
-        mean = beta * before.sqrt() / (1 - alpha) * clean + (1 - before) * (alpha / before).sqrt() / (1 - alpha) * pictures
+        mean = (
+            beta * before.sqrt() / (1 - alpha) * clean + (1 - before) * (alpha / before).sqrt() / (1 - alpha) * pictures
+        )
         share = (guided[:, 3:] + 1) / 2
         pictures = mean
         if place:

@@ -102,7 +102,10 @@ def _unet(
 
 def _require(weights: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raise InputError unless the checkpoint has exactly the expected tensors."""
-    for wrong, what in ((expected.keys() - weights.keys(), "lacks"), (weights.keys() - expected.keys(), "must not have")):
+    for wrong, what in (
+        (expected.keys() - weights.keys(), "lacks"),
+        (weights.keys() - expected.keys(), "must not have"),
+    ):
         if wrong:
             more = f" and {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""
             raise InputError(f"it {what} {min(wrong)}{more}")
@@ -139,7 +142,9 @@ def _shape(weights: Mapping[str, torch.Tensor], name: str, dimensions: int) -> t
     if name not in weights:
         raise InputError(f"it lacks {name}")
     if weights[name].ndim != dimensions:
-        raise InputError(f"its {name} has the shape {_text(weights[name].shape)}, but must have {dimensions} dimensions")
+        raise InputError(
+            f"its {name} has the shape {_text(weights[name].shape)}, but must have {dimensions} dimensions"
+        )
     return tuple(weights[name].shape)
 
 

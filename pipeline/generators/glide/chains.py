@@ -52,7 +52,9 @@ class Network(NamedTuple):
         return randn_tensor((len(generators), 3, side, side), generator=list(generators), device=self.unet.device)
 
 
-def base(network: Network, draw: Mapping[str, Any], prompts: list[str], generators: list[torch.Generator]) -> torch.Tensor:
+def base(
+    network: Network, draw: Mapping[str, Any], prompts: list[str], generators: list[torch.Generator]
+) -> torch.Tensor:
     """Pictures in [-1, 1], float32 [B, 3, H, W]: ancestral sampling with learned variance (Nichol and Dhariwal 2021).
 
     draw: `steps`, and `guidance_scale`, which acts on the predicted noise alone.

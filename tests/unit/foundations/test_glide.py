@@ -38,7 +38,9 @@ def test_the_published_tensors_are_converted_and_none_is_left(shared_data, name)
         rows = list(csv.DictReader(file, delimiter="\t"))
     published = {row["name"]: tuple(map(int, row["shape"].split("x"))) for row in rows}
     sizes, in_channels, parameters = REAL[name]
-    assert shapes(**sizes, in_channels=in_channels, width=512, context=128, vocabulary=50257, text_layers=16) == published
+    assert (
+        shapes(**sizes, in_channels=in_channels, width=512, context=128, vocabulary=50257, text_layers=16) == published
+    )
     networks = convert({name: torch.empty(shape, device="meta") for name, shape in published.items()}, in_channels, 64)
     assert sum(value.numel() for network in networks for value in network.parameters()) == parameters
 
@@ -78,7 +80,9 @@ def test_a_saved_model_is_the_same_when_it_is_loaded(given, tmp_path):
                 assert torch.equal(value, found.state_dict()[key]), key
         assert loaded[f"{prefix}tokenizer"].model_max_length == CONTEXT
     assert loaded["unet"].config.sample_size == 64 and loaded["upsampler_unet"].config.sample_size == 256
-    assert {value.dtype for value in components(folder, torch.bfloat16)["text_encoder"].parameters()} == {torch.bfloat16}
+    assert {value.dtype for value in components(folder, torch.bfloat16)["text_encoder"].parameters()} == {
+        torch.bfloat16
+    }
     assert loaded["scheduler"].config.beta_schedule == "squaredcos_cap_v2"
 
 
@@ -102,9 +106,18 @@ def test_a_wrong_tensor_is_named(weights, name):
     ("changes", "told"),
     [
         ({"extra.weight": (3,), "more.bias": (2,)}, "it must not have extra.weight and 1 more tensors"),
-        ({"transformer.resblocks.2.ln_1.weight": (128,)}, "it lacks transformer.resblocks.2.attn.c_proj.bias and 10 more"),
-        ({"input_blocks.0.0.weight": (32, 6, 3, 3)}, "its input_blocks.0.0.weight has the shape 32x6x3x3, but must have"),
-        ({"token_embedding.weight": (263, 96)}, "its token_embedding.weight is for 96 channels, but they must be a mult"),
+        (
+            {"transformer.resblocks.2.ln_1.weight": (128,)},
+            "it lacks transformer.resblocks.2.attn.c_proj.bias and 10 more",
+        ),
+        (
+            {"input_blocks.0.0.weight": (32, 6, 3, 3)},
+            "its input_blocks.0.0.weight has the shape 32x6x3x3, but must have",
+        ),
+        (
+            {"token_embedding.weight": (263, 96)},
+            "its token_embedding.weight is for 96 channels, but they must be a mult",
+        ),
         ({"input_blocks.3.0.out_layers.0.weight": (96,)}, "is for 96 channels, but they must be a multiple of 64"),
         ({"input_blocks.1.0.out_layers.0.weight": (0,)}, "is for 0 channels, but they must be a multiple of 32"),
         ({"output_blocks.6.0.in_layers.0.weight": (3,)}, "its 7 output_blocks in 3 levels are not those of GLIDE"),
@@ -139,15 +152,27 @@ def given(tmp_path):
         ("base", cut, "base.pt is not a readable weight file; give the base of the original release"),
         ("base", lambda path: torch.save(Executed(), path), "base.pt is not a readable weight file; give the base"),
         ("base", lambda path: torch.save({"weights": 1}, path), "base.pt is not a weight file, because it holds more"),
-        ("base", lambda path: torch.save({}, path), "base.pt is not GLIDE's base: it lacks token_embedding.weight; give"),
+        (
+            "base",
+            lambda path: torch.save({}, path),
+            "base.pt is not GLIDE's base: it lacks token_embedding.weight; give",
+        ),
         ("upsampler", cut, "upsample.pt is not a readable weight file; give the upsampler of the original release"),
         (
             "upsampler",
             lambda path: torch.save(checkpoint(BASE), path),
             "its input_blocks.0.0.weight has the shape 32x3x3x3, but must have 32x6x3x3; give the upsampler of the original",
         ),
-        ("vocabulary", lambda path: path.unlink(), "vocab.bpe is missing; give GPT-2's merges, a file called vocab.bpe"),
-        ("vocabulary", lambda path: path.write_text("t h\nthe n\n"), "'the n' is not a pair of earlier tokens; give GPT-2"),
+        (
+            "vocabulary",
+            lambda path: path.unlink(),
+            "vocab.bpe is missing; give GPT-2's merges, a file called vocab.bpe",
+        ),
+        (
+            "vocabulary",
+            lambda path: path.write_text("t h\nthe n\n"),
+            "'the n' is not a pair of earlier tokens; give GPT-2",
+        ),
         ("vocabulary", lambda path: path.write_text("<html>"), "'<html>' is not a pair of earlier tokens; give GPT-2"),
         ("vocabulary", lambda path: path.write_bytes(b"\xff\xff"), "vocab.bpe is damaged ("),
         ("vocabulary", lambda path: path.write_text("t h\n"), "has 258 tokens, but "),
@@ -175,7 +200,9 @@ def test_a_converted_model_that_lacks_a_tensor_or_a_component_is_refused(given, 
     path = folder / "text_encoder/diffusion_pytorch_model.safetensors"
     weights = load_file(path)
     save_file({name: value for name, value in weights.items() if name != "padding_embedding"}, path, {"format": "pt"})
-    with pytest.raises(InputError, match="text_encoder lacks padding_embedding, or has other shapes; get the model again"):
+    with pytest.raises(
+        InputError, match="text_encoder lacks padding_embedding, or has other shapes; get the model again"
+    ):
         components(folder)
     save_file(weights, path, {"format": "pt"})
     index = json.loads((folder / "model_index.json").read_text())
@@ -188,7 +215,9 @@ def test_a_converted_model_that_lacks_a_tensor_or_a_component_is_refused(given, 
 def test_the_stage_keeps_the_digests_of_the_originals(given, tmp_path):
     output = tmp_path / "results/foundations/glide/foundation.parquet"
     ran = stage(REPOSITORY, "foundation", "--config", json.dumps({"kind": "glide"} | given), "--output", output)
-    assert ran.returncode == 0 and "is a whole Glide: scheduler, text_encoder, tokenizer, unet, upsampler_" in ran.stdout
+    assert (
+        ran.returncode == 0 and "is a whole Glide: scheduler, text_encoder, tokenizer, unet, upsampler_" in ran.stdout
+    )
     about = made.about(output)
     assert about["originals"] == {path: digest(Path(path)) for path in given.values()}
     assert about["folder"] == str(output.parent / "files") and about["allow_pickle"] is False
@@ -212,5 +241,5 @@ def test_the_tokenizer_joins_the_pairs_in_their_order(tmp_path):
         assert tokenizer(texts).input_ids == [[the, space, cat], [64, 127, 102], [], [258, 261]]
         assert tokenizer.pad_token_id == len(tokenizer) - 1
     packed.write_bytes(packed.read_bytes()[:-20])
-    with pytest.raises(InputError, match="vocab.bpe.gz is damaged"):
+    with pytest.raises(InputError, match=r"vocab\.bpe\.gz is damaged"):
         read_tokenizer(packed)

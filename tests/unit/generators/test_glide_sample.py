@@ -181,7 +181,9 @@ def test_pictures_that_overflow_are_reported_as_nan(tmp_path, draws, name):
 
 
 def test_models_that_do_not_fit_are_refused(tmp_path, draws):
-    with pytest.raises(InputError, match="sd is a StableDiffusionPipeline, not a GLIDE; draw with `kind: text_to_image`"):
+    with pytest.raises(
+        InputError, match="sd is a StableDiffusionPipeline, not a GLIDE; draw with `kind: text_to_image`"
+    ):
         draws(folder=stable_diffusion(tmp_path / "sd"))
     folder = small(tmp_path)
     index = json.loads((folder / "model_index.json").read_text())
