@@ -71,3 +71,19 @@ class TextToImage(Draw):
         if self.negative_prompt and self.guidance_scale <= 1:
             raise ValueError("negative_prompt has no effect without guidance; set guidance_scale above 1, or remove it")
         return self
+
+
+class Glide(Draw):
+    """Drawing with GLIDE as its authors do: ancestral sampling with learned variance, of pictures of 64 px."""
+
+    kind: Literal["glide"]
+    steps: int = Field(default=100, ge=1, le=1000)
+    """Denoising steps of the 1000 timesteps, evenly spaced."""
+    guidance_scale: float = Field(default=3.0, ge=0)
+    """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
+    upsample: bool = False
+    """Enlarge the pictures to 256 px by the foundation's upsampler, in 27 steps without guidance."""
+
+    @property
+    def cost_steps(self) -> int:
+        return self.steps

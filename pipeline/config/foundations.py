@@ -165,5 +165,27 @@ class Mini(Foundation):
         return checked_template(caption)
 
 
-FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder, "mini": Mini}
+class Glide(Foundation):
+    """GLIDE (Nichol et al. 2022), from the files that its authors published. They are read once, and converted."""
+
+    kind: Literal["glide"]
+    base: str
+    """Its base.pt, which draws pictures of 64 px. Paths start where snakemake runs, unless they start with /."""
+    upsampler: str | None = None
+    """Its upsample.pt, for pictures of 256 px."""
+    vocabulary: str
+    """GPT-2's merges, as in its vocab.bpe.gz."""
+
+    def missing(self) -> str | None:
+        for key in ("base", "upsampler", "vocabulary"):
+            path = getattr(self, key)
+            if path is not None and not Path(on_disk(path)).is_file():
+                return (
+                    f"{key} is '{path}', but there is no such file; put it there (docs/text_to_image.md says where it was"
+                    " published), or correct the path"
+                )
+        return None
+
+
+FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder, "glide": Glide, "mini": Mini}
 """Kind -> type of its entries; register new kinds here."""

@@ -77,7 +77,7 @@ class Generator(RunPart):
         """Settings for its sampler: only the kind if everything else is in the trained files."""
         return {"kind": self.kind} if self.trained else self.settings()
 
-    def check_draw(self, draw: Draw) -> None:
+    def check_draw(self, draw: Draw, parts: Mapping[str, Mapping[str, Part]]) -> None:
         """Raise ValueError if the sampler cannot draw in this way."""
 
     def side_on(self, dataset: Dataset) -> int | None:
@@ -150,7 +150,7 @@ class Cbdm(Generator):
             raise ValueError("the pictures differ in size; set side, in pixels")
         self._require_halves(self.side or dataset.side)
 
-    def check_draw(self, draw: Draw) -> None:
+    def check_draw(self, draw: Draw, parts: Mapping[str, Mapping[str, Part]]) -> None:
         if self.timesteps % draw.steps:
             raise ValueError(f"steps is {draw.steps}; it must divide the generator's {self.timesteps} timesteps")
 
@@ -194,6 +194,33 @@ class TextToImage(Generator):
     def side_on(self, dataset: Dataset) -> int | None:
         return None
 
+    def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if parts["foundations"][self.foundation].kind == "glide":
+            raise ValueError(f"{self.foundation} is a GLIDE, which a generator of `kind: glide` draws with")
 
-GENERATORS: dict[str, type[Generator]] = {"cbdm": Cbdm, "text_to_image": TextToImage}
+
+class Glide(Generator):
+    """GLIDE (Nichol et al. 2022), as it is: nothing is trained. SAU draws its pictures with it."""
+
+    kind: Literal["glide"]
+    foundation: str
+    """The model: a foundation of `kind: glide`, or a copy of the folder that it made."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the networks' weights and operations; steps are taken in float32."""
+
+    trained: ClassVar[bool] = False
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.Glide,)
+    reads_prompts: ClassVar[bool] = True
+    references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
+
+    def check_draw(self, draw: Draw, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        foundation = parts["foundations"][self.foundation]
+        if draw.upsample and foundation.kind == "glide" and foundation.upsampler is None:
+            raise ValueError(f"upsample is true, but the foundation {self.foundation} has no upsampler; give it one")
+
+    def side_on(self, dataset: Dataset) -> int | None:
+        return None
+
+
+GENERATORS: dict[str, type[Generator]] = {"cbdm": Cbdm, "text_to_image": TextToImage, "glide": Glide}
 """Kind -> type of its entries; register new kinds here."""

@@ -97,7 +97,7 @@ class Pool(RunPart):
         if not isinstance(self.draw, generator.draws):
             allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)
             raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
-        generator.check_draw(self.draw)
+        generator.check_draw(self.draw, parts)
         if generator.reads_prompts != (self.prompts is not None):
             needs = (
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"

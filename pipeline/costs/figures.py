@@ -39,8 +39,8 @@ def wanted(config: Mapping[str, Any]) -> list[Figure]:
     """The figures of the parts named in `config`: dataset, generators, pools, scores, classifiers.
 
     "generator" and "classifier" mean training: one picture of a batch with all its views and passes. "sample" is one picture
-    at one step of the sampler, with guidance both passes. "evaluate" is one picture that a classifier predicts, in any
-    stage. "score" is a pair of a generated picture and a real one of its class.
+    at one step of the sampler, with guidance both passes, and with a share of what comes once a picture. "evaluate" is one
+    picture that a classifier predicts, in any stage. "score" is a pair of a generated picture and a real one of its class.
     """
     found = [START, *([START_OF_GENERATORS] if config["pools"] else [])]
     found += [Figure("store", config["dataset"], quantity) for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)]

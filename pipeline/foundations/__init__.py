@@ -6,3 +6,5 @@ its files should say about it. `checkpoint(name)` is the checkpoint of a trainin
 
 SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
 """Components that drawing from texts does not use."""
+GLIDE = "Glide"
+"""Class, in its `model_index.json`, of a model that was converted from GLIDE's checkpoints; diffusers has none for it."""

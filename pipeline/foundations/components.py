@@ -5,7 +5,7 @@ ones, both without an error.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import transformers
 from safetensors import SafetensorError
 
 from pipeline.errors import InputError
-from pipeline.foundations import SKIPPED
+from pipeline.foundations import GLIDE, SKIPPED, glide_text_encoder
 
 INDEX = "model_index.json"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
@@ -52,6 +52,8 @@ def components(
             _require_vocabulary(folder / name, component, encoder)
     if index["_class_name"] in STABLE_DIFFUSION:
         _require_fit(folder, found)
+    if index["_class_name"] == GLIDE:
+        _require_all(folder, found, ("text_encoder", "tokenizer", "unet", "scheduler"))
     return found
 
 
@@ -68,7 +70,8 @@ def _index(folder: Path) -> dict[str, Any]:
 def _component(
     folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None, allow_pickle: bool
 ) -> Any:
-    kind = getattr({"diffusers": diffusers, "transformers": transformers}.get(library), class_name, None)
+    libraries = {"diffusers": diffusers, "transformers": transformers, "glide": glide_text_encoder}
+    kind = getattr(libraries.get(library), class_name, None)
     if kind is None:
         raise InputError(
             f"{folder / name} is a {class_name} of {library}, which this version of that library does not have"
@@ -104,9 +107,7 @@ def _require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
 
 def _require_fit(folder: Path, found: dict[str, Any]) -> None:
     """Raise InputError if the components of a Stable Diffusion model do not fit."""
-    for name in ("text_encoder", "tokenizer", "unet", "vae", "scheduler"):
-        if found.get(name) is None:
-            raise InputError(f"{folder / name} is missing; get the model again")
+    _require_all(folder, found, ("text_encoder", "tokenizer", "unet", "vae", "scheduler"))
     width, expected = found["text_encoder"].config.hidden_size, found["unet"].config.cross_attention_dim
     if width != expected:
         raise InputError(f"{folder}: the text encoder's width is {width}, but the U-Net reads {expected}")
@@ -117,6 +118,13 @@ def _require_fit(folder: Path, found: dict[str, Any]) -> None:
         raise InputError(
             f"{folder / 'scheduler'}: a {type(found['scheduler']).__name__} does not fit a Stable Diffusion model"
         )
+
+
+def _require_all(folder: Path, found: dict[str, Any], names: Iterable[str]) -> None:
+    """Raise InputError if the model lacks one of these components."""
+    for name in names:
+        if found.get(name) is None:
+            raise InputError(f"{folder / name} is missing; get the model again")
 
 
 @contextmanager

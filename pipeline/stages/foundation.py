@@ -5,7 +5,7 @@
         --output results/foundations/sd15/foundation.parquet
 
 loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
-file, bytes, sha256. A model that is trained here is in the folder `files` beside the table. Until it ends, its checkpoints are in
+file, bytes, sha256. A model that is made here is in the folder `files` beside the table. Until a training ends, its checkpoints are in
 the folder `checkpoints`; a run with the same settings, code and pictures continues from them.
 """
 

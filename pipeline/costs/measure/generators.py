@@ -54,7 +54,10 @@ def training(
 
 
 def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: torch.device) -> Timed:
-    """Time the generator's own sampler; a step is one step of the sampler for all pictures of a batch."""
+    """Time the generator's own sampler; a step is one step of the sampler for all pictures of a batch.
+
+    What comes once a picture, a decoder or an upsampler, is shared among the steps that the pool asks for.
+    """
     sampler_of = kinds.load("generators", f"{settings['generator']['kind']}.sample").Sampler
 
     def step_seconds(batch: int) -> float:
@@ -66,8 +69,13 @@ def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: t
             sampler = sampler_of(inputs, settings | {"batch_size": batch, "draw": how}, device)
             return lambda: list(sampler.draw(rows))
 
+        asked = settings["draw"].get("steps", 1)
         first = seconds_of(draw(1), device)
-        steps = int(np.clip(3 * LONG / first, 1, min(DRAWN_STEPS, settings["draw"].get("steps", 1))))
-        return median_seconds(draw(steps), device) / steps
+        steps = int(np.clip(3 * LONG / first, min(2, asked), min(DRAWN_STEPS, asked)))
+        seconds = median_seconds(draw(steps), device)
+        if steps < asked:
+            more = max(0, seconds - median_seconds(draw(1), device)) / (steps - 1)
+            seconds += (asked - steps) * more
+        return seconds / asked
 
     return with_growing_batches(step_seconds, 1, settings["batch_size"])

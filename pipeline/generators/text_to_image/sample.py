@@ -22,6 +22,7 @@ from pipeline.artifacts import made
 from pipeline.errors import InputError
 from pipeline.foundations.components import STABLE_DIFFUSION, components, pipeline_class
 from pipeline.foundations.table import folder_of
+from pipeline.generators.text_to_image.batches import in_batches
 from pipeline.generators.text_to_image.stable_diffusion import StableDiffusion
 from pipeline.jobs.inputs import Inputs, only
 
@@ -58,26 +59,9 @@ class Sampler:
             else _AnyPipeline(folder, found, self._draw, device)
         )
 
-    @torch.inference_mode()
     def draw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """Draw pictures for rows of the plan, in order, as batches float32 [B, H, W, 3].
-
-        Values are in 0..255, or NaN if the network's are not finite. A picture depends only on the prompt and seed of its
-        row: every batch has the same shape, the last one padded.
-        """
-        prompts, seeds = rows["prompt"].tolist(), rows["seed"].tolist()
-        if cut := self._model.cut(prompts):
-            print(
-                f"{cut} of {len(prompts)} prompts are longer than the text encoder reads; their ends are cut",
-                flush=True,
-            )
-        for start in range(0, len(rows), self._batch_size):
-            texts, own = (values[start : start + self._batch_size] for values in (prompts, seeds))
-            padding = self._batch_size - len(own)
-            generators = [torch.Generator().manual_seed(seed) for seed in own + own[-1:] * padding]
-            pictures = self._model.draw(texts + texts[-1:] * padding, generators)[: len(own)].float()
-            levels = (pictures.clamp(0, 1) * 255).masked_fill(~pictures.isfinite(), torch.nan)
-            yield levels.permute(0, 2, 3, 1).cpu().numpy()
+        """Draw pictures for rows of the plan; see `in_batches`."""
+        return in_batches(self._model, rows, self._batch_size)
 
 
 class _AnyPipeline:

@@ -10,6 +10,7 @@ from pipeline.config.reads import inputs
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
+GLIDE = {"kind": "glide", "base": "base.pt", "upsampler": "up.pt", "vocabulary": "vocab.bpe"}
 BAD = {
     "unknown section": (example(pool={}), "unknown section 'pool'", "did you mean 'pools'?", "classifiers"),
     "unknown key": (
@@ -72,6 +73,22 @@ BAD = {
     "negative prompt without guidance": (
         painted(pools={"painted": {"draw": {"kind": "text_to_image", "guidance_scale": 1, "negative_prompt": "a"}}}),
         "pools.painted.draw.text_to_image: negative_prompt has no effect without guidance; set guidance_scale above 1",
+    ),
+    "model that another kind of generator draws with": (
+        painted(foundations={"tiny": GLIDE}),
+        "generators.sd: tiny is a GLIDE, which a generator of `kind: glide` draws with",
+    ),
+    "pictures of an upsampler that is not there": (
+        painted(
+            foundations={"glide": {key: GLIDE[key] for key in ("kind", "base", "vocabulary")}},
+            generators={"glide": {"kind": "glide", "foundation": "glide"}},
+            pools={"painted": {"generator": "glide", "draw": {"kind": "glide", "upsample": True}}},
+        ),
+        "pools.painted: upsample is true, but the foundation glide has no upsampler; give it one",
+    ),
+    "pickles that are read anyway": (
+        painted(foundations={"glide": GLIDE | {"allow_pickle": True}}),
+        "foundations.glide: unknown key 'allow_pickle'",
     ),
     "template without a class": (
         painted(prompts={"plain": {"templates": ["a photo of {name}"]}}),
