@@ -1,4 +1,4 @@
 """Foundations: pretrained models in standard folders. One module per kind makes them; all are checked and loaded alike."""
 
-SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Components that drawing from texts does not use."""
+SAFETY_CHECKER = "safety_checker"
+"""The component that is fetched and loaded only if it is asked for."""

@@ -1,7 +1,7 @@
-"""Make or check a foundation: a text-to-image model in diffusers' format, or a CLIP model in open_clip's.
+"""Make or check a foundation: a model that draws pictures, in diffusers' format, or a CLIP model in open_clip's.
 
     python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5",
-        "variant": null, "allow_pickle": false}' \\
+        "variant": null, "allow_pickle": false, "safety_checker": false}' \\
         --output results/foundations/sd15/foundation.parquet
 
 loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
@@ -18,7 +18,7 @@ def main(args) -> None:
     from pipeline.foundations import clip, components, table
 
     folder = kinds.load("foundations", args.config["kind"]).make(args.config, args.inputs)
-    read = {key: args.config[key] for key in ("variant", "allow_pickle")}
+    read = {key: args.config[key] for key in ("variant", "allow_pickle", "safety_checker")}
     if (folder / clip.CONFIG).is_file():
         what = type(clip.load(folder).model).__name__
     else:
