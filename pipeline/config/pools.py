@@ -42,7 +42,7 @@ class Pool(RunPart):
     generator: str
     """The generator that draws the pictures."""
     prompts: str | None = None
-    """For a text-to-image generator: the prompts. Those of a class take turns, by the index of the picture."""
+    """For a generator that draws from texts: the prompts. Those of a class take turns, by the index of the picture."""
     draw: AnyDraw = Ddpm(kind="ddpm")
     """How they are drawn."""
     fill_to: Literal["max"] | int | None = None
@@ -90,7 +90,7 @@ class Pool(RunPart):
             allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)
             raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
         generator.check_draw(self.draw)
-        if generator.reads_prompts != (self.prompts is not None):
+        if generator.reads_prompts not in (None, self.prompts is not None):
             needs = (
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
             )
@@ -113,8 +113,9 @@ class Pool(RunPart):
         return {"steps": self.draw.cost_steps}
 
     def plan_settings(self) -> dict[str, Any]:
-        """Settings of the plan: the pictures to draw, not the way of drawing."""
-        return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "shots", "seed"})
+        """Settings of the plan: the pictures to draw, and of the way of drawing only what differs between them."""
+        own = self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "shots", "seed"})
+        return own | self.draw.plan_settings()
 
     def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
         """Settings of a shard, besides its rows of the plan and the trained generator."""
