@@ -20,5 +20,6 @@ class SafetyChecker:
         """Whether each picture is flagged, bool [B]. Pictures: float32 [B, H, W, 3] in 0..255; NaN counts as black."""
         seen = [Image.fromarray(picture) for picture in np.nan_to_num(pictures).round().astype(np.uint8)]
         pixels = self._prepared(seen, return_tensors="pt").pixel_values.to(self._checker.device, self._checker.dtype)
-        unused = [np.zeros(1)] * len(seen)  # it would make these black
-        return np.array(self._checker(clip_input=pixels, images=unused)[1])
+        unused = [np.zeros(1)]  # it would make these black
+        # one by one, so that the answer does not depend on the others
+        return np.array([self._checker(clip_input=one, images=unused)[1][0] for one in pixels.split(1)])

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from pipeline.foundations.fit import IMAGE_VARIATION
 from pipeline.generators.any_pipeline import AnyPipeline, quiet
+from pipeline.generators.image_encoder import OneByOne
 from pipeline.generators.pretrained import Model, PretrainedSampler
 from pipeline.generators.source_pictures import SourcePictures
 from pipeline.jobs.inputs import only
@@ -22,6 +23,7 @@ class Sampler(PretrainedSampler):
     classes = (IMAGE_VARIATION,)
 
     def model(self, found: dict[str, Any]) -> Model:
+        found["image_encoder"] = OneByOne(found["image_encoder"])
         pipeline = StableDiffusionImageVariationPipeline(safety_checker=None, requires_safety_checker=False, **found)
         return _Variations(quiet(pipeline, self.device), self.how, SourcePictures(only(self.inputs, "manifest")))
 

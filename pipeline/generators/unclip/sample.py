@@ -9,6 +9,7 @@ from diffusers import StableUnCLIPImg2ImgPipeline
 
 from pipeline.foundations.fit import UNCLIP
 from pipeline.generators.any_pipeline import AnyPipeline, quiet
+from pipeline.generators.image_encoder import OneByOne
 from pipeline.generators.pretrained import Model, PretrainedSampler
 from pipeline.generators.source_pictures import SourcePictures
 from pipeline.jobs.inputs import only
@@ -20,6 +21,7 @@ class Sampler(PretrainedSampler):
     classes = (UNCLIP,)
 
     def model(self, found: dict[str, Any]) -> Model:
+        found["image_encoder"] = OneByOne(found["image_encoder"])
         pipeline = quiet(StableUnCLIPImg2ImgPipeline(**found), self.device)
         return _Unclip(pipeline, self.how, SourcePictures(only(self.inputs, "manifest")))
 
