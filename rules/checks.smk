@@ -59,7 +59,7 @@ def hub_complaint(name):
     settings = FLOW.part("foundations", name).fetching_settings()
     folder = Path(PATHS["fetched"].format(name=name)).parent
     try:
-        model = hub.find(settings["hub"], settings["variant"], settings["allow_pickle"])
+        model = hub.find(*(settings[key] for key in ("hub", "variant", "allow_pickle", "safety_checker")))
     except InputError as error:
         return str(error)
     free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free

@@ -7,18 +7,35 @@ import open_clip
 import torch
 from diffusers import (
     AutoencoderKL,
+    DDIMScheduler,
+    DDPMScheduler,
     EulerDiscreteScheduler,
     PNDMScheduler,
+    StableDiffusionImageVariationPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
+    StableUnCLIPImg2ImgPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 WIDTH = 32
 SIDE = 16
 """Side of the pictures, in pixels; latents have half of it."""
+SEEN = 32
+"""Side of the pictures that CLIP's image encoder reads, in pixels."""
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
@@ -32,32 +49,62 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer({word: place for place, word in enumerate(words)}, [], model_max_length=77)
 
 
-def stable_diffusion(folder: Path, seed: int = 0, scheduler: type = PNDMScheduler) -> Path:
-    """A Stable Diffusion model with random weights, saved in `folder`."""
+def stable_diffusion(
+    folder: Path, seed: int = 0, scheduler: type = PNDMScheduler, threshold: float | None = None
+) -> Path:
+    """A Stable Diffusion model with random weights, saved in `folder`.
+
+    With a threshold, it has a safety checker, which flags pictures that are at least that close to any of 17 concepts.
+    """
     torch.manual_seed(seed)
     words = tokenizer()
-    text = _text(words)
-    unet = UNet2DConditionModel(
-        sample_size=SIDE // 2,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=WIDTH,
-        attention_head_dim=8,
-        norm_num_groups=8,
-    )
-    how = {"set_alpha_to_one": False, "steps_offset": 1, **_BETAS}
-    how |= {"skip_prk_steps": True} if scheduler is PNDMScheduler else {"clip_sample": False}
     pipeline = StableDiffusionPipeline(
-        vae=_vae(),
-        text_encoder=CLIPTextModel(text),
+        text_encoder=CLIPTextModel(_text(words)),
         tokenizer=words,
-        unet=unet,
-        scheduler=scheduler(**how),
+        unet=_unet(),
+        scheduler=_scheduler(scheduler),
+        vae=_vae(),
+        safety_checker=None if threshold is None else _safety_checker(threshold),
+        feature_extractor=None if threshold is None else _feature_extractor(),
+        requires_safety_checker=threshold is not None,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def image_variation(folder: Path, seed: int = 0) -> Path:
+    """A Stable Diffusion Image Variation model with random weights, saved in `folder`."""
+    torch.manual_seed(seed)
+    pipeline = StableDiffusionImageVariationPipeline(
+        image_encoder=image_encoder(),
+        feature_extractor=_feature_extractor(),
+        unet=_unet(),
+        scheduler=_scheduler(PNDMScheduler),
+        vae=_vae(),
         safety_checker=None,
-        feature_extractor=None,
         requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def unclip(folder: Path, seed: int = 0) -> Path:
+    """A Stable unCLIP model with random weights, saved in `folder`."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    normalizer = StableUnCLIPImageNormalizer(WIDTH)
+    normalizer.mean.data.normal_(std=0.1)
+    normalizer.std.data.uniform_(0.5, 1.5)
+    pipeline = StableUnCLIPImg2ImgPipeline(
+        image_encoder=image_encoder(),
+        feature_extractor=_feature_extractor(),
+        image_normalizer=normalizer,
+        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        text_encoder=CLIPTextModel(_text(words)),
+        tokenizer=words,
+        unet=_unet(class_embed_type="projection", projection_class_embeddings_input_dim=2 * WIDTH),
+        scheduler=_scheduler(DDIMScheduler, prediction_type="v_prediction"),
+        vae=_vae(),
     )
     pipeline.save_pretrained(folder)
     return folder
@@ -95,6 +142,11 @@ def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def image_encoder(projection_dim: int = WIDTH) -> CLIPVisionModelWithProjection:
+    """CLIP's image encoder with random weights."""
+    return CLIPVisionModelWithProjection(_vision(projection_dim))
+
+
 def clip(folder: Path, seed: int = 0) -> Path:
     """A CLIP model with random weights in open_clip's format, saved in `folder`."""
     torch.manual_seed(seed)
@@ -119,6 +171,55 @@ def clip(folder: Path, seed: int = 0) -> Path:
     torch.nn.init.normal_(network.text_projection, std=0.5)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+def _unet(**more: str | int) -> UNet2DConditionModel:
+    """A U-Net that attends to vectors of WIDTH."""
+    return UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+        **more,
+    )
+
+
+def _scheduler(kind: type, **more: str) -> PNDMScheduler | DDIMScheduler:
+    """A scheduler as Stable Diffusion has it."""
+    how = {"skip_prk_steps": True} if kind is PNDMScheduler else {"clip_sample": False}
+    return kind(set_alpha_to_one=False, steps_offset=1, **_BETAS, **how, **more)
+
+
+def _vision(projection_dim: int = WIDTH) -> CLIPVisionConfig:
+    """An image encoder's shape."""
+    return CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=SEEN,
+        patch_size=8,
+        projection_dim=projection_dim,
+    )
+
+
+def _feature_extractor() -> CLIPImageProcessor:
+    """What prepares pictures for the image encoder."""
+    return CLIPImageProcessor(size={"shortest_edge": SEEN}, crop_size={"height": SEEN, "width": SEEN})
+
+
+def _safety_checker(threshold: float) -> StableDiffusionSafetyChecker:
+    """A safety checker for random concepts, none of which needs special care."""
+    config = CLIPConfig(vision_config=_vision().to_dict(), projection_dim=WIDTH)
+    checker = StableDiffusionSafetyChecker(config)
+    checker.concept_embeds.data.normal_()
+    checker.concept_embeds_weights.data.fill_(threshold)
+    checker.special_care_embeds_weights.data.fill_(2.0)
+    return checker
 
 
 def _text(words: CLIPTokenizer, **more: str) -> CLIPTextConfig:

@@ -1,6 +1,6 @@
 """draw: how a pool's pictures are drawn from its generator. `kind` chooses the type; each generator accepts some."""
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,10 +12,17 @@ class Draw(Part):
 
     kind: str
 
+    reads_sources: ClassVar[bool] = False
+    """Whether each picture is made from a real one, which its row of the plan names."""
+
     @property
     def cost_steps(self) -> int:
         """Network steps per picture, for a cost estimate."""
         return 1
+
+    def plan_settings(self) -> dict[str, Any]:
+        """Settings of the plan that follow from it."""
+        return {"sources": True} if self.reads_sources else {}
 
 
 class Diffusion(Draw):
@@ -45,10 +52,9 @@ class Ddim(Diffusion):
     kind: Literal["ddim"]
 
 
-class TextToImage(Draw):
-    """Drawing from a text-to-image model, with the conventions of diffusers."""
+class Pretrained(Draw):
+    """Drawing from a pretrained model, with the conventions of diffusers."""
 
-    kind: Literal["text_to_image"]
     scheduler: Literal["saved", "ddim", "ddpm", "dpm_solver", "euler", "euler_ancestral", "lcm", "pndm", "unipc"] = (
         "saved"
     )
@@ -57,14 +63,20 @@ class TextToImage(Draw):
     """Denoising steps."""
     guidance_scale: float = Field(default=7.5, ge=0)
     """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
-    negative_prompt: str = ""
-    """The text of the unconditional prediction."""
     side: int | None = Field(default=None, ge=8, multiple_of=8)
     """Side of the drawn pictures in pixels; by default the model's own. `store: {side: ...}` scales them down afterwards."""
 
     @property
     def cost_steps(self) -> int:
         return self.steps
+
+
+class TextToImage(Pretrained):
+    """Drawing from texts."""
+
+    kind: Literal["text_to_image"]
+    negative_prompt: str = ""
+    """The text of the unconditional prediction."""
 
     @model_validator(mode="after")
     def _reads_all(self) -> "TextToImage":
@@ -87,3 +99,58 @@ class Glide(Draw):
     @property
     def cost_steps(self) -> int:
         return self.steps
+
+
+Strength = Annotated[float, Field(gt=0, le=1)]
+
+
+class ImageToImage(TextToImage):
+    """Drawing from texts and real pictures: noise is added to the picture, and only the last steps denoise it (SDEdit)."""
+
+    kind: Literal["image_to_image"]
+    strength: Strength | tuple[Strength, Strength]
+    """Share of the steps that are done: at 1, hardly anything is left of the picture. [low, high] draws one for each picture."""
+
+    reads_sources: ClassVar[bool] = True
+
+    @property
+    def cost_steps(self) -> int:
+        return int(self.steps * self._strengths()[1])
+
+    def plan_settings(self) -> dict[str, Any]:
+        return super().plan_settings() | {"strength": self._strengths()}
+
+    @model_validator(mode="after")
+    def _does_a_step(self) -> "ImageToImage":
+        low, high = self._strengths()
+        if low > high:
+            raise ValueError(f"strength is [{low}, {high}]; write the lower one first")
+        if int(self.steps * low) < 1:
+            raise ValueError(f"strength is {low}, which is less than one of {self.steps} steps; raise one of them")
+        return self
+
+    def _strengths(self) -> tuple[float, float]:
+        """Lowest and highest strength."""
+        return self.strength if isinstance(self.strength, tuple) else (self.strength, self.strength)
+
+
+class ImageVariation(Pretrained):
+    """Drawing from the CLIP embedding of a real picture. The default guidance is the one that Fill-Up compares with."""
+
+    kind: Literal["image_variation"]
+    guidance_scale: float = Field(default=3.0, ge=0)
+    """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
+
+    reads_sources: ClassVar[bool] = True
+
+
+class Unclip(TextToImage):
+    """Drawing from the CLIP embedding of a real picture and a text. The defaults are those of Reimagine in Fill-Up."""
+
+    kind: Literal["unclip"]
+    guidance_scale: float = Field(default=10.0, ge=0)
+    """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
+    noise_level: int = Field(default=0, ge=0, le=999)
+    """Noise on the embedding; more of it gives pictures that differ more from the real one."""
+
+    reads_sources: ClassVar[bool] = True

@@ -44,6 +44,8 @@ class Standard(Foundation):
     """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
     allow_pickle: bool = False
     """Whether weights may be pickles. No code in them runs, but prefer safetensors."""
+    safety_checker: bool = False
+    """Get and check the model's safety checker too, for generators with `safety_checker: true`."""
 
 
 class Folder(Standard):
@@ -76,7 +78,7 @@ class Pretrained(Standard):
 
     def fetching_settings(self) -> dict[str, Any]:
         """Settings of the stage `fetch`."""
-        return self.model_dump(mode="json", include={"hub", "variant", "allow_pickle"})
+        return self.model_dump(mode="json", include={"hub", "variant", "allow_pickle", "safety_checker"})
 
 
 class Steps(Part):

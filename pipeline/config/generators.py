@@ -64,8 +64,8 @@ class Generator(RunPart):
     """Whether it has a training stage: `train` in `pipeline.generators.<kind>.train`."""
     draws: ClassVar[tuple[type[Draw], ...]] = ()
     """The types of `draw` that its sampler accepts."""
-    reads_prompts: ClassVar[bool] = False
-    """Whether it draws from texts, so that its pools must name prompts."""
+    reads_prompts: ClassVar[bool | None] = False
+    """Whether it draws from texts, so that its pools must name prompts; None if they may."""
 
     def modules(self) -> list[str]:
         return [f"generators.{self.kind}.train"] if self.trained else []
@@ -171,21 +171,17 @@ class Cbdm(Generator):
             )
 
 
-class TextToImage(Generator):
-    """A pretrained text-to-image model, as it is: nothing is trained.
+class Pretrained(Generator):
+    """A pretrained model, as it is: nothing is trained."""
 
-    The Stable Diffusion family is drawn in our own loop, and any other model of diffusers by its pipeline.
-    """
-
-    kind: Literal["text_to_image"]
     foundation: str
     """The model."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number format of the network's weights and operations."""
+    """Number format of the network's weights and operations. In half precision, a black picture is drawn again in float32."""
+    safety_checker: bool = False
+    """Draw pictures again that the model's own safety checker flags; its foundation needs `safety_checker: true` too."""
 
     trained: ClassVar[bool] = False
-    draws: ClassVar[tuple[type[Draw], ...]] = (draws.TextToImage,)
-    reads_prompts: ClassVar[bool] = True
     references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
 
     def needs_subset(self) -> bool:
@@ -197,6 +193,11 @@ class TextToImage(Generator):
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         if parts["foundations"][self.foundation].kind == "glide":
             raise ValueError(f"{self.foundation} is a GLIDE, which a generator of `kind: glide` draws with")
+        if self.safety_checker and not getattr(parts["foundations"][self.foundation], "safety_checker", False):
+            raise ValueError(
+                f"safety_checker is true, but {self.foundation} comes without one; set foundations.{self.foundation}."
+                "safety_checker too"
+            )
 
 
 class Glide(Generator):
@@ -222,5 +223,50 @@ class Glide(Generator):
         return None
 
 
-GENERATORS: dict[str, type[Generator]] = {"cbdm": Cbdm, "text_to_image": TextToImage, "glide": Glide}
+class TextToImage(Pretrained):
+    """A text-to-image model, as it is: nothing is trained.
+
+    The Stable Diffusion family is drawn in our own loop, and any other model of diffusers by its pipeline.
+    """
+
+    kind: Literal["text_to_image"]
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.TextToImage,)
+    reads_prompts: ClassVar[bool] = True
+
+
+class ImageToImage(Pretrained):
+    """A text-to-image model that starts from real training pictures of the class instead of noise."""
+
+    kind: Literal["image_to_image"]
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.ImageToImage,)
+    reads_prompts: ClassVar[bool] = True
+
+
+class ImageVariation(Pretrained):
+    """A Stable Diffusion Image Variation model, which draws from real training pictures of the class and no text."""
+
+    kind: Literal["image_variation"]
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.ImageVariation,)
+
+
+class Unclip(Pretrained):
+    """A Stable unCLIP model, which draws from real training pictures of the class; Reimagine, if its pools name no prompts."""
+
+    kind: Literal["unclip"]
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.Unclip,)
+    reads_prompts: ClassVar[None] = None
+
+
+GENERATORS: dict[str, type[Generator]] = {
+    "cbdm": Cbdm,
+    "text_to_image": TextToImage,
+    "image_to_image": ImageToImage,
+    "image_variation": ImageVariation,
+    "unclip": Unclip,
+    "glide": Glide,
+}
 """Kind -> type of its entries; register new kinds here."""

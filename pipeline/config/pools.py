@@ -52,7 +52,7 @@ class Pool(RunPart):
     generator: str
     """The generator that draws the pictures."""
     prompts: str | None = None
-    """For a text-to-image generator: the prompts. Those of a class take turns, by the index of the picture."""
+    """For a generator that draws from texts: the prompts. Those of a class take turns, by the index of the picture."""
     draw: AnyDraw = Ddpm(kind="ddpm")
     """How they are drawn."""
     fill_to: FillTo = None
@@ -98,14 +98,15 @@ class Pool(RunPart):
             allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)
             raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
         generator.check_draw(self.draw, parts)
-        if generator.reads_prompts != (self.prompts is not None):
+        if generator.reads_prompts not in (None, self.prompts is not None):
             needs = (
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
             )
             raise ValueError(f"{self.generator} {needs}")
 
     def needs_subset(self) -> bool:
-        return bool(self.where) or self.per_class is None or len(set(self.shots)) < 3
+        some = self.per_class is None or len(set(self.shots)) < 3
+        return bool(self.where) or some or self.draw.reads_sources
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""
@@ -124,8 +125,9 @@ class Pool(RunPart):
         return {"steps": self.draw.cost_steps}
 
     def plan_settings(self) -> dict[str, Any]:
-        """Settings of the plan: the pictures to draw, not the way of drawing."""
-        return self.model_dump(mode="json", include={"fill_to", "per_class", "fill_range", "surplus", "shots", "seed"})
+        """Settings of the plan: the pictures to draw, and of the way of drawing only what differs between them."""
+        own = {"fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
+        return self.model_dump(mode="json", include=own) | self.draw.plan_settings()
 
     def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
         """Settings of a shard, besides its rows of the plan and the trained generator."""

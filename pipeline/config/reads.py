@@ -31,6 +31,8 @@ def inputs(
         for name, output in _outputs(field, reference).items():
             for _, _, other in (named for named in owner.referenced() if named[0] == field):
                 found.setdefault(name, []).extend(_paths(flow, owner, reference, other, output, wildcards, locate))
+    if _reads_sources(part, stage):
+        found["manifest"] = [locate("manifest", dataset=wildcards["dataset"])]
     if stage == SECTIONS[section][0]:
         named = {field: path for field in part.files if (path := getattr(part, field)) is not None}
         found |= {field: [_existing(path, f"{place}: {field}")] for field, path in named.items()}
@@ -67,6 +69,8 @@ def _existing(path: str, key: str) -> str:
 def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
     """Names of the inputs that the stage gets as `--name paths`: tables and weights, because tables say where pictures are."""
     read = [_outputs(field, reference) for _, field, reference in _read(flow, stage, wildcards)]
+    if _reads_sources(_part(flow, stage, wildcards)[1], stage):
+        read.append({"manifest": "manifest"})
     return list(
         dict.fromkeys(name for outputs in read for name in outputs if not PATHS[outputs[name]].endswith(".tar"))
     )
@@ -114,6 +118,11 @@ def _read(flow: Workflow, stage: str, wildcards: Wildcards) -> Iterator[tuple[Pa
     for field, target, name in part.referenced():
         if field in read and not getattr(other := flow.part(target, name, wildcards.get("dataset")), "trained", True):
             yield from ((other, *reference) for reference in other.references.items())
+
+
+def _reads_sources(part: Part, stage: str) -> bool:
+    """Whether a job draws from real pictures. It reads them through their manifest: thousands of jobs times all shards."""
+    return stage == "sample" and part.draw.reads_sources
 
 
 def _outputs(field: str, reference: Reference) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ A module has `make(settings, inputs, folder, checkpoint)`. It returns the model'
 its files should say about it. `checkpoint(name)` is the checkpoint of a training.
 """
 
-SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Components that drawing from texts does not use."""
+SAFETY_CHECKER = "safety_checker"
+"""The component that is fetched and loaded only if it is asked for."""
 GLIDE = "Glide"
 """Class, in its `model_index.json`, of a model that was converted from GLIDE's checkpoints; diffusers has none for it."""

@@ -1,26 +1,40 @@
-"""Load a text-to-image model in diffusers' format strictly: nothing that is missing is filled with random values.
+"""Load a model that draws pictures, in diffusers' format strictly: nothing that is missing is filled with random values.
 
 The libraries load a folder without its vocabulary with a tokenizer of two tokens, and a model without some of its tensors with random
 ones, both without an error.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
 import torch
 import transformers
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from safetensors import SafetensorError
 
 from pipeline.errors import InputError
-from pipeline.foundations import GLIDE, SKIPPED, glide_text_encoder
+from pipeline.foundations import SAFETY_CHECKER, glide_text_encoder
+from pipeline.foundations.fit import IMAGE_VARIATION, UNCLIP, require_fit, require_vocabulary
 
 INDEX = "model_index.json"
-STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-"""Classes of models with one text encoder, a U-Net and a VAE; a folder for image to image has the same components."""
+_LIBRARIES = {
+    "diffusers": diffusers,
+    "transformers": transformers,
+    "glide": glide_text_encoder,
+    # a module of diffusers, which does not export all of its classes
+    "stable_diffusion": SimpleNamespace(
+        StableDiffusionSafetyChecker=StableDiffusionSafetyChecker,
+        StableUnCLIPImageNormalizer=StableUnCLIPImageNormalizer,
+    ),
+}
+_RENAMED = {"CLIPFeatureExtractor": "CLIPImageProcessor"}
+"""Classes in older models -> their names in transformers 5."""
 
 
 def pipeline_class(folder: Path) -> str:
@@ -29,19 +43,24 @@ def pipeline_class(folder: Path) -> str:
 
 
 def components(
-    folder: Path, dtype: torch.dtype = torch.float32, variant: str | None = None, allow_pickle: bool = False
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    variant: str | None = None,
+    allow_pickle: bool = False,
+    safety_checker: bool = False,
 ) -> dict[str, Any]:
-    """Name -> component of the model in a folder, without SKIPPED, on the CPU, with weights of `dtype`.
+    """Name -> component of the model in a folder that drawing uses, on the CPU, with weights of `dtype`.
 
     Files of the variant are taken where there are some. Pickles are only read if they are allowed; even then, no code in them
-    runs.
+    runs. The safety checker is loaded only if it is asked for.
 
     Raises InputError that names the component if one is missing, damaged or incomplete, or does not fit the others.
     """
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
     index = _index(folder)
-    named = {name: value for name, value in index.items() if isinstance(value, list) and name not in SKIPPED}
+    unused = _unused(folder, index, safety_checker)
+    named = {name: value for name, value in index.items() if isinstance(value, list) and name not in unused}
     found = {
         name: _component(folder, name, *entry, dtype, variant, allow_pickle) if all(entry) else None
         for name, entry in sorted(named.items())
@@ -49,12 +68,23 @@ def components(
     for name, component in found.items():
         if isinstance(component, transformers.PreTrainedTokenizerBase):
             encoder = found.get(name.replace("tokenizer", "text_encoder"))
-            _require_vocabulary(folder / name, component, encoder)
-    if index["_class_name"] in STABLE_DIFFUSION:
-        _require_fit(folder, found)
-    if index["_class_name"] == GLIDE:
-        _require_all(folder, found, ("text_encoder", "tokenizer", "unet", "scheduler"))
+            require_vocabulary(folder / name, component, encoder)
+    if safety_checker and not found.get("feature_extractor"):
+        raise InputError(f"{folder / 'feature_extractor'} is missing; get the model again")
+    require_fit(folder, index["_class_name"], found)
     return found
+
+
+def _unused(folder: Path, index: dict[str, Any], safety_checker: bool) -> set[str]:
+    """Components that drawing does not use. Raises InputError if a safety checker is asked for and there is none."""
+    unused = {SAFETY_CHECKER, "feature_extractor", "image_encoder"}
+    if index["_class_name"] in (IMAGE_VARIATION, UNCLIP):
+        unused -= {"feature_extractor", "image_encoder"}
+    if safety_checker:
+        if index.get(SAFETY_CHECKER, [None, None])[1] != StableDiffusionSafetyChecker.__name__:
+            raise InputError(f"{folder} has no safety checker; remove `safety_checker: true`, or take another model")
+        unused -= {SAFETY_CHECKER, "feature_extractor"}
+    return unused
 
 
 def _index(folder: Path) -> dict[str, Any]:
@@ -70,8 +100,8 @@ def _index(folder: Path) -> dict[str, Any]:
 def _component(
     folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None, allow_pickle: bool
 ) -> Any:
-    libraries = {"diffusers": diffusers, "transformers": transformers, "glide": glide_text_encoder}
-    kind = getattr(libraries.get(library), class_name, None)
+    class_name = _RENAMED.get(class_name, class_name)
+    kind = getattr(_LIBRARIES.get(library), class_name, None)
     if kind is None:
         raise InputError(
             f"{folder / name} is a {class_name} of {library}, which this version of that library does not have"
@@ -92,39 +122,6 @@ def _component(
             more = f" and {len(wrong) - 1} more tensors" if wrong[1:] else ""
             raise InputError(f"{folder / name} lacks {wrong[0]}{more}, or has other shapes; get the model again")
     return loaded.eval().requires_grad_(False)
-
-
-def _require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
-    """Raise InputError if most of the text encoder's tokens are unknown to the tokenizer, or the other way round."""
-    if encoder is None:
-        return
-    known, expected = len(tokenizer), encoder.get_input_embeddings().num_embeddings
-    if not expected / 2 < known <= expected:
-        raise InputError(
-            f"{folder} knows {known} tokens, but the text encoder {expected}; its vocabulary is missing or another model's"
-        )
-
-
-def _require_fit(folder: Path, found: dict[str, Any]) -> None:
-    """Raise InputError if the components of a Stable Diffusion model do not fit."""
-    _require_all(folder, found, ("text_encoder", "tokenizer", "unet", "vae", "scheduler"))
-    width, expected = found["text_encoder"].config.hidden_size, found["unet"].config.cross_attention_dim
-    if width != expected:
-        raise InputError(f"{folder}: the text encoder's width is {width}, but the U-Net reads {expected}")
-    latents, expected = found["vae"].config.latent_channels, found["unet"].config.in_channels
-    if latents != expected:
-        raise InputError(f"{folder}: the VAE has {latents} channels, but the U-Net reads {expected}")
-    if not hasattr(found["scheduler"], "alphas_cumprod"):
-        raise InputError(
-            f"{folder / 'scheduler'}: a {type(found['scheduler']).__name__} does not fit a Stable Diffusion model"
-        )
-
-
-def _require_all(folder: Path, found: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise InputError if the model lacks one of these components."""
-    for name in names:
-        if found.get(name) is None:
-            raise InputError(f"{folder / name} is missing; get the model again")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipeline.artifacts.digests import digest
 from pipeline.errors import InputError
-from pipeline.foundations import SKIPPED
+from pipeline.foundations import SAFETY_CHECKER
 
 _TEXTS = (".json", ".txt", ".model", ".jinja")
 _CLIP = "open_clip_model.safetensors"
@@ -38,8 +38,10 @@ class Model(NamedTuple):
         return sum(file.bytes for file in self.files)
 
 
-def find(ids: Sequence[str], variant: str | None = None, allow_pickle: bool = False) -> Model:
-    """The first model that the hub has, of `owner/name` or `owner/name@revision`.
+def find(
+    ids: Sequence[str], variant: str | None = None, allow_pickle: bool = False, safety_checker: bool = False
+) -> Model:
+    """The first model that the hub has, of `owner/name` or `owner/name@revision`, with its safety checker only if that is given.
 
     Raises InputError that names what was tried if it has none of them, or a model that lacks weights in the safetensors format,
     or of the variant.
@@ -57,7 +59,7 @@ def find(ids: Sequence[str], variant: str | None = None, allow_pickle: bool = Fa
             continue
         files = [File(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None) for file in found.siblings]
         try:
-            return Model(name, found.sha, chosen(files, variant, allow_pickle))
+            return Model(name, found.sha, chosen(files, variant, allow_pickle, safety_checker))
         except InputError as error:
             tried.append(f"{one}: {error}")
     raise InputError(
@@ -66,7 +68,9 @@ def find(ids: Sequence[str], variant: str | None = None, allow_pickle: bool = Fa
     )
 
 
-def chosen(files: Sequence[File], variant: str | None = None, allow_pickle: bool = False) -> list[File]:
+def chosen(
+    files: Sequence[File], variant: str | None = None, allow_pickle: bool = False, safety_checker: bool = False
+) -> list[File]:
     """The files of a model that are needed: texts, and one form of the weights of each component.
 
     A component without weights of the variant gives its usual ones. Raises InputError if some have neither, and for a model in
@@ -83,7 +87,8 @@ def chosen(files: Sequence[File], variant: str | None = None, allow_pickle: bool
     folders = defaultdict(list)
     for file in files:
         folder, slash, _ = file.name.rpartition("/")
-        if (slash and re.fullmatch(r"\w+", folder) and folder not in SKIPPED) or file.name == "model_index.json":
+        wanted = slash and re.fullmatch(r"\w+", folder) and (safety_checker or folder != SAFETY_CHECKER)
+        if wanted or file.name == "model_index.json":
             folders[folder].append(file)
     return sorted(
         file for folder, found in folders.items() for file in _of_component(folder, found, variant, allow_pickle)

@@ -1,7 +1,7 @@
 """Fetch a foundation from a hub, on a machine with a network.
 
     python -m pipeline.stages.fetch --config '{"hub": ["stable-diffusion-v1-5/stable-diffusion-v1-5"], "variant": null,
-        "allow_pickle": false}' --output results/foundations/sd15/fetched.parquet
+        "allow_pickle": false, "safety_checker": false}' --output results/foundations/sd15/fetched.parquet
 
 downloads into the folder `files` beside the output and writes a table of the files: file, bytes, sha256. A run that was cut off
 continues its downloads.
@@ -15,7 +15,7 @@ from pipeline.jobs import command
 def main(args) -> None:
     from pipeline.foundations import hub, table
 
-    model = hub.find(args.config["hub"], args.config["variant"], args.config["allow_pickle"])
+    model = hub.find(*(args.config[key] for key in ("hub", "variant", "allow_pickle", "safety_checker")))
     print(f"{model.bytes / 1e9:.1f} GB of {model.id}, commit {model.commit}", flush=True)
     folder = args.output.parent / "files"
     hub.download(model, folder)

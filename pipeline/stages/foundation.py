@@ -1,7 +1,7 @@
-"""Make or check a foundation: a text-to-image model in diffusers' format, a CLIP model in open_clip's, or both.
+"""Make or check a foundation: a model that draws pictures, in diffusers' format, a CLIP model in open_clip's, or both.
 
     python -m pipeline.stages.foundation --config '{"kind": "folder", "path": "models/stable-diffusion-v1-5",
-        "variant": null, "allow_pickle": false}' \\
+        "variant": null, "allow_pickle": false, "safety_checker": false}' \\
         --output results/foundations/sd15/foundation.parquet
 
 loads every component once, because the libraries fill what is missing with random values, and writes a table of the model's files:
@@ -28,7 +28,8 @@ def main(args) -> None:
 
     make = kinds.load("foundations", args.config["kind"]).make
     folder, about = make(args.config, args.inputs, args.output.parent / "files", checkpoint)
-    read = {"variant": args.config.get("variant"), "allow_pickle": args.config.get("allow_pickle", False)}
+    read = {"variant": None, "allow_pickle": False, "safety_checker": False}
+    read |= {key: args.config[key] for key in read if key in args.config}
     found = [type(clip.load(folder).model).__name__] if (folder / clip.CONFIG).is_file() else []
     if (folder / components.INDEX).is_file() or not found:
         parts = ", ".join(sorted(components.components(folder, **read)))

@@ -5,7 +5,8 @@
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
 writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
-`--prompts PATH`, the prompts of the classes.
+`--prompts PATH`, the prompts of the classes. With "sources" in the settings, the column source has the key of a real training picture
+of the class. With "strength", a lowest and a highest one, the column strength has one for each picture.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from pipeline.artifacts import shards
 from pipeline.data.classes import class_names, counts_of
 from pipeline.generators.plan import Plan
+from pipeline.generators.sources import Sources, strengths
 from pipeline.jobs import command
 from pipeline.jobs.inputs import only
 from pipeline.prompts.table import PromptTable
@@ -24,18 +26,28 @@ BLOCK = 2**16
 
 
 def main(args) -> None:
-    manifest = shards.read_table(args.manifest, ["class", "class_name"], ["split"])
+    drawn_from = ["key"] if args.config.get("sources") else []
+    manifest = shards.read_table(args.manifest, ["class", "class_name", *drawn_from], ["split"])
     names = class_names(manifest)
     # pools that all subsets of a source share ask the same number of every class
     plan = Plan(args.config, counts_of(manifest)["train"] if "split" in manifest else np.zeros(len(names), np.int64))
     prompts = PromptTable(only(args.inputs, "prompts")) if "prompts" in args.inputs else None
+    sources, spread, seed = None, args.config.get("strength"), args.config["seed"]
+    if args.config.get("sources"):
+        sources = Sources(manifest[manifest["split"] == "train"], seed)
+        sources.require(plan.per_class, names)
 
     def blocks():
         for start in range(0, max(1, len(plan)), BLOCK):
             rows = plan.rows(start, start + BLOCK)
             rows.insert(1, "class_name", names[rows["class"]])
+            row = rows["class"].to_numpy(), rows["index"].to_numpy()
             if prompts:
-                rows["prompt"] = prompts.of(rows["class"].to_numpy(), rows["index"].to_numpy())
+                rows["prompt"] = prompts.of(*row)
+            if sources:
+                rows["source"] = sources.of(*row)
+            if spread:
+                rows["strength"] = strengths(seed, *row, *spread)
             yield rows
 
     shards.write_blocks(blocks(), args.output)

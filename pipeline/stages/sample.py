@@ -6,9 +6,10 @@
         --plan results/demo/plan/demo/plan.parquet --generator results/demo/generator/demo/history.parquet \\
         --output results/demo/sample/demo/shard-00000.tar
 
-writes the tar, and beside it the index (.parquet) and small statistics (.json): numbers of pictures, in total, of each class, and of
-those drawn again because they were not of finite numbers. Each record has its row of the plan. Until it ends, finished batches are in
-checkpoints/; a run with the same settings, code and generator continues after them.
+writes the tar, and beside it the index (.parquet) and small statistics (.json): numbers of pictures, in total, of each class, of those
+drawn again because they were not of finite numbers (or black, in half precision), and of those drawn again because a safety checker
+flagged them. Each record has its row of the plan. Until it ends, finished batches are in checkpoints/; a run with the same settings,
+code and generator continues after them.
 """
 
 import json
@@ -40,27 +41,28 @@ def main(args) -> None:
     about = rows.to_dict("records")
     # a small foundation has seen real pictures that other generators have not
     marks = {"foundation": "mini"} if any(made.about(table).get("kind") == "mini" for table in tables) else {}
-    redrawn = 0
+    again = {"redrawn": 0, "flagged": 0}
 
     def records(batches):
-        nonlocal redrawn
         made = (one for batch in batches for one in batch)
-        for row, (picture, again) in progress(
+        for row, (picture, *faults) in progress(
             zip(about, made, strict=True), f"sampling shard {shard}", len(rows), unit="picture"
         ):
-            redrawn += int(again)
+            for fault, had in zip(again, faults, strict=True):
+                again[fault] += int(had)
             key = f"{row['class']:05d}-{row['index']:07d}"
             provenance = row | {"generator": str(tables[0].parent) if tables else kind} | marks
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     batches = pieces.continued(lambda done: drawn(sampler, rows[done:]))
     index = overlapped(batches, lambda taken: shards.write(args.output, records(taken)))
-    if redrawn:
-        print(f"{redrawn} of {len(rows)} pictures were not of finite numbers, and were drawn again", flush=True)
+    for fault, told in (("redrawn", "black or not of finite numbers"), ("flagged", "flagged by the safety checker")):
+        if again[fault]:
+            print(f"{again[fault]} of {len(rows)} pictures were {told}, and were drawn again", flush=True)
     statistics = args.output.with_suffix(".json")
     counts = index["class"].value_counts(sort=False).to_dict()
     with replacing(statistics) as part:
-        text = json.dumps({"pictures": len(index), "classes": counts, "redrawn": redrawn}, indent=1)
+        text = json.dumps({"pictures": len(index), "classes": counts} | again, indent=1)
         part.write_text(text, encoding="utf-8")
     shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
     pieces.finish()

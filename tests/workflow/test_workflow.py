@@ -190,6 +190,7 @@ def test_shards_index_and_statistics_agree_with_the_plan(finished):
             "pictures": len(index),
             "classes": index["class"].astype(str).value_counts(sort=False).to_dict(),
             "redrawn": 0,
+            "flagged": 0,
         }
         whole = (folder / f"shard-0000{shard}.tar").read_bytes()
         for row in index.itertuples():

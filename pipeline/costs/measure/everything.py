@@ -110,7 +110,7 @@ def _pool(
     name: str, settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device, folder: Path
 ) -> Iterator[tuple[Figure, float, int | None]]:
     """Figures of a pool; `folder` contains the trained generators, by name."""
-    inputs = {name: [Path(path)] for name, path in settings["reads"].items()}
+    inputs = {name: [Path(path)] for name, path in settings["reads"].items()} | {"manifest": [folder / "real.parquet"]}
     if settings["trained"]:
         inputs["generator"] = [folder / settings["drawn_by"] / "history.parquet"]
     timed = generators.drawing(settings, inputs, classes, device)

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from pipeline import kinds
+from pipeline.artifacts import shards
 from pipeline.costs.measure.timing import (
     LONG,
     Stopwatch,
@@ -18,7 +19,7 @@ from pipeline.costs.measure.timing import (
     seconds_of,
     with_growing_batches,
 )
-from pipeline.jobs.inputs import Inputs
+from pipeline.jobs.inputs import Inputs, only
 
 TRAINED_STEPS = 5
 DRAWN_STEPS = 51
@@ -56,12 +57,15 @@ def training(
 def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: torch.device) -> Timed:
     """Time the generator's own sampler; a step is one step of the sampler for all pictures of a batch.
 
-    What comes once a picture, a decoder or an upsampler, is shared among the steps that the pool asks for.
+    inputs: what it reads, and `manifest`, a table of some real pictures. What comes once a picture, a decoder or an upsampler, is
+    shared among the steps that the pool asks for.
     """
+    sources = shards.read_table(only(inputs, "manifest"), ["key"])["key"].to_numpy(object)
     sampler_of = kinds.load("generators", f"{settings['generator']['kind']}.sample").Sampler
 
     def step_seconds(batch: int) -> float:
         rows = {"class": np.arange(batch) % classes, "seed": np.arange(batch), "prompt": "A photo of a class."}
+        rows |= {"source": np.resize(sources, batch), "strength": 1.0}  # all of the steps are done
         rows = pd.DataFrame(rows)
 
         def draw(steps: int):

@@ -1,40 +1,26 @@
 """Draw pictures with GLIDE, as its authors do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from pipeline.errors import InputError
 from pipeline.foundations import GLIDE
-from pipeline.foundations.components import components, pipeline_class
-from pipeline.foundations.table import folder_of
 from pipeline.generators.glide.chains import Network, base, upsampled
-from pipeline.generators.text_to_image.batches import in_batches
-from pipeline.jobs.inputs import Inputs, only
+from pipeline.generators.pretrained import PretrainedSampler
 
 
-class Sampler:
-    """A converted GLIDE that draws the pictures of a plan's rows.
+class Sampler(PretrainedSampler):
+    """A converted GLIDE that draws from the rows' prompts. Raises InputError if it lacks the upsampler that is asked for."""
 
-    inputs: `foundation`, the model's table. settings: `draw` (steps, guidance_scale, upsample), `batch_size`, and `generator`
-    (precision). Raises InputError if the model is damaged, is not GLIDE, or lacks the upsampler that is asked for.
-    """
+    classes = (GLIDE,)
 
-    def __init__(self, inputs: Inputs, settings: Mapping[str, Any], device: torch.device):
-        folder = folder_of(only(inputs, "foundation"))
-        if (found := pipeline_class(folder)) != GLIDE:
-            raise InputError(f"{folder} is a {found}, not a GLIDE; draw with `kind: text_to_image`")
-        loaded = components(folder, getattr(torch, settings["generator"]["precision"]))
-        if settings["draw"]["upsample"] and "upsampler_unet" not in loaded:
-            raise InputError(f"{folder} has no upsampler; give the foundation one, or draw without `upsample`")
-        self._model, self._batch_size = Glide(loaded, settings["draw"], device), settings["batch_size"]
-
-    def draw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """Draw pictures for rows of the plan; see `in_batches`."""
-        return in_batches(self._model, rows, self._batch_size)
+    def model(self, found: dict[str, Any]) -> "Glide":
+        if self.how["upsample"] and "upsampler_unet" not in found:
+            raise InputError(f"{self.folder} has no upsampler; give the foundation one, or draw without `upsample`")
+        return Glide(found, self.how, self.device)
 
 
 class Glide:
@@ -48,8 +34,9 @@ class Glide:
         """Number of prompts with more tokens than the text encoder reads."""
         return sum(length > self._base.context for length in self._base.lengths(prompts))
 
-    def draw(self, prompts: list[str], generators: list[torch.Generator]) -> torch.Tensor:
+    def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
         """Pictures in [0, 1], float32 [B, 3, H, W]; each has its own generator, which draws on the CPU."""
+        prompts = rows["prompt"].tolist()
         pictures = base(self._base, self._draw, prompts, generators)
         if self._upsampler:
             pictures = upsampled(self._upsampler, pictures, prompts, generators)

@@ -1,11 +1,24 @@
 """Stable Diffusion: text encoder, U-Net in the latent space of a VAE, classifier-free guidance (Rombach et al. 2022)."""
 
+import copy
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from diffusers.utils.torch_utils import randn_tensor
+
+
+class Group(NamedTuple):
+    """Pictures of a batch that are denoised from the same step on, with a scheduler of their own: some remember past steps."""
+
+    first: int
+    """The first of the scheduler's times."""
+    rows: torch.Tensor
+    """Places in the batch, int64."""
+    scheduler: Any
 
 
 class StableDiffusion:
@@ -16,39 +29,74 @@ class StableDiffusion:
 
     def __init__(self, found: Mapping[str, Any], draw: Mapping[str, Any], device: torch.device):
         self._tokenizer, self._scheduler = found["tokenizer"], found["scheduler"]
-        self._text_encoder, self._unet, self._vae = (found[name].to(device) for name in ("text_encoder", "unet", "vae"))
-        self._steps, self._scale, self._device = draw["steps"], draw["guidance_scale"], device
+        self._text_encoder, self._unet, self.vae = (found[name].to(device) for name in ("text_encoder", "unet", "vae"))
+        self.steps, self._scale, self.device = draw["steps"], draw["guidance_scale"], device
         self._negative = draw["negative_prompt"]
-        halvings = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        halvings = 2 ** (len(self.vae.config.block_out_channels) - 1)
         side = draw["side"] // halvings if draw["side"] else self._unet.config.sample_size
         self._shape = (self._unet.config.in_channels, side, side)
+        self.side = side * halvings
+        """Side of the pictures, in pixels."""
 
     def cut(self, prompts: list[str]) -> int:
         """Number of prompts with more tokens than the text encoder reads."""
         return sum(len(ids) > self._tokenizer.model_max_length for ids in self._tokenizer(prompts).input_ids)
 
-    def draw(self, prompts: list[str], generators: list[torch.Generator]) -> torch.Tensor:
+    def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
         """Pictures in [0, 1] before clamping, [B, 3, H, W]; each has its own generator, which draws on the CPU."""
-        guided = self._scale > 1  # without guidance, the unconditional prediction is not needed
-        texts = self._encoded(prompts)
-        if guided:
-            texts = torch.cat([self._encoded([self._negative] * len(prompts)), texts])
-        scheduler = self._scheduler
-        scheduler.set_timesteps(self._steps, device=self._device)
-        latents = randn_tensor(
-            (len(prompts), *self._shape), generator=generators, device=self._device, dtype=texts.dtype
+        groups = self.groups([0] * len(rows))
+        noise = randn_tensor(
+            (len(rows), *self._shape), generator=generators, device=self.device, dtype=self._unet.dtype
         )
-        latents = latents * scheduler.init_noise_sigma
-        noisy = {"generator": generators} if _draws_noise(scheduler) else {}
-        for time in scheduler.timesteps:
-            both = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, time)
-            predicted = self._unet(both, time, encoder_hidden_states=texts, return_dict=False)[0]
-            if guided:
-                unconditional, conditional = predicted.chunk(2)
-                predicted = unconditional + self._scale * (conditional - unconditional)
-            latents = scheduler.step(predicted, time, latents, **noisy).prev_sample
-        pictures = self._vae.decode(latents / self._vae.config.scaling_factor, return_dict=False)[0]
+        return self.denoised(noise * groups[0].scheduler.init_noise_sigma, groups, rows, generators)
+
+    def groups(self, skipped: Sequence[int]) -> list[Group]:
+        """The pictures of a batch by the number of steps that each of them skips."""
+        groups = []
+        for number in sorted(set(skipped)):
+            scheduler = copy.deepcopy(self._scheduler)
+            scheduler.set_timesteps(self.steps, device=self.device)
+            first = number * scheduler.order
+            if first and hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(first)
+            groups.append(Group(first, torch.from_numpy(np.flatnonzero(np.array(skipped) == number)), scheduler))
+        return groups
+
+    def denoised(
+        self, latents: torch.Tensor, groups: list[Group], rows: pd.DataFrame, generators: list[torch.Generator]
+    ) -> torch.Tensor:
+        """Pictures of latents that have the noise of their group's first time.
+
+        The network always sees the whole batch, because its shape must not depend on which pictures are in it.
+        """
+        texts = self._texts(rows["prompt"].tolist())
+        times = groups[0].scheduler.timesteps
+        for place in range(groups[0].first, len(times)):
+            begun = [group for group in groups if group.first <= place]
+            seen = latents.clone()
+            for _, own, scheduler in begun:
+                seen[own] = scheduler.scale_model_input(latents[own], times[place])
+            predicted = self._predicted(seen, times[place], texts)
+            for _, own, scheduler in begun:
+                noise = {"generator": [generators[row] for row in own]} if _draws_noise(scheduler) else {}
+                latents[own] = scheduler.step(predicted[own], times[place], latents[own], **noise).prev_sample
+        pictures = self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
         return pictures / 2 + 0.5
+
+    def _predicted(self, latents: torch.Tensor, time: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """The network's prediction, with guidance if there are texts for it."""
+        both = torch.cat([latents] * (len(texts) // len(latents)))
+        predicted = self._unet(both, time, encoder_hidden_states=texts, return_dict=False)[0]
+        if len(both) == len(latents):
+            return predicted
+        unconditional, conditional = predicted.chunk(2)
+        return unconditional + self._scale * (conditional - unconditional)
+
+    def _texts(self, prompts: list[str]) -> torch.Tensor:
+        """Hidden states of the prompts; with guidance, below those of the negative prompt: [B or 2 B, tokens, width]."""
+        texts = self._encoded(prompts)
+        guided = self._scale > 1  # without guidance, the unconditional prediction is not needed
+        return torch.cat([self._encoded([self._negative] * len(prompts)), texts]) if guided else texts
 
     def _encoded(self, prompts: list[str]) -> torch.Tensor:
         """Hidden states of the texts, [B, tokens, width]."""
@@ -60,8 +108,8 @@ class StableDiffusion:
             return_tensors="pt",
         )
         masked = getattr(self._text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask.to(self._device) if masked else None
-        return self._text_encoder(tokens.input_ids.to(self._device), attention_mask=mask)[0]
+        mask = tokens.attention_mask.to(self.device) if masked else None
+        return self._text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0]
 
 
 def _draws_noise(scheduler: Any) -> bool:

@@ -130,7 +130,13 @@ def test_a_pool_of_a_model_that_nothing_trains_reads_the_model():
     assert read_by(flow, "sample", name="painted", shard="00002") == {"generator": [], "foundation": [foundation]}
     assert read_by(flow, "plan", name="painted") == {"prompts": ["results/cifar100/prompts/plain/prompts.parquet"]}
     assert reads.inputs(flow, "foundation", {"name": "tiny"}) == {}
-    settings = {"kind": "folder", "path": "models/tiny", "variant": None, "allow_pickle": False}
+    settings = {
+        "kind": "folder",
+        "path": "models/tiny",
+        "variant": None,
+        "allow_pickle": False,
+        "safety_checker": False,
+    }
     assert reads.settings(flow, "foundation", {"name": "tiny"}) == settings
     assert reads.modules(flow, "foundation", {"name": "tiny"}) == ["stages.foundation", "foundations.folder"]
     assert "generators.text_to_image.sample" in reads.modules(
@@ -216,6 +222,25 @@ def test_a_data_set_called_like_its_source_has_its_sources_pools():
     assert flow.home("pools", "painted", "nico") == "nico"
     assert reads.classes(flow, "plan", {"dataset": "nico", "name": "painted"}) == "results/nico/classes.parquet"
     assert reads.classes(flow, "plan", {"dataset": "nico", "name": "cbdm"}) == "results/nico/subset/manifest.parquet"
+
+
+def test_a_pool_of_pictures_made_from_real_ones_reads_the_manifest():
+    draw = {"kind": "image_to_image", "strength": [0.25, 0.5], "steps": 20}
+    raw = painted(
+        generators={"sd": {"kind": "image_to_image", "foundation": "tiny"}}, pools={"painted": {"draw": draw}}
+    )
+    flow = Workflow(raw)
+    where = {"dataset": "cifar100_lt", "name": "painted"}
+    found = read_by(flow, "sample", name="painted", shard="00002")
+    assert found["manifest"] == ["results/cifar100_lt/subset/manifest.parquet"]
+    assert reads.options(flow, "sample", where) == ["generator", "foundation", "manifest"]
+    assert "manifest" not in read_by(flow, "plan", name="painted"), "the plan's rule names it"
+    assert reads.settings(flow, "plan", where) == {
+        **reads.settings(Workflow(painted()), "plan", where),
+        "sources": True,
+        "strength": (0.25, 0.5),
+    }
+    assert "manifest" not in read_by(Workflow(painted()), "sample", name="painted", shard="00002")
 
 
 def test_files_that_a_part_names_are_inputs(tmp_path):

@@ -65,6 +65,31 @@ BAD = {
         painted(pools={"painted": {"draw": {"kind": "ddim"}}}),
         "pools.painted: draw is ddim, but sd accepts only text_to_image",
     ),
+    "prompts for a model that reads pictures alone": (
+        painted(
+            generators={"sd": {"kind": "image_variation", "foundation": "tiny"}},
+            pools={"painted": {"draw": {"kind": "image_variation"}}},
+        ),
+        "pools.painted: sd reads no texts; remove prompts",
+    ),
+    "image to image without prompts": (
+        painted(
+            generators={"sd": {"kind": "image_to_image", "foundation": "tiny"}},
+            pools={"painted": {"prompts": None, "draw": {"kind": "image_to_image", "strength": 0.5}}},
+        ),
+        "pools.painted: sd draws from texts; name some prompts",
+    ),
+    "strength that does no step": (
+        painted(
+            generators={"sd": {"kind": "image_to_image", "foundation": "tiny"}},
+            pools={"painted": {"draw": {"kind": "image_to_image", "strength": 0.01}}},
+        ),
+        "pools.painted.draw.image_to_image: strength is 0.01, which is less than one of 50 steps; raise one of them",
+    ),
+    "safety checker that the foundation does not get": (
+        painted(generators={"sd": {"safety_checker": True}}),
+        "generators.sd: safety_checker is true, but tiny comes without one; set foundations.tiny.safety_checker too",
+    ),
     "pictures as large as the model draws them": (
         painted(pools={"painted": {"store": {"side": None}}}),
         "pictures of painted are as large as its model draws them and real ones 32 px; give it a side, in pixels, or the",

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from safetensors.torch import load_file, save_file
-from tiny_models import stable_diffusion
+from tiny_models import image_encoder, image_variation, stable_diffusion, unclip
 
 from pipeline.errors import InputError
 from pipeline.foundations.components import components, pipeline_class
@@ -68,25 +69,141 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_any_file_that_is_missing_is_named(model, tmp_path):
-    for place, file in enumerate(files(model)):
+def checked(folder):
+    return stable_diffusion(folder, threshold=0.5)
+
+
+MODELS = {
+    stable_diffusion: "",
+    checked: "safety_checker feature_extractor",
+    image_variation: "image_encoder feature_extractor",
+    unclip: "image_encoder feature_extractor image_normalizer image_noising_scheduler",
+}
+"""Models -> components that those above do not have."""
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda make: make.__name__)
+def whole(request, tmp_path_factory):
+    """A whole model of some class, files of it that others do not have, and whether its safety checker is asked for."""
+    folder = request.param(tmp_path_factory.mktemp("models") / "any")
+    parts = MODELS[request.param].split()
+    return (
+        folder,
+        [file for file in files(folder) if not parts or file.split("/")[0] in parts],
+        request.param is checked,
+    )
+
+
+def test_any_file_that_is_missing_is_named(whole, tmp_path):
+    model, own, safety_checker = whole
+    for place, file in enumerate(own):
         damaged = shutil.copytree(model, tmp_path / str(place))
         (damaged / file).unlink()
         if file == "tokenizer/tokenizer_config.json":  # the vocabulary says it all
             continue
         with pytest.raises(InputError) as raised:
-            components(damaged)
+            components(damaged, safety_checker=safety_checker)
         assert str(damaged / file.split("/")[0]) in str(raised.value), file
 
 
-def test_any_file_that_is_cut_is_named(model, tmp_path):
-    for place, file in enumerate(files(model)):
+def test_any_file_that_is_cut_is_named(whole, tmp_path):
+    model, own, safety_checker = whole
+    for place, file in enumerate(own):
         damaged = shutil.copytree(model, tmp_path / str(place))
         data = (damaged / file).read_bytes()
         (damaged / file).write_bytes(data[: len(data) // 2])
         with pytest.raises(InputError) as raised:
-            components(damaged)
+            components(damaged, safety_checker=safety_checker)
         assert str(damaged / file.split("/")[0]) in str(raised.value), file
+
+
+def test_any_tensor_that_is_missing_is_named(whole, tmp_path):
+    model, own, safety_checker = whole
+    for place, file in enumerate(name for name in own if name.endswith(".safetensors")):
+        damaged = shutil.copytree(model, tmp_path / str(place))
+        weights = load_file(damaged / file)
+        gone = sorted(weights)[len(weights) // 2]
+        save_file({key: value for key, value in weights.items() if key != gone}, damaged / file, {"format": "pt"})
+        with pytest.raises(InputError, match=rf"{file.split('/')[0]} lacks {gone}, or has other shapes"):
+            components(damaged, safety_checker=safety_checker)
+
+
+def test_a_component_that_the_index_does_not_name_is_missed(whole, tmp_path):
+    model, own, safety_checker = whole
+    damaged = shutil.copytree(model, tmp_path / "any")
+    for name in {file.split("/")[0] for file in own if "/" in file}:
+        index = json.loads((model / "model_index.json").read_text())
+        (damaged / "model_index.json").write_text(json.dumps({key: index[key] for key in index if key != name}))
+        with pytest.raises(InputError, match=rf"{name} is missing; get the model again|has no safety checker"):
+            components(damaged, safety_checker=safety_checker)
+
+
+def test_a_safety_checker_is_loaded_only_if_it_is_asked_for(model, tmp_path):
+    folder = checked(tmp_path / "sd")
+    assert {"safety_checker", "feature_extractor"}.isdisjoint(components(folder))
+    found = components(folder, safety_checker=True)
+    saved = load_file(folder / "safety_checker/model.safetensors")
+    assert torch.equal(found["safety_checker"].concept_embeds, saved["concept_embeds"])
+    with pytest.raises(InputError, match=r"sd has no safety checker; remove `safety_checker: true`, or take another"):
+        components(model, safety_checker=True)
+
+
+def test_older_names_of_classes_and_tensors_are_read(tmp_path):
+    """As in the public copies of Stable Diffusion 1.5."""
+    folder = checked(tmp_path / "sd")
+    expected = components(folder, safety_checker=True)["safety_checker"].state_dict()
+    edit(folder / "model_index.json", feature_extractor=["transformers", "CLIPFeatureExtractor"])
+    edit(folder / "feature_extractor/preprocessor_config.json", feature_extractor_type="CLIPFeatureExtractor")
+    path = folder / "safety_checker/model.safetensors"
+    weights = {
+        key.replace("vision_model.", "vision_model.vision_model."): value for key, value in load_file(path).items()
+    }
+    save_file(
+        weights | {"vision_model.vision_model.embeddings.position_ids": torch.arange(17)[None]}, path, {"format": "pt"}
+    )
+    found = components(folder, safety_checker=True)
+    assert type(found["feature_extractor"]).__name__ == "CLIPImageProcessor"
+    assert all(torch.equal(value, expected[name]) for name, value in found["safety_checker"].state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("make", "file", "changes", "told"),
+    [
+        (image_variation, "unet/config.json", {"cross_attention_dim": 16}, "unet"),
+        (
+            image_variation,
+            "feature_extractor/preprocessor_config.json",
+            {"crop_size": {"height": 16, "width": 16}},
+            r"the feature extractor's size is \(16, 16\), but the image encoder reads \(32, 32\)",
+        ),
+        (unclip, "image_normalizer/config.json", {"embedding_dim": 16}, "image_normalizer"),
+        (unclip, "unet/config.json", {"projection_class_embeddings_input_dim": 32}, "unet"),
+    ],
+)
+def test_components_of_image_models_that_do_not_fit_are_refused(tmp_path, make, file, changes, told):
+    folder = make(tmp_path / "any")
+    edit(folder / file, **changes)
+    with pytest.raises(InputError, match=told):
+        components(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "part", "told"),
+    [
+        (image_variation, "image_encoder", "the image encoder's width is 16, but the U-Net reads 32"),
+        (unclip, "image_encoder", "the image encoder's width is 16, but the image normalizer reads 32"),
+        (unclip, "image_normalizer", "the image encoder's width is 32, but the image normalizer reads 16"),
+    ],
+)
+def test_whole_components_of_other_models_are_refused(tmp_path, make, part, told):
+    folder = make(tmp_path / "any")
+    shutil.rmtree(folder / part)
+    if part == "image_encoder":
+        image_encoder(projection_dim=16).save_pretrained(folder / part)
+    else:
+        StableUnCLIPImageNormalizer(16).save_pretrained(folder / part)
+    with pytest.raises(InputError, match=told):
+        components(folder)
 
 
 def test_a_missing_folder_is_named(copy):

@@ -66,7 +66,7 @@ def test_one_step_is_that_of_a_reading_of_our_own(sizes, side):
 
 
 def test_a_saved_model_is_the_same_when_it_is_loaded(given, tmp_path):
-    folder, about = glide.make(given, {}, tmp_path / "files")
+    folder, about = glide.make(given, {}, tmp_path / "files", None)
     assert about == {"originals": {path: digest(Path(path)) for path in given.values()}}
     assert pipeline_class(folder) == "Glide"
     loaded = components(folder)
@@ -182,21 +182,21 @@ def test_a_wrong_file_is_told_in_a_sentence(given, tmp_path, monkeypatch, key, s
     monkeypatch.chdir(tmp_path)
     spoil(Path(given[key]))
     with pytest.raises(InputError) as raised:
-        glide.make(given, {}, tmp_path / "files")
+        glide.make(given, {}, tmp_path / "files", None)
     assert told in str(raised.value) and given[key] in str(raised.value) and "\n" not in str(raised.value)
     assert not (tmp_path / "executed").exists()
 
 
 def test_without_an_upsampler_the_base_alone_is_made(given, tmp_path):
     (tmp_path / "files/upsampler_unet").mkdir(parents=True)
-    folder, about = glide.make(given | {"upsampler": None}, {}, tmp_path / "files")
+    folder, about = glide.make(given | {"upsampler": None}, {}, tmp_path / "files", None)
     assert sorted(components(folder)) == ["scheduler", "text_encoder", "tokenizer", "unet"]
     assert set(about["originals"]) == {given["base"], given["vocabulary"]}
     assert not (folder / "upsampler_unet").exists(), "which an attempt left that was killed"
 
 
 def test_a_converted_model_that_lacks_a_tensor_or_a_component_is_refused(given, tmp_path):
-    folder, _ = glide.make(given | {"upsampler": None}, {}, tmp_path / "files")
+    folder, _ = glide.make(given | {"upsampler": None}, {}, tmp_path / "files", None)
     path = folder / "text_encoder/diffusion_pytorch_model.safetensors"
     weights = load_file(path)
     save_file({name: value for name, value in weights.items() if name != "padding_embedding"}, path, {"format": "pt"})

@@ -21,12 +21,18 @@ def names(files, *arguments):
     return {file.name for file in chosen([File(name, 1, None) for name in files], *arguments)}
 
 
-TEXTS = ["model_index.json", "unet/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt"]
+TEXTS = [
+    "model_index.json",
+    "unet/config.json",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "feature_extractor/preprocessor_config.json",
+]
+CHECKER = "safety_checker/model.safetensors"
 OTHERS = [
     "README.md",
     "v1-5-pruned.safetensors",
-    "safety_checker/model.safetensors",
-    "feature_extractor/x.json",
+    CHECKER,
     "a/b/c.json",
     "../outside.json",
 ]
@@ -44,6 +50,7 @@ INDEX = "unet/diffusion_pytorch_model.safetensors.index.json"
         ([PLAIN, PICKLE], ("fp16",), [PLAIN]),
         ([PLAIN, PICKLE], (None, True), [PLAIN]),
         ([PICKLE], (None, True), [PICKLE]),
+        ([PLAIN], (None, False, True), [PLAIN, CHECKER]),
         ([*PARTS, INDEX, HALF], (), [*PARTS, INDEX]),
         (
             [PLAIN, INDEX.replace(".json", ".fp16.json"), *[part.replace(".saf", ".fp16.saf") for part in PARTS]],
@@ -96,7 +103,12 @@ def fetch(hub, tmp_path):
 
     def ran(*ids, **settings):
         output = tmp_path / "results/foundations/sd/fetched.parquet"
-        config = {"hub": ids or ["community/sd"], "variant": None, "allow_pickle": False} | settings
+        config = {
+            "hub": ids or ["community/sd"],
+            "variant": None,
+            "allow_pickle": False,
+            "safety_checker": False,
+        } | settings
         command = [
             sys.executable,
             "-m",

@@ -38,7 +38,7 @@ def draws(model, cpu, tmp_path):
     def found(rows=ROWS, folder=model, batch_size=2, precision="float32", **keys):
         table.write(folder, tmp_path / "foundation.parquet", {"variant": None, "allow_pickle": False})
         draw = Draw(kind="glide", **{"steps": 2} | keys).model_dump()
-        settings = {"draw": draw, "batch_size": batch_size, "generator": {"precision": precision}}
+        settings = {"draw": draw, "batch_size": batch_size, "generator": {"kind": "glide", "precision": precision}}
         sampler = Sampler({"foundation": [tmp_path / "foundation.parquet"]}, settings, torch.device("cpu"))
         return np.concatenate(list(sampler.draw(rows)))
 
@@ -93,7 +93,7 @@ def test_both_chains_are_those_of_a_reading_of_our_own(model, cpu, steps):
         draw = Draw(kind="glide", steps=steps, **keys).model_dump()
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         with torch.inference_mode():
-            return 2 * Glide(loaded, draw, torch.device("cpu")).draw(prompts, generators) - 1
+            return 2 * Glide(loaded, draw, torch.device("cpu")).draw(ROWS[:2], generators) - 1
 
     base, upsampler = Reference(checkpoint(BASE), 1), Reference(checkpoint(UPSAMPLER, 1), 1)
     ids, mask = tokens(loaded["tokenizer"], prompts)
@@ -182,7 +182,7 @@ def test_pictures_that_overflow_are_reported_as_nan(tmp_path, draws, name):
 
 def test_models_that_do_not_fit_are_refused(tmp_path, draws):
     with pytest.raises(
-        InputError, match="sd is a StableDiffusionPipeline, not a GLIDE; draw with `kind: text_to_image`"
+        InputError, match="sd is a StableDiffusionPipeline, but a generator of kind glide draws with a Glide; name"
     ):
         draws(folder=stable_diffusion(tmp_path / "sd"))
     folder = small(tmp_path)

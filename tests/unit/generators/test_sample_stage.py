@@ -79,12 +79,15 @@ def overflow(network, folder):
 
 def test_pictures_that_overflow_are_drawn_again_and_counted(run, network, tmp_path, capsys):
     _, statistics = run()
-    assert statistics == {"pictures": 12, "classes": {"0": 6, "1": 6}, "redrawn": 0}
+    assert statistics == {"pictures": 12, "classes": {"0": 6, "1": 6}, "redrawn": 0, "flagged": 0}
     overflow(network, tmp_path)
     pictures, statistics = run()
     expected = np.isnan(first_draws(tmp_path)).any(axis=(1, 2, 3)).sum()
     assert 0 < expected < 6 and statistics["redrawn"] == expected
-    assert f"{expected} of 12 pictures were not of finite numbers, and were drawn again" in capsys.readouterr().out
+    assert (
+        f"{expected} of 12 pictures were black or not of finite numbers, and were drawn again"
+        in capsys.readouterr().out
+    )
     assert not (pictures == 0).all(axis=(1, 2, 3)).any()
 
 

@@ -13,7 +13,8 @@ from tiny_models import SIDE, stable_diffusion, stable_diffusion_xl
 from pipeline.config.draws import TextToImage
 from pipeline.errors import InputError
 from pipeline.foundations import table
-from pipeline.generators.text_to_image.sample import SCHEDULERS, Sampler
+from pipeline.generators.pretrained import SCHEDULERS
+from pipeline.generators.text_to_image.sample import Sampler
 
 ROWS = pd.DataFrame(
     {
@@ -35,7 +36,11 @@ def draws(model, cpu, tmp_path):
     def drawn(rows=ROWS, batch_size=2, folder=model, precision="float32", **keys):
         table.write(folder, tmp_path / "foundation.parquet", {"variant": None, "allow_pickle": False})
         draw = TextToImage(kind="text_to_image", **{"steps": 4, "guidance_scale": 2.0} | keys).model_dump()
-        settings = {"draw": draw, "batch_size": batch_size, "generator": {"precision": precision}}
+        settings = {
+            "draw": draw,
+            "batch_size": batch_size,
+            "generator": {"precision": precision, "safety_checker": False},
+        }
         sampler = Sampler({"foundation": [tmp_path / "foundation.parquet"]}, settings, torch.device("cpu"))
         return np.concatenate(list(sampler.draw(rows)))
 
@@ -126,7 +131,7 @@ def test_a_file_that_changed_after_the_check_is_named(model, draws, tmp_path):
     settings = {
         "draw": TextToImage(kind="text_to_image").model_dump(),
         "batch_size": 1,
-        "generator": {"precision": "float32"},
+        "generator": {"precision": "float32", "safety_checker": False},
     }
     (copy / "unet/config.json").write_text(json.dumps(config))
     with pytest.raises(

@@ -1,0 +1,76 @@
+"""Whether the components of a model of the Stable Diffusion family fit each other: the libraries load them either way."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.foundations import GLIDE
+
+STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+"""Classes of models with one text encoder, a U-Net and a VAE; a folder for image to image has the same components."""
+IMAGE_VARIATION = "StableDiffusionImageVariationPipeline"
+"""Class of models that read the CLIP embedding of a picture in place of a text."""
+UNCLIP = "StableUnCLIPImg2ImgPipeline"
+"""Class of models that read a text and the CLIP embedding of a picture, with noise on it."""
+FAMILY = (*STABLE_DIFFUSION, IMAGE_VARIATION, UNCLIP)
+"""Classes of models whose components work in the latent space of a VAE."""
+
+_ALL = ("unet", "vae", "scheduler")
+_TEXT = ("text_encoder", "tokenizer")
+_PICTURE = ("image_encoder", "feature_extractor")
+_COMPONENTS = {
+    **dict.fromkeys(STABLE_DIFFUSION, (*_ALL, *_TEXT)),
+    IMAGE_VARIATION: (*_ALL, *_PICTURE),
+    UNCLIP: (*_ALL, *_TEXT, *_PICTURE, "image_normalizer", "image_noising_scheduler"),
+    GLIDE: ("unet", "scheduler", *_TEXT),
+}
+
+
+def require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
+    """Raise InputError if most of the text encoder's tokens are unknown to the tokenizer, or the other way round."""
+    if encoder is None:
+        return
+    known, expected = len(tokenizer), encoder.get_input_embeddings().num_embeddings
+    if not expected / 2 < known <= expected:
+        raise InputError(
+            f"{folder} knows {known} tokens, but the text encoder {expected}; its vocabulary is missing or another model's"
+        )
+
+
+def require_fit(folder: Path, pipeline: str, found: Mapping[str, Any]) -> None:
+    """Raise InputError if a component of a model of a known class is missing or does not fit the others."""
+    for name in _COMPONENTS.get(pipeline, ()):
+        if found.get(name) is None:
+            raise InputError(f"{folder / name} is missing; get the model again")
+    if pipeline not in FAMILY:
+        return
+    for what, there, reader, expected in _sizes(pipeline, found):
+        if there != expected:
+            raise InputError(f"{folder}: {what} is {there}, but the {reader} reads {expected}")
+    for name in ("scheduler", "image_noising_scheduler"):
+        if name in found and not hasattr(found[name], "alphas_cumprod"):
+            raise InputError(f"{folder / name}: a {type(found[name]).__name__} does not fit a Stable Diffusion model")
+
+
+def _sizes(pipeline: str, found: Mapping[str, Any]) -> list[tuple[str, Any, str, Any]]:
+    """(what, its size, component that reads it, size that this one reads)."""
+    unet = found["unet"].config
+    sizes = [("the number of the VAE's channels", found["vae"].config.latent_channels, "U-Net", unet.in_channels)]
+    if pipeline != IMAGE_VARIATION:
+        width = found["text_encoder"].config.hidden_size
+        sizes.append(("the text encoder's width", width, "U-Net", unet.cross_attention_dim))
+    if "image_encoder" in found:
+        encoder, cut = found["image_encoder"].config, found["feature_extractor"].crop_size
+        size = (cut["height"], cut["width"]) if cut else None
+        sizes.append(("the feature extractor's size", size, "image encoder", (encoder.image_size,) * 2))
+    if pipeline == IMAGE_VARIATION:
+        sizes.append(("the image encoder's width", encoder.projection_dim, "U-Net", unet.cross_attention_dim))
+    if pipeline == UNCLIP:
+        normalizer = found["image_normalizer"].config.embedding_dim
+        sizes.append(("the image encoder's width", encoder.projection_dim, "image normalizer", normalizer))
+        # with the embedding of the noise level, as wide as the picture's
+        sizes.append(
+            ("twice the image encoder's width", 2 * normalizer, "U-Net", unet.projection_class_embeddings_input_dim)
+        )
+    return sizes

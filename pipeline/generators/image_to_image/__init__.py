@@ -1,0 +1,1 @@
+"""Text-to-image models of diffusers that start from real pictures."""

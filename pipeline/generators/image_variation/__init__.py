@@ -1,0 +1,1 @@
+"""Stable Diffusion Image Variation, as it is."""

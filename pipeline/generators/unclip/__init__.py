@@ -1,0 +1,1 @@
+"""Stable unCLIP, as it is."""
