@@ -1,6 +1,5 @@
 """Figures of this machine: the stages' own code is timed, with as much as the machine can take."""
 
-import time
 import types
 
 import numpy as np
@@ -16,7 +15,7 @@ from pipeline.config import costs
 from pipeline.config.schemes import SCHEMES
 from pipeline.config.workflow import Workflow
 from pipeline.costs import figures
-from pipeline.costs.measure import classifiers, generators
+from pipeline.costs.measure import classifiers, generators, timing
 from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import Timed, with_growing_batches
 
@@ -137,20 +136,23 @@ def test_every_module_that_these_jobs_load_is_in_their_fingerprints(measured):
     assert modules_beside_fingerprints(measured) == {"cost": set(), "throughput": set()}
 
 
-class Slow:
-    """Draws in 10 ms a step, and 100 ms for what comes once."""
-
-    def __init__(self, inputs, settings, device):
-        self.seconds = 0.1 + 0.01 * settings["draw"]["steps"]
-
-    def draw(self, rows):
-        time.sleep(self.seconds)
-        yield np.zeros((len(rows), 8, 8, 3), np.uint8)
-
-
 def test_what_comes_once_a_picture_is_not_counted_with_every_step(monkeypatch):
-    monkeypatch.setattr(generators.kinds, "load", lambda *_: types.SimpleNamespace(Sampler=Slow))
-    monkeypatch.setattr(generators, "LONG", 0.1)  # so that only a few steps are timed
-    settings = {"generator": {"kind": "slow"}, "draw": {"steps": 50}, "batch_size": 1}
-    timed = generators.drawing(settings, {}, 10, torch.device("cpu"))
-    assert 50 * timed.seconds == pytest.approx(0.6, rel=0.25)
+    now = 0.0
+
+    class Sampler:
+        """Takes a second for a step, and ten for what comes once."""
+
+        def __init__(self, inputs, settings, device):
+            self.seconds = 10 + settings["draw"]["steps"]
+
+        def draw(self, rows):
+            nonlocal now
+            now += self.seconds
+            yield np.zeros((len(rows), 8, 8, 3), np.uint8)
+
+    monkeypatch.setattr(generators.kinds, "load", lambda *_: types.SimpleNamespace(Sampler=Sampler))
+    monkeypatch.setattr(timing, "_now", lambda _: now)
+    for steps in (1, 2, 50):
+        settings = {"generator": {"kind": "slow"}, "draw": {"steps": steps}, "batch_size": 1}
+        timed = generators.drawing(settings, {}, 10, torch.device("cpu"))
+        assert steps * timed.seconds == pytest.approx(10 + steps)
