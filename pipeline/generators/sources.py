@@ -5,7 +5,6 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.generators.plan import row_seeds
-from pipeline.seeds import mixed_seed
 
 _SOURCE, _STRENGTH = 1, 2
 
@@ -21,7 +20,7 @@ class Sources:
         self._keys = by_class["key"].to_numpy(object)
         self._counts = np.bincount(by_class["class"])
         self._starts = np.cumsum(self._counts) - self._counts
-        self._seed = mixed_seed(seed, _SOURCE)
+        self._seed = seed
 
     def require(self, wanted: np.ndarray, names: np.ndarray) -> None:
         """Raise InputError if a class has no training picture, but pictures are `wanted`, int64 [C]. `names`: object [C]."""
@@ -40,18 +39,23 @@ class Sources:
         All pictures of a class take turns, in each round in another random order, so that each is used equally often.
         """
         found = np.empty(len(classes), object)
-        counts = self._counts[classes]
-        rounds = indices // counts
-        for label, number in np.unique(np.stack([classes, rounds], axis=1), axis=0):
-            here = (classes == label) & (rounds == number)
+        for label in np.unique(classes):
+            here = np.flatnonzero(classes == label)
             count = self._counts[label]
-            turns = number * count + np.arange(count)
-            order = np.argsort(row_seeds(self._seed, np.full(count, label), turns), kind="stable")
-            found[here] = self._keys[self._starts[label] + order[indices[here] % count]]
+            rounds, which = np.unique(indices[here] // count, return_inverse=True)
+            turns = (rounds.astype(np.int64)[:, None] * count + np.arange(count)).ravel()
+            numbers = _numbers(_SOURCE, self._seed, np.full(len(turns), label), turns)
+            orders = np.argsort(numbers.reshape(len(rounds), count), axis=1, kind="stable")
+            found[here] = self._keys[self._starts[label] + orders[which, indices[here] % count]]
         return found
 
 
 def strengths(seed: int, classes: np.ndarray, indices: np.ndarray, low: float, high: float) -> np.ndarray:
     """A strength for each row, uniform in [low, high), float64 [N], that depends only on (pool seed, class, index)."""
-    shares = row_seeds(mixed_seed(seed, _STRENGTH), classes, indices) / 2.0**63
+    shares = _numbers(_STRENGTH, seed, classes, indices) / 2.0**63
     return low + shares * (high - low)
+
+
+def _numbers(purpose: int, seed: int, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Random numbers of the rows for one purpose, int64 in 0..2^63-1, apart from their seeds."""
+    return row_seeds(seed, classes, indices, np.full(len(classes), purpose, np.uint64))
