@@ -58,7 +58,7 @@ def edited(finished, tmp_path_factory):
     for section, entries in ADDED.items():
         config.setdefault(section, {}).update(entries)
     (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
-    stable_diffusion(root / "models/tiny", threshold=0.45)
+    stable_diffusion(root / "models/tiny", threshold=0.332)
     image_variation(root / "models/variation")
     unclip(root / "models/unclip")
     clip(root / "models/clip")
