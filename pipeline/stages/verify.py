@@ -49,7 +49,8 @@ def _left_over(results: Path, made: list[str] | None) -> list[Path]:
     """Folders of parts that no recipe has."""
     if made is None:
         return []
-    stages = {Path(path).parts[2] for path in made}
+    places = [Path(path).parts for path in made]
+    stages = {place[2] for place in places if len(place) == 4}  # a foundation's path has no stage
     there = [path for stage in stages for path in results.glob(f"*/{stage}/*") if not path.name.startswith(".")]
     return sorted(path for path in there if f"results/{path.relative_to(results)}".removesuffix(".png") not in made)
 

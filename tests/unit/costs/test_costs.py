@@ -152,6 +152,11 @@ def test_a_surplus_is_drawn_and_scored_but_not_trained_on_or_measured():
         assert work(more, *job) == work(plain, *job)
 
 
+def test_a_filter_that_fills_keeps_what_is_lacking():
+    found = work(listed(filters__likely__fill_to=20), "classifier", "diffult", "seed 0")
+    assert found["classifier diffult seconds a picture"] == 2 * (319 + np.maximum(0, 20 - TRAIN).sum())
+
+
 def test_a_filter_that_keeps_the_first_few_keeps_no_more():
     assert work(listed(filters__likely__first=10), "classifier", "diffult", "seed 0")[
         "classifier diffult seconds a picture"
