@@ -17,6 +17,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     },
     "fetch": {"fetched": "results/foundations/{name}/fetched.parquet"},
     "foundation": {"foundation": "results/foundations/{name}/foundation.parquet"},
+    "ask": {"answers": "results/{dataset}/prompts/{name}/answers.parquet"},
     "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
     # the history stands for all of a generator's files, because it has their digests
     "generator": {"generator": "results/{dataset}/generator/{name}/history.parquet"},
@@ -64,7 +65,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
 SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
     "foundations": ("foundation", "fetch"),
-    "prompts": ("prompts",),
+    "prompts": ("prompts", "ask"),
     "generators": ("generator",),
     "pools": ("sample", "plan", "grid"),
     "scores": ("score",),
@@ -92,6 +93,7 @@ SEALED: dict[str, str] = {
     "manifest": "manifest",
     "fetch": "fetched",
     "foundation": "foundation",
+    "ask": "answers",
     "prompts": "prompts",
     "generator": "generator",
     "plan": "plan",
@@ -110,6 +112,7 @@ TRAININGS = ("generator", "classifier")
 
 _OF_A_DATA_SET = (
     "describe",
+    "ask",
     "prompts",
     "generator",
     "plan",

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from pipeline.errors import InputError
 from pipeline.foundations import SKIPPED
 
+INDEX = "model_index.json"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 """Classes of models with one text encoder, a U-Net and a VAE; a folder for image to image has the same components."""
 
@@ -42,55 +43,53 @@ def components(
     index = _index(folder)
     named = {name: value for name, value in index.items() if isinstance(value, list) and name not in SKIPPED}
     found = {
-        name: _component(folder, name, *entry, dtype, variant, allow_pickle) if all(entry) else None
+        name: component(folder / name, *entry, dtype, variant, allow_pickle) if all(entry) else None
         for name, entry in sorted(named.items())
     }
-    for name, component in found.items():
-        if isinstance(component, transformers.PreTrainedTokenizerBase):
+    for name, one in found.items():
+        if isinstance(one, transformers.PreTrainedTokenizerBase):
             encoder = found.get(name.replace("tokenizer", "text_encoder"))
-            _require_vocabulary(folder / name, component, encoder)
+            require_vocabulary(folder / name, one, encoder)
     if index["_class_name"] in STABLE_DIFFUSION:
         _require_fit(folder, found)
     return found
 
 
-def _index(folder: Path) -> dict[str, Any]:
-    path = folder / "model_index.json"
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        index["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is missing or damaged; get the model again") from None
-    return index
-
-
-def _component(
-    folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None, allow_pickle: bool
+def component(
+    folder: Path,
+    library: str,
+    class_name: str,
+    dtype: torch.dtype | str = torch.float32,
+    variant: str | None = None,
+    allow_pickle: bool = False,
 ) -> Any:
+    """One component, or a whole model of transformers, from its folder; `components` has the arguments, and raises the same errors.
+
+    library: `diffusers` or `transformers`. With the dtype "auto", weights have the one that they were saved with.
+    """
     kind = getattr({"diffusers": diffusers, "transformers": transformers}.get(library), class_name, None)
     if kind is None:
-        raise InputError(
-            f"{folder / name} is a {class_name} of {library}, which this version of that library does not have"
-        )
-    if not (folder / name).is_dir():
-        raise InputError(f"{folder / name} is missing; get the model again")
+        raise InputError(f"{folder} is a {class_name} of {library}, which this version of that library does not have")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing; get the model again")
     is_diffusers = issubclass(kind, diffusers.ModelMixin)
-    with _reading(folder / name):
+    with _reading(folder):
         if not (is_diffusers or issubclass(kind, transformers.PreTrainedModel)):
-            return kind.from_pretrained(folder / name, local_files_only=True)
+            own_code = {"trust_remote_code": False} if class_name.startswith("Auto") else {}  # else it asks a person
+            return kind.from_pretrained(folder, local_files_only=True, **own_code)
         how = {"torch_dtype": dtype, "low_cpu_mem_usage": False} if is_diffusers else {"dtype": dtype}
         how |= {"use_safetensors": None if allow_pickle else True, "local_files_only": True}
-        if variant and any((folder / name).glob(f"*.{variant}[.-]*")):
+        if variant and any(folder.glob(f"*.{variant}[.-]*")):
             how["variant"] = variant
-        loaded, report = kind.from_pretrained(folder / name, output_loading_info=True, **how)
+        loaded, report = kind.from_pretrained(folder, output_loading_info=True, **how)
     for key in ("missing_keys", "mismatched_keys"):
         if wrong := sorted(map(str, report[key])):
             more = f" and {len(wrong) - 1} more tensors" if wrong[1:] else ""
-            raise InputError(f"{folder / name} lacks {wrong[0]}{more}, or has other shapes; get the model again")
+            raise InputError(f"{folder} lacks {wrong[0]}{more}, or has other shapes; get the model again")
     return loaded.eval().requires_grad_(False)
 
 
-def _require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
+def require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
     """Raise InputError if most of the text encoder's tokens are unknown to the tokenizer, or the other way round."""
     if encoder is None:
         return
@@ -99,6 +98,16 @@ def _require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
         raise InputError(
             f"{folder} knows {known} tokens, but the text encoder {expected}; its vocabulary is missing or another model's"
         )
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        index["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is missing or damaged; get the model again") from None
+    return index
 
 
 def _require_fit(folder: Path, found: dict[str, Any]) -> None:
@@ -131,6 +140,7 @@ def _reading(folder: Path) -> Iterator[None]:
         AttributeError,
         NotImplementedError,
         RuntimeError,
+        ImportError,  # a tokenizer in a format that needs another library
         SafetensorError,
     ) as error:
         why = " ".join(str(error).split())[:300]

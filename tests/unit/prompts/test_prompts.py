@@ -1,8 +1,5 @@
 """Prompts of a data set's classes, and their way into a plan."""
 
-import json
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,28 +8,10 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts import shards
 from pipeline.config.prompts import PROMPTS
-from pipeline.jobs import command
 from pipeline.prompts.table import PromptTable
 from pipeline.stages import plan, prompts
 
 NAMES = ["aquarium_fish", "owl", "wren"]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a stage on a subset with 5, 2 and 1 training pictures of three classes; returns the table that it writes."""
-    labels = np.array([0] * 5 + [1] * 2 + [2])
-    manifest = {"class": labels, "class_name": np.array(NAMES)[labels], "split": "train"}
-    shards.write_table(pd.DataFrame(manifest), tmp_path / "manifest.parquet")
-
-    def ran(stage, config, *further):
-        output = tmp_path / f"{stage.__name__.split('.')[-1]}.parquet"
-        places = ["--manifest", tmp_path / "manifest.parquet", "--output", output, *further]
-        monkeypatch.setattr(sys, "argv", ["stage", "--config", json.dumps(config), *map(str, places)])
-        command.run(stage.main, stage.arguments())
-        return shards.read_table(output)
-
-    return ran
 
 
 def settings(**given):
@@ -57,7 +36,7 @@ def test_clip_has_80_sentences(run):
 def test_a_file_in_any_order_of_its_rows(run, tmp_path):
     rows = "class;text\nwren;one wren\nowl;an owl, at night\naquarium_fish;a fish\nowl;two owls\n"
     (tmp_path / "own.csv").write_text(rows, encoding="utf-8-sig")
-    found = run(prompts, settings(kind="file", path=str(tmp_path / "own.csv")))
+    found = run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
     assert found["text"].tolist() == ["a fish", "an owl, at night", "two owls", "one wren"]
     assert found["prompt"].tolist() == [0, 0, 1, 0] and set(found["origin"]) == {"own.csv"}
 
@@ -85,7 +64,7 @@ def test_a_file_in_any_order_of_its_rows(run, tmp_path):
 def test_a_wrong_file_is_one_sentence(run, tmp_path, text, told):
     (tmp_path / "own.csv").write_text(text)
     with pytest.raises(SystemExit) as ended:
-        run(prompts, settings(kind="file", path=str(tmp_path / "own.csv")))
+        run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
     assert told in ended.value.code
 
 
