@@ -135,7 +135,13 @@ def forget_finished_work(everything=False):
 
 
 onstart:
-    complaints = [*raw_data_refusals(), *foundation_refusals(), *endpoint_refusals(), *gpu_refusals(), *slurm_refusals()]
+    complaints = [
+        *raw_data_refusals(),
+        *foundation_refusals(),
+        *endpoint_refusals(),
+        *gpu_refusals(),
+        *slurm_refusals(),
+    ]
     if not workflow.touch:
         complaints += [*future_refusals(), *lost_time_refusals()]
     for name in ("results", "logs"):

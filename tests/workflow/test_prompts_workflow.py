@@ -80,7 +80,11 @@ def test_every_module_that_its_jobs_load_is_in_their_fingerprints(made):
 
 
 def test_the_key_is_in_no_file(made):
-    found = [path for path in made.rglob("*") if path.is_file() and not path.is_symlink() and KEY.encode() in path.read_bytes()]
+    found = [
+        path
+        for path in made.rglob("*")
+        if path.is_file() and not path.is_symlink() and KEY.encode() in path.read_bytes()
+    ]
     assert found == []
 
 
