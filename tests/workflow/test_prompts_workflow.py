@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 KEY = "sk-of-a-test"
 PATH = "results/demo/prompts/{}/prompts.parquet"
 NAMES = ("written", "captioned", "asked", "own")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TARGETS = [PATH.format(name) for name in NAMES]
 
 
@@ -35,7 +36,7 @@ def begun(finished, tmp_path_factory, server):
     root = copy_of(finished, tmp_path_factory.mktemp("prompts") / "micro")
     gpt2(root / "models/gpt2")
     blip2(root / "models/blip2", 1)
-    (root / "own.csv").write_text("class,text\n" + "".join(f"{digit},the digit {digit}\n" for digit in range(10)))
+    (root / "own.csv").write_text("class,text\n" + "".join(f"{name},the digit {name}\n" for name in DIGITS))
     config = yaml.safe_load((root / "workflow_config.yaml").read_text())
     config["foundations"] = {name: {"kind": "folder", "path": f"models/{name}"} for name in ("gpt2", "blip2")}
     short = {"system": "Say", "query": "the {class}", "per_class": 3}
@@ -70,7 +71,7 @@ def test_each_kind_writes_its_prompts(made, server):
     keys = pd.read_parquet(made / "results/demo/subset/manifest.parquet").query("split == 'train'")["key"]
     assert set(tables["captioned"]["origin"]) <= set(keys)
     assert len(tables["asked"]) == 30 == len(server.asked)
-    assert tables["own"]["text"].tolist() == [f"the digit {digit}" for digit in range(10)]
+    assert tables["own"]["text"].tolist() == [f"the digit {name}" for name in DIGITS]
     assert planned(made, *TARGETS) == {}
 
 
@@ -123,6 +124,6 @@ def test_a_table_counts_by_what_it_says(copy):
     assert planned(copy, target) == {}
     path = copy / "own.csv"
     times = path.stat()
-    path.write_text(path.read_text().replace("the digit 3", "number three"))
+    path.write_text(path.read_text().replace("the digit three", "number three"))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert set(planned(copy, target)) == {"prompts own prompts.parquet"}
