@@ -69,6 +69,13 @@ def hub_complaint(name):
     return None
 
 
+def endpoint_refusals():
+    """One sentence for each endpoint that this run would ask and cannot."""
+    names = {job.wildcards.name for job in workflow.dag.needrun_jobs() if job.rule.name == "ask"}
+    missing = {name: FLOW.part("prompts", name).missing() for name in sorted(names)}
+    return [f"prompts.{name}: {complaint}" for name, complaint in missing.items() if complaint]
+
+
 def gpu_refusals():
     """One sentence for each classifier that needs more GPUs than this run has: it would start more processes than it leases GPUs."""
     complaints = []
@@ -130,7 +137,13 @@ def forget_finished_work(everything=False):
 
 
 onstart:
-    complaints = [*raw_data_refusals(), *foundation_refusals(), *gpu_refusals(), *slurm_refusals()]
+    complaints = [
+        *raw_data_refusals(),
+        *foundation_refusals(),
+        *endpoint_refusals(),
+        *gpu_refusals(),
+        *slurm_refusals(),
+    ]
     if not workflow.touch:
         complaints += [*future_refusals(), *lost_time_refusals()]
     for name in ("results", "logs"):

@@ -124,11 +124,12 @@ def classes(stage):
     return lambda wildcards: reads.classes(FLOW, stage, dict(wildcards.items()))
 
 
-def flags(stage):
-    """The same inputs, without pictures, as options of the stage's command line."""
+def flags(stage, *more):
+    """The same inputs, without pictures, and `more` of the rule's inputs, as options of the stage's command line."""
 
     def of_job(wildcards, input):
-        named = {name: getattr(input, name, []) for name in reads.options(FLOW, stage, dict(wildcards.items()))}
+        names = [*reads.options(FLOW, stage, dict(wildcards.items())), *more]
+        named = {name: getattr(input, name, []) for name in names}
         return [word for name, paths in named.items() if paths for word in (f"--{name.replace('_', '-')}", *paths)]
 
     return of_job

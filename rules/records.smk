@@ -17,7 +17,8 @@ def statements(job):
     said = made.about(Path(getattr(job.output, SEALED[job.rule.name]))).get("made")
     if not said or not all(map(os.path.exists, (*job.input, *job.output))):
         return None
-    read = [Path(path) for path in job.input if made_by(path) and not path.endswith(".tar")]
+    given = job.params.get("inputs", ())  # a user's table may be among them
+    read = [Path(path) for path in job.input if (made_by(path) or path in given) and not path.endswith(".tar")]
     settings = json.loads(job.params.config) if "config" in job.params.keys() else None
     digests = {str(path): made.digest_of(path) for path in read}
     return said, made.statement(settings, job.params.get("code"), job.params.get("shard"), digests)

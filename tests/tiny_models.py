@@ -1,4 +1,4 @@
-"""Text-to-image models of the real classes, so small that tests can run them, as folders in diffusers' format."""
+"""Models of the real classes, so small that tests can run them, as folders in the formats of diffusers, open_clip and transformers."""
 
 import json
 from pathlib import Path
@@ -21,6 +21,13 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from safetensors.torch import save_file
 from transformers import (
+    AddedToken,
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
+    Blip2QFormerConfig,
+    Blip2VisionConfig,
+    BlipImageProcessor,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -29,6 +36,13 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
+    OPTConfig,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Tokenizer,
 )
 
 WIDTH = 32
@@ -220,6 +234,97 @@ def _safety_checker(threshold: float) -> StableDiffusionSafetyChecker:
     checker.concept_embeds_weights.data.fill_(threshold)
     checker.special_care_embeds_weights.data.fill_(2.0)
     return checker
+
+
+def gpt2(folder: Path, seed: int = 0, chat_template: str | None = None) -> Path:
+    """A causal language model with random weights, saved in `folder`; its tokens are letters."""
+    torch.manual_seed(seed)
+    words = _letters()
+    words.chat_template = chat_template
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(words),
+            n_embd=WIDTH,
+            n_layer=2,
+            n_head=4,
+            n_positions=512,
+            bos_token_id=words.eos_token_id,
+            eos_token_id=words.eos_token_id,
+        )
+    )
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def t5(folder: Path, seed: int = 0) -> Path:
+    """A T5 with random weights, saved in `folder`; its tokens are letters."""
+    torch.manual_seed(seed)
+    words = _pieces()
+    T5ForConditionalGeneration(_t5(len(words))).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def blip2(folder: Path, seed: int = 0, language: str = "opt") -> Path:
+    """BLIP-2 with random weights, saved in `folder`, with an OPT or a T5 as its language model."""
+    torch.manual_seed(seed)
+    words = _letters() if language == "opt" else _pieces()
+    words.add_tokens([AddedToken("<image>", special=True, normalized=False)])
+    opt = OPTConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        word_embed_proj_dim=WIDTH,
+        ffn_dim=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    shape = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = Blip2Config(
+        vision_config=Blip2VisionConfig(**shape, image_size=2 * SIDE, patch_size=8).to_dict(),
+        qformer_config=Blip2QFormerConfig(**shape, encoder_hidden_size=WIDTH, vocab_size=100).to_dict(),
+        text_config=(opt if language == "opt" else _t5(len(words))).to_dict(),
+        num_query_tokens=4,
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+    )
+    model = Blip2ForConditionalGeneration(config)
+    for weights in model.parameters():  # so that texts depend on pictures, and words on those before them
+        if weights.ndim > 1:
+            torch.nn.init.normal_(weights, std=0.4)
+    model.save_pretrained(folder)
+    look = BlipImageProcessor(size={"height": 2 * SIDE, "width": 2 * SIDE})
+    Blip2Processor(look, words, num_query_tokens=4).save_pretrained(folder)
+    return folder
+
+
+def _letters() -> GPT2Tokenizer:
+    """GPT-2's tokenizer with the printable letters of ASCII, and the blank, as its only tokens."""
+    words = ["<|endoftext|>", "Ġ", *map(chr, range(33, 127))]
+    return GPT2Tokenizer({word: place for place, word in enumerate(words)}, [])
+
+
+def _pieces() -> T5Tokenizer:
+    """T5's tokenizer with the printable letters of ASCII, and the blank, as its only tokens."""
+    pieces = ["<pad>", "</s>", "<unk>", "▁", *map(chr, range(33, 127))]
+    return T5Tokenizer(vocab=[(piece, -float(place > 2)) for place, piece in enumerate(pieces)], extra_ids=0)
+
+
+def _t5(tokens: int) -> T5Config:
+    return T5Config(
+        vocab_size=tokens,
+        d_model=WIDTH,
+        d_kv=8,
+        d_ff=2 * WIDTH,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
 
 
 def _text(words: CLIPTokenizer, **more: str) -> CLIPTextConfig:

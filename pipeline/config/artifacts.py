@@ -18,6 +18,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "classes": {"class_list": "results/{dataset}/classes.parquet"},  # here and below, `dataset` may be a source
     "fetch": {"fetched": "results/foundations/{name}/fetched.parquet"},
     "foundation": {"foundation": "results/foundations/{name}/foundation.parquet"},
+    "ask": {"answers": "results/{dataset}/prompts/{name}/answers.parquet"},
     "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
     # the history stands for all of a generator's files, because it has their digests
     "generator": {"generator": "results/{dataset}/generator/{name}/history.parquet"},
@@ -65,7 +66,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
 SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
     "foundations": ("foundation", "fetch"),
-    "prompts": ("prompts",),
+    "prompts": ("prompts", "ask"),
     "generators": ("generator",),
     "pools": ("sample", "plan", "grid"),
     "scores": ("score",),
@@ -94,6 +95,7 @@ SEALED: dict[str, str] = {
     "classes": "class_list",
     "fetch": "fetched",
     "foundation": "foundation",
+    "ask": "answers",
     "prompts": "prompts",
     "generator": "generator",
     "plan": "plan",

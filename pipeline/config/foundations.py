@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 from pipeline.config.parts import Part, Reference, RunPart, on_disk
 from pipeline.config.prompts import checked_template
 
+_MARKS = ("model_index.json", "open_clip_config.json", "config.json")
+"""A folder with one of these files has a model."""
+
 
 class Foundation(RunPart):
     """Base of all foundations. The module with `make` is `pipeline.foundations.<kind>`."""
@@ -38,7 +41,7 @@ class Foundation(RunPart):
 
 
 class Standard(Foundation):
-    """A model whose files are in the format of diffusers or open_clip already."""
+    """A model whose files are in the format of diffusers, open_clip or transformers already."""
 
     variant: str | None = None
     """The form of the weights where there are several, as `fp16`; components without it give their usual ones."""
@@ -49,23 +52,23 @@ class Standard(Foundation):
 
 
 class Folder(Standard):
-    """A model in a local folder, in the format of diffusers or open_clip. It is used where it lies, and nothing is copied."""
+    """A model in a local folder, in the format of diffusers, open_clip or transformers. It is used where it lies."""
 
     kind: Literal["folder"]
     path: str
-    """The folder with `model_index.json` or `open_clip_config.json`; it starts where snakemake runs, unless it starts with /."""
+    """The folder with `model_index.json`, `open_clip_config.json` or `config.json`; a path starts where snakemake runs, or with /."""
 
     def missing(self) -> str | None:
-        if any((Path(on_disk(self.path)) / name).is_file() for name in ("model_index.json", "open_clip_config.json")):
+        if any((Path(on_disk(self.path)) / name).is_file() for name in _MARKS):
             return None
         return (
-            f"path is '{self.path}', but this folder has no model_index.json and no open_clip_config.json; put a model in the"
-            " format of diffusers or open_clip there, or correct the path"
+            f"path is '{self.path}', but this folder has no {', no '.join(_MARKS)}; put a model in the format of diffusers,"
+            " open_clip or transformers there, or correct the path"
         )
 
 
 class Pretrained(Standard):
-    """A model on a hub, in the format of diffusers or open_clip. It is fetched once, where snakemake runs; jobs need no network."""
+    """A model on a hub, in the format of diffusers, open_clip or transformers. It is fetched once; jobs need no network."""
 
     kind: Literal["pretrained"]
     hub: tuple[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")], ...] = Field(min_length=1)

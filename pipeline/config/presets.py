@@ -19,8 +19,16 @@ class Layer(NamedTuple):
 
 
 def preset_layers(folder: Path) -> list[Layer]:
-    """Read `folder`/*.yaml and `folder`/*/recipes.yaml. Raises InputError for invalid YAML and for repeated keys."""
-    return [Layer(path, read(path)) for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/recipes.yaml")])]
+    """Read `folder`/*.yaml and `folder`/*/recipes.yaml. Raises InputError for invalid YAML and for repeated keys.
+
+    The path of a preset's prompt file starts in `folder`.
+    """
+    layers = [Layer(path, read(path)) for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/recipes.yaml")])]
+    for layer in layers:
+        for entry in layer.raw.get("prompts", {}).values():
+            if "path" in entry:
+                entry["path"] = str(folder / entry["path"])
+    return layers
 
 
 def combined(presets: Iterable[Layer], config: Mapping[str, Any]) -> dict[str, Any]:

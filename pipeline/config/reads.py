@@ -85,6 +85,8 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
         return part.plan_settings()
     if stage == "fetch":
         return part.fetching_settings()
+    if stage == "ask":
+        return part.asking_settings()
     if stage == "sample":
         return part.sampling_settings(flow.on(wildcards["dataset"]))
     if stage == "store":

@@ -87,7 +87,7 @@ class Workflow:
     def is_shared(self, section: str, name: str) -> bool:
         """Whether a part and all that it names need nothing of a data set but its classes, which all of a source have."""
         found = upstream(self.parts, (section, name))
-        return not any(self.parts[target][other].needs_subset() for target, other in found)
+        return not any(self.parts[target][other].needs_subset() for target, other in found if target != "datasets")
 
     def home(self, section: str, name: str, dataset: str) -> str:
         """The folder in results/ of a part's artifacts: the data set, or its source for a part that its data sets share.

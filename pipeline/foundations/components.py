@@ -62,17 +62,52 @@ def components(
     unused = _unused(folder, index, safety_checker)
     named = {name: value for name, value in index.items() if isinstance(value, list) and name not in unused}
     found = {
-        name: _component(folder, name, *entry, dtype, variant, allow_pickle) if all(entry) else None
+        name: component(folder / name, *entry, dtype, variant, allow_pickle) if all(entry) else None
         for name, entry in sorted(named.items())
     }
-    for name, component in found.items():
-        if isinstance(component, transformers.PreTrainedTokenizerBase):
+    for name, one in found.items():
+        if isinstance(one, transformers.PreTrainedTokenizerBase):
             encoder = found.get(name.replace("tokenizer", "text_encoder"))
-            require_vocabulary(folder / name, component, encoder)
+            require_vocabulary(folder / name, one, encoder)
     if safety_checker and not found.get("feature_extractor"):
         raise InputError(f"{folder / 'feature_extractor'} is missing; get the model again")
     require_fit(folder, index["_class_name"], found)
     return found
+
+
+def component(
+    folder: Path,
+    library: str,
+    class_name: str,
+    dtype: torch.dtype | str = torch.float32,
+    variant: str | None = None,
+    allow_pickle: bool = False,
+) -> Any:
+    """One component, or a whole model of transformers, from its folder; `components` has the arguments, and raises the same errors.
+
+    library: `diffusers` or `transformers`. With the dtype "auto", weights have the one that they were saved with.
+    """
+    class_name = _RENAMED.get(class_name, class_name)
+    kind = getattr(_LIBRARIES.get(library), class_name, None)
+    if kind is None:
+        raise InputError(f"{folder} is a {class_name} of {library}, which this version of that library does not have")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing; get the model again")
+    is_diffusers = issubclass(kind, diffusers.ModelMixin)
+    with _reading(folder):
+        if not (is_diffusers or issubclass(kind, transformers.PreTrainedModel)):
+            own_code = {"trust_remote_code": False} if class_name.startswith("Auto") else {}  # else it asks a person
+            return kind.from_pretrained(folder, local_files_only=True, **own_code)
+        how = {"torch_dtype": dtype, "low_cpu_mem_usage": False} if is_diffusers else {"dtype": dtype}
+        how |= {"use_safetensors": None if allow_pickle else True, "local_files_only": True}
+        if variant and any(folder.glob(f"*.{variant}[.-]*")):
+            how["variant"] = variant
+        loaded, report = kind.from_pretrained(folder, output_loading_info=True, **how)
+    for key in ("missing_keys", "mismatched_keys"):
+        if wrong := sorted(map(str, report[key])):
+            more = f" and {len(wrong) - 1} more tensors" if wrong[1:] else ""
+            raise InputError(f"{folder} lacks {wrong[0]}{more}, or has other shapes; get the model again")
+    return loaded.eval().requires_grad_(False)
 
 
 def _unused(folder: Path, index: dict[str, Any], safety_checker: bool) -> set[str]:
@@ -97,33 +132,6 @@ def _index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _component(
-    folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None, allow_pickle: bool
-) -> Any:
-    class_name = _RENAMED.get(class_name, class_name)
-    kind = getattr(_LIBRARIES.get(library), class_name, None)
-    if kind is None:
-        raise InputError(
-            f"{folder / name} is a {class_name} of {library}, which this version of that library does not have"
-        )
-    if not (folder / name).is_dir():
-        raise InputError(f"{folder / name} is missing; get the model again")
-    is_diffusers = issubclass(kind, diffusers.ModelMixin)
-    with _reading(folder / name):
-        if not (is_diffusers or issubclass(kind, transformers.PreTrainedModel)):
-            return kind.from_pretrained(folder / name, local_files_only=True)
-        how = {"torch_dtype": dtype, "low_cpu_mem_usage": False} if is_diffusers else {"dtype": dtype}
-        how |= {"use_safetensors": None if allow_pickle else True, "local_files_only": True}
-        if variant and any((folder / name).glob(f"*.{variant}[.-]*")):
-            how["variant"] = variant
-        loaded, report = kind.from_pretrained(folder / name, output_loading_info=True, **how)
-    for key in ("missing_keys", "mismatched_keys"):
-        if wrong := sorted(map(str, report[key])):
-            more = f" and {len(wrong) - 1} more tensors" if wrong[1:] else ""
-            raise InputError(f"{folder / name} lacks {wrong[0]}{more}, or has other shapes; get the model again")
-    return loaded.eval().requires_grad_(False)
-
-
 @contextmanager
 def _reading(folder: Path) -> Iterator[None]:
     """Replace the libraries' many errors about a damaged folder by an InputError."""
@@ -137,6 +145,7 @@ def _reading(folder: Path) -> Iterator[None]:
         AttributeError,
         NotImplementedError,
         RuntimeError,
+        ImportError,  # a tokenizer in a format that needs another library
         SafetensorError,
     ) as error:
         why = " ".join(str(error).split())[:300]

@@ -74,7 +74,7 @@ def chosen(
     """The files of a model that are needed: texts, and one form of the weights of each component.
 
     A component without weights of the variant gives its usual ones. Raises InputError if some have neither, and for a model in
-    another format than diffusers' or open_clip's.
+    another format than diffusers', open_clip's or transformers'.
     """
     names = {file.name for file in files}
     if "open_clip_config.json" in names:
@@ -83,7 +83,11 @@ def chosen(
             raise InputError(f"it has no {_CLIP}")
         return sorted(found)
     if "model_index.json" not in names:
-        raise InputError("it is not in the format of diffusers or open_clip: it has no model_index.json")
+        if "config.json" not in names:
+            raise InputError(
+                "it is not in the format of diffusers, open_clip or transformers: it has no model_index.json and no config.json"
+            )
+        return sorted(_of_component("it", [file for file in files if _of_transformers(file)], variant, allow_pickle))
     folders = defaultdict(list)
     for file in files:
         folder, slash, _ = file.name.rpartition("/")
@@ -145,6 +149,12 @@ def _of_component(folder: str, files: Sequence[File], variant: str | None, allow
     raise InputError(
         f"{folder} has no weights in the safetensors format (there are {there}); set variant, or allow_pickle"
     )
+
+
+def _of_transformers(file: File) -> bool:
+    """Whether a file belongs to a model of transformers: a text, or weights; not a pickle of its training, say."""
+    weights = re.match(r"(pytorch_)?model[.-]", file.name)
+    return "/" not in file.name and (bool(weights) or file.name.endswith(_TEXTS))
 
 
 def _form(name: str) -> tuple[str, str | None]:

@@ -1,15 +1,16 @@
 """Prompts from the 80 sentences of CLIP's zero-shot classifier of ImageNet (Radford et al. 2021)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.prompts import Job
 from pipeline.prompts.templates import readable
 
 
-def texts(settings: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def texts(settings: Mapping[str, Any], job: Job) -> Iterator[tuple[str, str, str]]:
     """(class name, prompt, origin) of every class and sentence."""
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
-    for name in names:
+    for name in job.names:
         for template in OPENAI_IMAGENET_TEMPLATES:
             yield name, template(readable(name)), template("{class}")

@@ -1,22 +1,23 @@
 """Prompts from a user's table."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.data import user_table
 from pipeline.errors import InputError
+from pipeline.jobs.inputs import only
+from pipeline.prompts import Job
 
 
-def texts(settings: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def texts(settings: Mapping[str, Any], job: Job) -> Iterator[tuple[str, str, str]]:
     """(class name, prompt, origin) of every row. Raises InputError for an unknown class, or a damaged table."""
-    path = Path(settings["path"])
+    path = only(job.inputs, "path")
     table = user_table.read(path, required=("class", "text"))
-    unknown = table[~table["class"].isin(names)]
+    unknown = table[~table["class"].isin(job.names)]
     if len(unknown):
         raise InputError(
             f"{path}, line {unknown['line'].iloc[0]}: there is no class '{unknown['class'].iloc[0]}'; "
-            f"the classes are {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+            f"the classes are {', '.join(job.names[:5])}{', ...' if len(job.names) > 5 else ''}"
         )
     for name, text in zip(table["class"], table["text"], strict=True):
         yield name, text, path.name

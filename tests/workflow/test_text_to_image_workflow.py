@@ -194,7 +194,7 @@ def test_a_model_that_is_not_there_is_told_before_any_job(begun, tmp_path):
     root = copy_of(begun, tmp_path / "copy")
     shutil.rmtree(root / "results/foundations", ignore_errors=True)
     shutil.rmtree(root / "models")
-    told = "foundations.tiny: path is 'models/tiny', but this folder has no model_index.json and no open_clip"
+    told = "foundations.tiny: path is 'models/tiny', but this folder has no model_index.json, no open_clip"
     dry = snakemake(root, "-n", FOUNDATION)
     assert dry.returncode == 0 and f"warning: {told}" in dry.stdout
     ran = snakemake(root, FOUNDATION)

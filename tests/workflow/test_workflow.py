@@ -592,6 +592,11 @@ def test_every_module_that_a_job_loads_is_in_its_fingerprint(finished):
         "predict",
         "cost",
         "throughput",
-        *("fetch", "foundation", "prompts"),  # those of test_text_to_image_workflow.py
+        *(
+            "fetch",
+            "foundation",
+            "ask",
+            "prompts",
+        ),  # those of test_text_to_image_workflow.py and test_prompts_workflow.py
     }  # the first two are part of no result
     assert not any(missed.values())

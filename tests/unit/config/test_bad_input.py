@@ -119,6 +119,22 @@ BAD = {
         painted(prompts={"plain": {"templates": ["a photo of {name}"]}}),
         "prompts.plain.templates: 'a photo of {name}' must have {class} in it, and nothing else in braces",
     ),
+    "a key in the place of its variable": (
+        painted(prompts={"chat": {"kind": "endpoint", "url": "https://h/v1", "model": "m", "key_variable": "sk-1"}}),
+        "prompts.chat.key_variable: it must be the name of an environment variable, in capital letters, and not the key",
+    ),
+    "query without a class": (
+        painted(prompts={"lm": {"kind": "language_model", "foundation": "tiny", "query": "a bird"}}),
+        "prompts.lm.query: 'a bird' must have {class} in it, and nothing else in braces",
+    ),
+    "beams for sampling": (
+        painted(prompts={"lm": {"kind": "language_model", "foundation": "tiny", "decoding": {"beams_per_prompt": 2}}}),
+        "prompts.lm.decoding: ",
+    ),
+    "data set in the place of the answers": (
+        example(datasets={"answers": {"extends": "cifar100_lt"}}),
+        "datasets: a data set cannot be called 'answers', because results/answers has answers of endpoints",
+    ),
     "foundation on some data sets": (
         painted(foundations={"tiny": {"where": {"cifar100_lt": {"path": "b"}}}}),
         "foundations.tiny.where: a foundation belongs to no data set, so it has no `where`; write another foundation",

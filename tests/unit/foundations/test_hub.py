@@ -77,8 +77,8 @@ def test_the_order_of_the_files_makes_no_difference(order):
         ),
         ([*TEXTS, HALF], r"unet has no weights in .* \(there are \.safetensors of the variant fp16\); set variant"),
         (
-            ["config.json", "model.safetensors"],
-            r"it is not in the format of diffusers or open_clip: it has no model_index\.json",
+            ["settings.json", "model.safetensors"],
+            r"it is not in the format of diffusers, open_clip or transformers: it has no model_index\.json and no config\.json",
         ),
     ],
 )

@@ -1,38 +1,18 @@
 """Prompts of a data set's classes, and their way into a plan."""
 
-import json
-import sys
-
 import numpy as np
+import open_clip
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_subset import NAMES, subset
 
 from pipeline.artifacts import shards
 from pipeline.config.prompts import PROMPTS
-from pipeline.jobs import command
 from pipeline.prompts.table import PromptTable
+from pipeline.prompts.templates import is_visible
 from pipeline.stages import plan, prompts
-
-NAMES = ["aquarium_fish", "owl", "wren"]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a stage on a subset with 5, 2 and 1 training pictures of three classes; returns the table that it writes."""
-    labels = np.array([0] * 5 + [1] * 2 + [2])
-    manifest = {"class": labels, "class_name": np.array(NAMES)[labels], "split": "train"}
-    shards.write_table(pd.DataFrame(manifest), tmp_path / "manifest.parquet")
-
-    def ran(stage, config, *further):
-        output = tmp_path / f"{stage.__name__.split('.')[-1]}.parquet"
-        places = ["--manifest", tmp_path / "manifest.parquet", "--output", output, *further]
-        monkeypatch.setattr(sys, "argv", ["stage", "--config", json.dumps(config), *map(str, places)])
-        command.run(stage.main, stage.arguments())
-        return shards.read_table(output)
-
-    return ran
 
 
 def settings(**given):
@@ -57,7 +37,7 @@ def test_clip_has_80_sentences(run):
 def test_a_file_in_any_order_of_its_rows(run, tmp_path):
     rows = "class;text\nwren;one wren\nowl;an owl, at night\naquarium_fish;a fish\nowl;two owls\n"
     (tmp_path / "own.csv").write_text(rows, encoding="utf-8-sig")
-    found = run(prompts, settings(kind="file", path=str(tmp_path / "own.csv")))
+    found = run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
     assert found["text"].tolist() == ["a fish", "an owl, at night", "two owls", "one wren"]
     assert found["prompt"].tolist() == [0, 0, 1, 0] and set(found["origin"]) == {"own.csv"}
 
@@ -85,8 +65,36 @@ def test_a_file_in_any_order_of_its_rows(run, tmp_path):
 def test_a_wrong_file_is_one_sentence(run, tmp_path, text, told):
     (tmp_path / "own.csv").write_text(text)
     with pytest.raises(SystemExit) as ended:
-        run(prompts, settings(kind="file", path=str(tmp_path / "own.csv")))
+        run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
     assert told in ended.value.code
+
+
+@pytest.mark.parametrize("name", ["_", "\u200b", "\xa0 \u2060", "\x07"])
+@pytest.mark.parametrize("kind", ["templates", "clip_templates"])
+def test_a_class_name_without_tokens_is_one_sentence(run, tmp_path, name, kind):
+    subset(tmp_path, names=["owl", name, "wren"])
+    with pytest.raises(SystemExit) as ended:
+        run(prompts, settings(kind=kind))
+    told = "has nothing that a model can read; rename the class, or give a prompt file"
+    assert ended.value.code == f"error: the class name {name!r} {told}"
+
+
+def test_a_file_may_describe_a_class_whose_name_has_no_tokens(run, tmp_path):
+    subset(tmp_path, names=["owl", "_", "wren"])
+    (tmp_path / "own.csv").write_text("class,text\n_,a bat\nowl,an owl\nwren,a wren\n")
+    found = run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
+    assert found["text"].tolist() == ["an owl", "a bat", "a wren"]
+    (tmp_path / "own.csv").write_text("class,text\n_,\u200b \nowl,an owl\nwren,a wren\n")
+    with pytest.raises(SystemExit, match="a prompt of the class '_' has no text; remove it"):
+        run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
+
+
+@given(text=st.text(max_size=8))
+def test_what_is_visible_has_tokens_for_clip(text):
+    ids = open_clip.tokenize(text)[0]
+    if is_visible(text):
+        assert (ids != 0).sum() > 2, "more than the beginning and the end"
+    assert is_visible("\N{BIRD}") and is_visible("\u9ce5") and not is_visible(" \u200b")
 
 
 @pytest.mark.parametrize("template", ["a photo", "{}", "{name} {class}", "a {class", "{class}}"])
