@@ -90,7 +90,14 @@ def test_sources_are_far_from_seeds_and_strengths():
 
 
 def planned(folder, monkeypatch, **settings):
-    config = {"fill_to": None, "per_class": 3, "fill_range": [0, 1], "shots": ["few"], "seed": 0} | settings
+    config = {
+        "fill_to": None,
+        "per_class": 3,
+        "fill_range": [0, 1],
+        "shots": ["few"],
+        "surplus": 0,
+        "seed": 0,
+    } | settings
     output = folder / "plan.parquet"
     words = ["--config", json.dumps(config), "--manifest", folder / "manifest.parquet", "--output", output]
     monkeypatch.setattr(sys, "argv", ["plan", *map(str, words)])
