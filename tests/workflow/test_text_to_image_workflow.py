@@ -73,7 +73,8 @@ def test_the_pool_reaches_the_classifier(painted):
     for row in index.rename(columns={"index": "place"}).itertuples():
         template = ("A photo of a {}.", "the digit {}")[row.place % 2]
         assert row.prompt == template.format(row.class_name)
-    scores = pd.concat(map(pd.read_parquet, painted.glob("results/demo/score/painted_by_clip/*.parquet")))
+    tables = sorted(painted.glob("results/demo/score/painted_by_clip/*.parquet"))
+    scores = pd.concat(map(pd.read_parquet, tables), ignore_index=True)
     selected = pd.read_parquet(painted / "results/demo/select/painted/selected.parquet")
     assert 0 < len(selected) < len(scores) == len(index)
     asked = index[~index["surplus"]]["class"].value_counts()
