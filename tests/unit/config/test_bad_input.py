@@ -150,7 +150,7 @@ BAD = {
     "unknown source": (
         example(datasets={"cifar100_lt": {"source": "cifar"}}),
         "datasets.cifar100_lt: unknown source 'cifar'",
-        "allowed: digits, cifar10, cifar100",
+        "allowed: digits, mnist_5k, cifar10, cifar100",
     ),
     "missing kind": (example(generators={"new": {"tau": 1}}), "generators.new: 'kind' is missing", "one of cbdm"),
     "missing key": (example(pools={"new": {"fill_to": "max"}}), "pools.new.generator: Field required"),
@@ -345,7 +345,7 @@ BAD = {
     ),
     "misspelt real": (
         example(classifiers={"ce": {"data": ["reel"]}}),
-        "classifiers.ce: unknown data 'reel' (did you mean 'real'?); allowed: real, likely",
+        "classifiers.ce: unknown data 'reel' (did you mean 'real'?); allowed: real, rest, likely",
     ),
     "augmentation without its kind": (
         example(classifiers={"ce": {"augment": [{"padding": 2}]}}),

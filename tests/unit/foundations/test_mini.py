@@ -72,9 +72,8 @@ def test_the_folder_is_a_whole_model_of_both_formats(model):
 def test_pictures_can_be_drawn_of_the_side_that_it_has_seen(model):
     _, found, _ = model
     draw = {"steps": 2, "guidance_scale": 2.0, "negative_prompt": "", "side": None}
-    drawn = StableDiffusion(components(found), draw, torch.device("cpu")).draw(
-        ["A photo of a dark."], [torch.Generator().manual_seed(0)]
-    )
+    rows = pd.DataFrame({"prompt": ["A photo of a dark."]})
+    drawn = StableDiffusion(components(found), draw, torch.device("cpu")).draw(rows, [torch.Generator().manual_seed(0)])
     assert drawn.shape == (1, 3, 16, 16)
     assert drawn.isfinite().all()
 
