@@ -78,7 +78,7 @@ def test_the_runs_are_those_of_the_longer_config(flow):
     found = [
         f"{run.recipe} {run.dataset} {seeds[run.seeds]} {'main' if run.main else '-'}"
         for run in flow.runs
-        if run.dataset != "demo"
+        if run.dataset != "mnist_5k"
     ]
     assert sorted(found) == sorted(expected)
     assert len(flow.parts["recipes"]) < 40
