@@ -100,5 +100,5 @@ def test_the_page_on_text_to_image_models_has_a_config_that_works():
     flow = Workflow(combined(preset_layers(REPOSITORY / "papers"), both))
     assert "birds_sd15" in {run.classifier for run in flow.families()["my_birds"]}
     listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    presets = yaml.safe_load((REPOSITORY / "papers/foundations.yaml").read_text())
+    presets = combined(preset_layers(REPOSITORY / "papers"), {})
     assert listed == set(presets["foundations"])

@@ -13,6 +13,7 @@ import yaml
 from workflow_helpers import REPOSITORY, repository_config
 
 from pipeline.config.foundations import Folder
+from pipeline.config.prompts import Endpoint
 from pipeline.config.vary import SINGULAR
 
 PUBLISHED = sorted((REPOSITORY / "papers").glob("*/table_*.csv"))
@@ -82,6 +83,7 @@ def test_the_stages_examples_have_all_settings(flow):
         "classes": {"source": "digits"},
         "fetch": flow.part("foundations", "sd15").fetching_settings(),
         "foundation": Folder(kind="folder", path="models/mine").settings(),
+        "ask": Endpoint(kind="endpoint", url="https://api.openai.com/v1", model="gpt-4o-mini").asking_settings(),
         "prompts": flow.part("prompts", "plain").settings(),
         "plan": pool.plan_settings(),
         "sample": pool.sampling_settings(flow.parts),

@@ -33,7 +33,7 @@ def settings(**given):
 
 
 @pytest.mark.parametrize("language", ["opt", "t5"])
-@pytest.mark.parametrize("start", ["", "a photo of"])
+@pytest.mark.parametrize("start", ["", pytest.param("a photo of", marks=pytest.mark.slow)])
 def test_every_training_picture_gets_its_caption(run, models, language, start, monkeypatch):
     monkeypatch.setattr(captions, "usable", lambda text: True)
     found = run(prompts, settings(start=start), "--foundation", listed(models[language]))
@@ -43,6 +43,7 @@ def test_every_training_picture_gets_its_caption(run, models, language, start, m
     assert (found["text"].str.len() > len(start)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["opt", "t5"])
 def test_a_caption_is_the_one_that_the_library_gives_for_the_picture_alone(
     run, models, language, tmp_path, monkeypatch
@@ -60,6 +61,7 @@ def test_a_caption_is_the_one_that_the_library_gives_for_the_picture_alone(
         assert row.text == " ".join((alone if language == "opt" else f"a photo of {alone}").split())
 
 
+@pytest.mark.slow
 def test_batches_and_kills_change_nothing(run, models, tmp_path, monkeypatch):
     monkeypatch.setattr(captions, "usable", lambda text: True)
     path = listed(models["opt"])

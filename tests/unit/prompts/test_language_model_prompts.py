@@ -41,7 +41,9 @@ def settings(**given):
     return PROMPTS["language_model"](**{"kind": "language_model", "foundation": "f"} | short | given).settings()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "chat", "no_system", "t5"])
+@pytest.mark.parametrize(
+    "name", ["gpt2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("chat", "no_system")), "t5"]
+)
 def test_each_class_gets_its_prompts(run, models, name):
     found = run(prompts, settings(), "--foundation", models[name])
     assert found["class"].tolist() == [0] * 5 + [1] * 5 + [2] * 5
@@ -102,6 +104,7 @@ def test_a_token_without_probability_is_never_drawn(value, token, monkeypatch):
     assert language_model.Draw([Exactly(value)])(None, scores).argmax().item() == token
 
 
+@pytest.mark.slow
 def test_temperature_and_the_likeliest_tokens_count(models):
     free, cold = written(models), written(models, decoding={"kind": "sampling", "temperature": 0.01})
     assert len(set(free[0])) == 5 and len(set(cold[0])) == 1
@@ -174,6 +177,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_job_continues_after_the_last_class(run, models, tmp_path, monkeypatch):
     expected = run(prompts, settings(), "--foundation", models["gpt2"])
     (tmp_path / "prompts.parquet").unlink()
