@@ -107,7 +107,7 @@ def originals(folder: Path, seed: int = 0) -> dict[str, str]:
 
 def small(folder: Path, seed: int = 0) -> Path:
     """A converted model in `folder` that draws pictures of SIDES."""
-    glide.make(originals(folder / "originals", seed), {}, folder / "files")
+    glide.make(originals(folder / "originals", seed), {}, folder / "files", None)
     for name, side in SIDES.items():
         path = folder / "files" / name / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"sample_size": side}))

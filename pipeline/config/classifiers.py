@@ -173,6 +173,11 @@ class Classifier(RunPart):
         return [name for name in self.data if name not in OWN]
 
     @property
+    def splits(self) -> list[str]:
+        """Splits of the data set whose pictures it trains on."""
+        return [split for name, split in OWN.items() if name in self.data]
+
+    @property
     def launcher(self) -> str:
         """The command that starts the training: one process, or one for each GPU of the node."""
         distributed = f"python -m torch.distributed.run --standalone --nproc-per-node {self.gpus}"

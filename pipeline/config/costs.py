@@ -23,7 +23,9 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
         ],
         **{
             section: {
-                name: part.model_dump(mode="json", exclude={"where"}) | {"work": part.work()}
+                name: part.model_dump(mode="json", exclude={"where"})
+                | {"work": part.work()}
+                | ({"splits": part.splits, "filters": part.filters} if section == "classifiers" else {})
                 for name, part in found.items()
                 if getattr(part, "trained", True)
             }

@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.artifacts.shards import rows_of
 from pipeline.classifiers import AT_ONCE
-from pipeline.config.parts import OWN
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
     BYTES_OF_CHECKPOINT,
@@ -198,7 +197,7 @@ class _Graph:
         return self.add("grid", pool, needs=[self.manifest(), *self.sample(pool)])
 
     def filters_of(self, classifier: str) -> list[str]:
-        return [name for name in self.config["classifiers"][classifier]["data"] if name not in OWN]
+        return self.config["classifiers"][classifier]["filters"]
 
     def pool_of(self, name: str) -> str:
         """The pool that a filter selects from."""
@@ -229,7 +228,7 @@ class _Graph:
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""
         part = self.config["classifiers"][classifier]
-        own = sum(self._pictures(split) for name, split in OWN.items() if name in part["data"])
+        own = sum(map(self._pictures, part["splits"]))
         return own + sum(self._selected(name) for name in (*self.filters_of(classifier), *part["steps_as"]))
 
 

@@ -1,6 +1,6 @@
 """Answers of language models: which are usable, and the prompts made of them."""
 
-from pipeline.prompts.templates import readable
+from pipeline.data.readable import readable
 
 _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "`": "`"}
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.data.readable import readable
 from pipeline.prompts import Job
-from pipeline.prompts.templates import readable
 
 
 def texts(settings: Mapping[str, Any], job: Job) -> Iterator[tuple[str, str, str]]:

@@ -10,12 +10,12 @@ from PIL import Image
 
 from pipeline.artifacts import shards
 from pipeline.data.classes import class_names
+from pipeline.data.readable import readable
 from pipeline.foundations import clip
 from pipeline.foundations.table import folder_of
 from pipeline.jobs.device import device
 from pipeline.jobs.inputs import Inputs, only
 from pipeline.jobs.progress import progress
-from pipeline.prompts.templates import readable
 
 AT_ONCE = 256
 """Pictures that are looked at together."""

@@ -16,10 +16,10 @@ import pandas as pd
 from pipeline import kinds
 from pipeline.artifacts import shards
 from pipeline.data.classes import class_names
+from pipeline.data.readable import is_visible
 from pipeline.errors import InputError
 from pipeline.jobs import command
 from pipeline.prompts import Job
-from pipeline.prompts.templates import is_visible
 
 BLOCK = 2**16
 """Rows of a row group, so that a plan of millions of pictures has only a few in memory."""

@@ -14,13 +14,13 @@ import torch
 from pipeline.artifacts import shards
 from pipeline.artifacts.atomic import replacing_files
 from pipeline.data.classes import class_names
+from pipeline.data.readable import readable
 from pipeline.errors import InputError
 from pipeline.foundations.mini import latent, look, unet
 from pipeline.foundations.mini.stable_diffusion import save
 from pipeline.jobs.checkpoint import Checkpoint
 from pipeline.jobs.device import device
 from pipeline.jobs.inputs import Inputs, only
-from pipeline.prompts.templates import readable
 
 
 def make(

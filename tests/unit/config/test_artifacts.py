@@ -73,7 +73,16 @@ def test_what_came_before_is_an_input_of_the_stages_rule():
     for stage, output in [(reader, read) for reader in READS.keys() - later for read in READS[reader]]:
         inputs = (REPOSITORY / f"rules/{stage}.smk").read_text().split("output:")[0]
         assert f'PATHS["{output}"]' in inputs or (output == "real" and "real_shards" in inputs), (stage, output)
-    assert OUTPUTS.keys() - READS.keys() == {"subset", "fetch", "foundation", "tables", "classes", "prompts", "plan"}
+    assert OUTPUTS.keys() - READS.keys() == {
+        "subset",
+        "fetch",
+        "foundation",
+        "tables",
+        "classes",
+        "ask",
+        "prompts",
+        "plan",
+    }
 
 
 # What follows from references

@@ -10,8 +10,8 @@ from small_subset import NAMES, subset
 
 from pipeline.artifacts import shards
 from pipeline.config.prompts import PROMPTS
+from pipeline.data.readable import is_visible
 from pipeline.prompts.table import PromptTable
-from pipeline.prompts.templates import is_visible
 from pipeline.stages import plan, prompts
 
 
