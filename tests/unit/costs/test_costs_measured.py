@@ -136,8 +136,9 @@ def test_every_module_that_these_jobs_load_is_in_their_fingerprints(measured):
     assert modules_beside_fingerprints(measured) == {"cost": set(), "throughput": set()}
 
 
-def test_what_comes_once_a_picture_is_not_counted_with_every_step(monkeypatch):
-    now = 0.0
+def test_what_comes_once_a_picture_is_not_counted_with_every_step(monkeypatch, tmp_path):
+    now, manifest = 0.0, tmp_path / "manifest.parquet"
+    shards.write_table(pd.DataFrame({"key": ["a", "b"]}), manifest)
 
     class Sampler:
         """Takes a second for a step, and ten for what comes once."""
@@ -154,5 +155,5 @@ def test_what_comes_once_a_picture_is_not_counted_with_every_step(monkeypatch):
     monkeypatch.setattr(timing, "_now", lambda _: now)
     for steps in (1, 2, 50):
         settings = {"generator": {"kind": "slow"}, "draw": {"steps": steps}, "batch_size": 1}
-        timed = generators.drawing(settings, {}, 10, torch.device("cpu"))
+        timed = generators.drawing(settings, {"manifest": [manifest]}, 10, torch.device("cpu"))
         assert steps * timed.seconds == pytest.approx(10 + steps)
