@@ -594,6 +594,7 @@ def test_every_module_that_a_job_loads_is_in_its_fingerprint(finished):
         "cost",
         "throughput",
         *(
+            "classes",
             "fetch",
             "foundation",
             "ask",
