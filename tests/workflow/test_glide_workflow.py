@@ -96,6 +96,7 @@ def test_the_originals_are_needed_only_once(copy):
     assert ran.returncode == 0, ran.stdout
 
 
+@pytest.mark.nightly
 def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     expected = bytes_under(copy / "results")
     for path in copy.glob("results/demo/sample/glide/shard-00000.*"):
@@ -109,6 +110,7 @@ def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     assert bytes_under(copy / "results") == expected
 
 
+@pytest.mark.nightly
 def test_only_what_follows_from_a_change_is_planned(copy):
     config = yaml.safe_load((copy / "workflow_config.yaml").read_text())
     config["pools"]["glide"]["draw"]["guidance_scale"] = 1.0
@@ -118,6 +120,7 @@ def test_only_what_follows_from_a_change_is_planned(copy):
     assert jobs == drawing | {"classifier glide", "evaluate glide", "summary recipe"}
 
 
+@pytest.mark.nightly
 def test_its_cost_is_estimated(copy):
     ran = snakemake(copy, "cost_demo")
     assert ran.returncode == 0, ran.stdout

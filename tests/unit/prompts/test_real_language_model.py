@@ -14,7 +14,7 @@ from pipeline.foundations.language_model import load
 from pipeline.prompts.answers import usable
 from pipeline.stages import prompts
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 # The package has a file for llama.cpp. A folder in transformers' format is made of it, by libraries that only this test needs.
 CONVERT = """
