@@ -36,7 +36,8 @@ class _Variations(AnyPipeline):
     def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
         """Pictures in [0, 1], [B, 3, H, W]."""
         images = self._sources.images(rows["source"])
-        return super().draw(rows, generators, image=torch.cat([self._prepared(np.asarray(one)) for one in images]))
+        seen = torch.cat([self._prepared(np.asarray(one)) for one in images])
+        return super().draw(rows[["seed", "source"]], generators, image=seen)  # it reads no prompt
 
     def _prepared(self, picture: np.ndarray) -> torch.Tensor:
         """A picture as the model's authors prepare it, [1, 3, S, S]: squeezed into a square, bicubic without anti-aliasing.

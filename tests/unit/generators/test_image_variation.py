@@ -102,6 +102,11 @@ def test_a_row_is_the_same_picture_in_any_batch(draws, kind):
         assert np.array_equal(draws(kind, ROWS.iloc[order]), whole[order])
 
 
+def test_a_prompt_makes_no_difference_to_a_variation(draws):
+    """A cost estimate times every generator with the same rows."""
+    assert np.array_equal(draws("image_variation", TEXTS), draws("image_variation"))
+
+
 @pytest.mark.parametrize("kind", ["image_variation", "unclip"])
 def test_seed_and_source_both_decide(draws, kind):
     rows = ROWS.iloc[[0] * 3].assign(seed=[5, 6, 5], source=["real0", "real0", "real1"])
