@@ -171,15 +171,13 @@ class Cbdm(Generator):
             )
 
 
-class Pretrained(Generator):
-    """A pretrained model, as it is: nothing is trained."""
+class Untrained(Generator):
+    """A model as it is: nothing is trained."""
 
     foundation: str
     """The model."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the network's weights and operations. In half precision, a black picture is drawn again in float32."""
-    safety_checker: bool = False
-    """Draw pictures again that the model's own safety checker flags; its foundation needs `safety_checker: true` too."""
 
     trained: ClassVar[bool] = False
     references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
@@ -189,6 +187,13 @@ class Pretrained(Generator):
 
     def side_on(self, dataset: Dataset) -> int | None:
         return None
+
+
+class Pretrained(Untrained):
+    """A model in diffusers' format."""
+
+    safety_checker: bool = False
+    """Draw pictures again that the model's own safety checker flags; its foundation needs `safety_checker: true` too."""
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         if parts["foundations"][self.foundation].kind == "glide":
@@ -200,7 +205,7 @@ class Pretrained(Generator):
             )
 
 
-class Glide(Generator):
+class Glide(Untrained):
     """GLIDE (Nichol et al. 2022), as it is: nothing is trained. SAU draws its pictures with it."""
 
     kind: Literal["glide"]
@@ -209,18 +214,13 @@ class Glide(Generator):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the networks' weights and operations; steps are taken in float32."""
 
-    trained: ClassVar[bool] = False
     draws: ClassVar[tuple[type[Draw], ...]] = (draws.Glide,)
     reads_prompts: ClassVar[bool] = True
-    references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
 
     def check_draw(self, draw: Draw, parts: Mapping[str, Mapping[str, Part]]) -> None:
         foundation = parts["foundations"][self.foundation]
         if draw.upsample and foundation.kind == "glide" and foundation.upsampler is None:
             raise ValueError(f"upsample is true, but the foundation {self.foundation} has no upsampler; give it one")
-
-    def side_on(self, dataset: Dataset) -> int | None:
-        return None
 
 
 class TextToImage(Pretrained):

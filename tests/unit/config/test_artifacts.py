@@ -182,6 +182,18 @@ def test_a_pool_that_reads_no_subset_is_its_sources():
     assert not {"results/cifar100_lt/sample/painted", "results/cifar100/grid/painted"} & set(found)
 
 
+def test_a_glide_pool_is_shared_too():
+    glide = {"kind": "glide", "base": "base.pt", "vocabulary": "vocab.bpe"}
+    flow = Workflow(
+        painted(
+            foundations={"glide": glide},
+            generators={"glide": {"kind": "glide", "foundation": "glide"}},
+            pools={"painted": {"generator": "glide", "draw": {"kind": "glide"}, **SHARED}},
+        )
+    )
+    assert flow.home("pools", "painted", "cifar100_lt") == "cifar100"
+
+
 @pytest.mark.parametrize(
     "changed",
     [
