@@ -19,13 +19,20 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     import numpy as np
     from sklearn.datasets import load_digits
 
-    from pipeline.data.raw import ArraySource, RawData
+    from pipeline.data.raw import ArraySource
 
     pictures, labels = load_digits(return_X_y=True)
     pictures = np.round(pictures.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return ArraySource(split(pictures, labels.astype(np.int64), TRAIN_PER_CLASS, 50))
+
+
+def split(pictures, labels, train: int, test: int):
+    """`RawData` with so many training and test pictures of each digit, drawn with a fixed seed."""
+    import numpy as np
+
+    from pipeline.data.raw import RawData
+
     random = np.random.RandomState(0)
     shuffled = [random.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
-    train = np.concatenate([rows[:TRAIN_PER_CLASS] for rows in shuffled])
-    test = np.concatenate([rows[TRAIN_PER_CLASS : TRAIN_PER_CLASS + 50] for rows in shuffled])
-    labels = labels.astype(np.int64)
-    return ArraySource(RawData(NAMES, pictures[train], labels[train], pictures[test], labels[test]))
+    drawn = (np.concatenate([rows[part] for rows in shuffled]) for part in (slice(train), slice(train, train + test)))
+    return RawData(NAMES, *(array[rows] for rows in drawn for array in (pictures, labels)))

