@@ -45,12 +45,21 @@ from transformers import (
     T5Tokenizer,
 )
 
+from pipeline.foundations import table
+
 WIDTH = 32
 SIDE = 16
 """Side of the pictures, in pixels; latents have half of it."""
 SEEN = 32
 """Side of the pictures that CLIP's image encoder reads, in pixels."""
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def listed(folder: Path) -> Path:
+    """The table of a model's files, beside its folder, as the stage `foundation` writes it."""
+    path = folder.parent / f"{folder.name}.parquet"
+    table.write(folder, path, {"variant": None, "allow_pickle": False})
+    return path
 
 
 def tokenizer() -> CLIPTokenizer:

@@ -6,19 +6,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_models import blip2, gpt2
+from tiny_models import blip2, gpt2, listed
 
 from pipeline.config.prompts import PROMPTS
-from pipeline.foundations import table
 from pipeline.foundations.language_model import load
 from pipeline.prompts import captions
 from pipeline.stages import prompts
-
-
-def listed(folder):
-    path = folder.parent / f"{folder.name}.parquet"
-    table.write(folder, path, {"variant": None, "allow_pickle": False})
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_models import blip2, gpt2, t5
+from tiny_models import blip2, gpt2, listed, t5
 from transformers import TopPLogitsWarper
 
 from pipeline.config.prompts import PROMPTS, QUERY, SYSTEM
-from pipeline.foundations import table
 from pipeline.prompts import language_model
 from pipeline.prompts.answers import messages, prompt, usable
 from pipeline.stages import prompts
@@ -19,13 +18,6 @@ CHAT = (
     "{% if add_generation_prompt %}[assistant] {% endif %}"
 )
 WITHOUT_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT
-
-
-def listed(folder):
-    """The table of a foundation."""
-    path = folder.parent / f"{folder.name}.parquet"
-    table.write(folder, path, {"variant": None, "allow_pickle": False})
-    return path
 
 
 @pytest.fixture(scope="module")
