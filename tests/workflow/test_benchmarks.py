@@ -5,8 +5,12 @@ import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
+from tiny_models import listed, stable_diffusion
 from workflow_helpers import REPOSITORY
+
+from pipeline.artifacts import shards
 
 
 def benchmark(name, *arguments, cwd=REPOSITORY):
@@ -30,3 +34,18 @@ def test_shares_of_saus_step(precision):
 def test_start_of_a_job(tmp_path):
     told = benchmark("job_start.py", "--repeats", "1", cwd=tmp_path)
     assert re.search(r"^ours [\d.]+ s, an empty Snakefile's [\d.]+ s", told, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_share_of_sampling(tmp_path):
+    foundation = listed(stable_diffusion(tmp_path / "sd"))
+    rows = pd.DataFrame({"class": 0, "index": range(4), "seed": range(4), "prompt": "a photo of a one"})
+    shards.write_table(rows, tmp_path / "plan.parquet")
+    told = benchmark(
+        *("sampling_share.py", "--foundation", foundation, "--plan", tmp_path / "plan.parquet"),
+        *("--steps", "2", "--batch-size", "4"),
+    )
+    share, unet, vae = map(
+        float, re.search(r"^CPU: ([\d.]+)% of .* U-Net \(([\d.]+)%\) and VAE \(([\d.]+)%\)", told, re.M).groups()
+    )
+    assert 0 < share < 100 and abs(share - unet - vae) < 0.2
