@@ -92,7 +92,7 @@ class Written(Prompts):
     """Base of prompts that a language model writes. The defaults are SAU's query; its code asks for 30 to 50 words."""
 
     system: str = SYSTEM
-    """What the model is told first; it may have {class}, the name of the class, or be empty."""
+    """The first text that the model gets. It may have {class}, the name of the class, or be empty."""
     query: str = QUERY
     """What the model is asked about each class, or the text that it continues."""
     text: str = "{class}. {answer}"

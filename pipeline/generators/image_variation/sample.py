@@ -42,7 +42,7 @@ class _Variations(AnyPipeline):
     def _prepared(self, picture: np.ndarray) -> torch.Tensor:
         """A picture as the model's authors prepare it, [1, 3, S, S]: squeezed into a square, bicubic without anti-aliasing.
 
-        The pipeline would smooth it first, which the model has not seen in its training.
+        The pipeline's own way smooths a picture first. The model was not trained on smoothed ones.
         """
         extractor, side = self.pipeline.feature_extractor, self.pipeline.image_encoder.config.image_size
         pixels = torch.tensor(picture).permute(2, 0, 1)[None] / 255
