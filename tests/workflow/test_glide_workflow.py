@@ -40,7 +40,7 @@ ADDED = {
     "recipes": {"glide": {"extends": "ce", "classifier": "glide", "seeds": [0]}},
 }
 TARGET = "recipe_glide"
-SHARD = "results/demo/sample/glide/shard-00000.tar"
+SHARD = "results/digits/sample/glide/shard-00000.tar"
 FOUNDATION = "results/foundations/glide/foundation.parquet"
 
 
@@ -71,7 +71,7 @@ def copy(drawn, tmp_path):
 
 
 def test_the_pool_reaches_the_classifier(drawn):
-    index = pd.concat(map(pd.read_parquet, sorted(drawn.glob("results/demo/sample/glide/*.parquet"))))
+    index = pd.concat(map(pd.read_parquet, sorted(drawn.glob("results/digits/sample/glide/*.parquet"))))
     assert (index["prompt"] == "A photo of a " + index["class_name"] + ".").all()
     assert len(index) == 20 and set(index["generator"]) == {"results/foundations/glide"}
     assert len(pd.read_parquet(drawn / "results/demo/select/glide/selected.parquet")) == 20
@@ -90,7 +90,7 @@ def test_every_module_that_its_jobs_load_is_in_their_fingerprints(drawn):
 def test_the_originals_are_needed_only_once(copy):
     shutil.rmtree(copy / "models/glide")
     assert planned(copy, TARGET) == {}
-    for path in copy.glob("results/demo/sample/glide/shard-00000.*"):
+    for path in copy.glob("results/digits/sample/glide/shard-00000.*"):
         path.unlink()
     ran = snakemake(copy, SHARD)
     assert ran.returncode == 0, ran.stdout
@@ -99,10 +99,10 @@ def test_the_originals_are_needed_only_once(copy):
 @pytest.mark.nightly
 def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     expected = bytes_under(copy / "results")
-    for path in copy.glob("results/demo/sample/glide/shard-00000.*"):
+    for path in copy.glob("results/digits/sample/glide/shard-00000.*"):
         path.unlink()
     run = Run(copy, SHARD)
-    assert run.wait_until(lambda: any(copy.glob("results/demo/sample/glide/checkpoints/*/*"))), run.told
+    assert run.wait_until(lambda: any(copy.glob("results/digits/sample/glide/checkpoints/*/*"))), run.told
     run.kill()
     snakemake(copy, "--unlock")
     again = snakemake(copy, SHARD)
