@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.artifacts import locate
 from pipeline.config.targets import results_of
 from pipeline.config.workflow import Run, Workflow
 from pipeline.errors import InputError
@@ -19,18 +20,51 @@ def published_tables(folder: Path) -> dict[str, Path]:
 
 
 def table_runs(flow: Workflow, table: Path) -> list[Run]:
-    """Our runs of a published table, each once. Raises InputError for a recipe or data set that the config does not have."""
-    with open(table, newline="", encoding="utf-8") as file:
-        wanted = dict.fromkeys((row["recipe"], row["dataset"]) for row in csv.DictReader(file) if row["recipe"])
-    try:
-        return [flow.run(*names) for names in wanted]
-    except InputError as error:
-        raise InputError(f"{table}: {error}") from None
+    """Our runs of a published table, each once. Raises InputError for a recipe or data set that the config does not have.
+
+    Where a foundation of a row's recipe is not there, the row's `stand_in` runs, a recipe that needs no such foundation.
+    """
+    return list(_runs_of_rows(flow, table))
 
 
 def compared(flow: Workflow, table: Path) -> list[dict[str, Any]]:
-    """Our runs of a published table for the stage `tables`: the files with their figures, and what `differs` from the paper."""
-    return [results_of(run) | {"differs": differences(flow, table, run)} for run in table_runs(flow, table)]
+    """Our runs of a published table for the stage `tables`: the files with their figures, what `differs` from the paper, and the
+    recipes that the table names for it (`stands_for`).
+    """
+    return [
+        results_of(run)
+        | {"stands_for": [recipe for recipe, _ in rows], "differs": _reasons(rows) + differences(flow, table, run)}
+        for run, rows in _runs_of_rows(flow, table).items()
+    ]
+
+
+def _runs_of_rows(flow: Workflow, table: Path) -> dict[Run, list[tuple[str, list[str]]]]:
+    """Our runs -> the recipes of the rows that each stands for, with the foundations that these lack."""
+    with open(table, newline="", encoding="utf-8") as file:
+        wanted = {(row["recipe"], row["dataset"]): row.get("stand_in") for row in csv.DictReader(file) if row["recipe"]}
+    found: dict[Run, list[tuple[str, list[str]]]] = {}
+    try:
+        for (recipe, dataset), stand_in in wanted.items():
+            run = flow.run(recipe, dataset)
+            absent = _absent_foundations(flow, run) if stand_in else []
+            found.setdefault(flow.run(stand_in, dataset) if absent else run, []).append((recipe, absent))
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from None
+    return found
+
+
+def _reasons(rows: list[tuple[str, list[str]]]) -> list[str]:
+    """Why a run stands for rows of other recipes."""
+    return [
+        f"instead of {recipe}, because foundations.{name} is not there" for recipe, absent in rows for name in absent
+    ]
+
+
+def _absent_foundations(flow: Workflow, run: Run) -> list[str]:
+    """Names of the run's foundations that are not made, and that no job could make now."""
+    parts = flow.needed(run.dataset, [run]).get("foundations", {})
+    absent = [name for name, part in parts.items() if part.missing()]
+    return [name for name in absent if not Path(locate("foundation", name=name)).exists()]
 
 
 def differences(flow: Workflow, table: Path, run: Run) -> list[str]:

@@ -183,7 +183,7 @@ class Untrained(Generator):
     references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
 
     def needs_subset(self) -> bool:
-        return bool(self.where)
+        return False
 
     def side_on(self, dataset: Dataset) -> int | None:
         return None

@@ -83,7 +83,7 @@ class RunPart(Part):
         return {}
 
     def needs_subset(self) -> bool:
-        """Whether the part's own jobs need more of a data set than its classes. If not, all data sets of a source share its artifacts."""
+        """Whether the part's own jobs need more of a data set than its classes. If not, the data sets of a source share its artifacts."""
         return True
 
     def check_on(self, dataset: Any, parts: Mapping[str, Mapping[str, Part]]) -> None:

@@ -105,8 +105,7 @@ class Pool(RunPart):
             raise ValueError(f"{self.generator} {needs}")
 
     def needs_subset(self) -> bool:
-        some = self.per_class is None or len(set(self.shots)) < 3
-        return bool(self.where) or some or self.draw.reads_sources
+        return self.per_class is None or len(set(self.shots)) < 3 or self.draw.reads_sources
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""

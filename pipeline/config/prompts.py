@@ -26,7 +26,7 @@ class Prompts(RunPart):
         return [f"prompts.{self.kind}"]
 
     def needs_subset(self) -> bool:
-        return bool(self.where) or self.reads_pictures
+        return self.reads_pictures
 
 
 class Templates(Prompts):

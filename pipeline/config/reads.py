@@ -42,7 +42,7 @@ def inputs(
 def classes(flow: Workflow, stage: str, wildcards: Wildcards) -> str:
     """The table with a job's classes: the manifest, or the source's list where its data sets share what the job makes."""
     section, _ = _part(flow, stage, wildcards)
-    shared = wildcards["dataset"] in flow.sources() and flow.is_shared(section, wildcards["name"])
+    shared = wildcards["dataset"] in flow.sources() and flow.is_shared(section, wildcards["name"], wildcards["dataset"])
     return artifacts.locate("class_list" if shared else "manifest", dataset=wildcards["dataset"])
 
 

@@ -84,10 +84,16 @@ class Workflow:
                 found[entry.source] = name
         return found
 
-    def is_shared(self, section: str, name: str) -> bool:
-        """Whether a part and all that it names need nothing of a data set but its classes, which all of a source have."""
-        found = upstream(self.parts, (section, name))
-        return not any(self.parts[target][other].needs_subset() for target, other in found if target != "datasets")
+    def is_shared(self, section: str, name: str, dataset: str) -> bool:
+        """Whether a part and all that it names need nothing of a data set but its classes, and are as on the first of its source."""
+        first = self.sources().get(self._source(dataset))
+        if first is None:
+            return False
+        here, there = self.on(dataset), self.on(first)
+        found = [place for place in upstream(here, (section, name)) if place[0] != "datasets"]
+        if any(here[target][other].needs_subset() for target, other in found):
+            return False
+        return all(here[target][other] == there[target][other] for target, other in found)
 
     def home(self, section: str, name: str, dataset: str) -> str:
         """The folder in results/ of a part's artifacts: the data set, or its source for a part that its data sets share.
@@ -95,16 +101,15 @@ class Workflow:
         `dataset` may be a source. A data set whose raw data lie elsewhere may have other classes, and shares nothing.
         """
         entries = self.parts["datasets"]
-        if dataset not in entries or not self.is_shared(section, name):
+        if dataset not in entries or not self.is_shared(section, name, dataset):
             return dataset
         entry = entries[dataset]
-        first = self.sources().get(entry.source)
-        return entry.source if first and entries[first].path == entry.path else dataset
+        return entry.source if entries[self.sources()[entry.source]].path == entry.path else dataset
 
     def on(self, dataset: str) -> Parts:
-        """All parts as they are on a data set, or for a source as they are without `where`."""
-        if dataset not in self.parts["datasets"]:
-            return self.parts
+        """All parts as they are on a data set, or for a source as they are on its first data set."""
+        entries = self.parts["datasets"]
+        dataset = dataset if dataset in entries else self.sources()[dataset]
         if dataset not in self._on:
             lineage = self._lineage(dataset)
             self._on[dataset] = {
@@ -190,6 +195,11 @@ class Workflow:
             types = [found for one in types for found in models_in(one) if key in found.model_fields]
             types = [one.model_fields[key].annotation for one in types]
         return bool(types)
+
+    def _source(self, dataset: str) -> str:
+        """The source of a data set; `dataset` may be a source."""
+        entries = self.parts["datasets"]
+        return entries[dataset].source if dataset in entries else dataset
 
     def _lineage(self, dataset: str) -> list[str]:
         """Names of a data set in `where`, the most specific last: its family, those it extends, its own."""

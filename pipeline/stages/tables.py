@@ -3,8 +3,9 @@
     python -m pipeline.stages.tables --config '{"runs": [...]}' --published papers/diffult/table_3.csv \\
         --output results/tables/diffult_3.csv
 
-`runs` are as in the stage `summary`, each with `differs`, a list of its differences from the paper. Writes OUTPUT (row, dataset,
-recipe, metric, published, measured, deviation, seeds, seeds_of, network, differs, note) and the same as Markdown beside it.
+`runs` are as in the stage `summary`, each with `stands_for`, the recipes that the table names for it, and `differs`, a list of its
+differences from the paper. Writes OUTPUT (row, dataset, recipe, metric, published, measured, deviation, seeds, seeds_of, network,
+differs, note), with the recipes that ran, and the same as Markdown beside it.
 """
 
 from pathlib import Path
@@ -24,6 +25,8 @@ def main(args) -> None:
         [(run["dataset"], run["recipe"], run["seeds_of"], "; ".join(run["differs"])) for run in args.config["runs"]],
         columns=["dataset", "recipe", "seeds_of", "differs"],
     )
+    ours = {(run["dataset"], recipe): run["recipe"] for run in args.config["runs"] for recipe in run["stands_for"]}
+    published["recipe"] = [ours.get(row, row[1]) for row in zip(published["dataset"], published["recipe"], strict=True)]
     table = published.merge(over_seeds(rows), on=["dataset", "recipe", "metric"], how="left")
     table = table.merge(networks, how="left").merge(differs, how="left")
     table = table.rename(columns={"mean": "measured"}).astype({"seeds": "Int64"})

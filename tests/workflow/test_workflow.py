@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -271,6 +272,24 @@ def test_every_published_table_can_be_planned():
     told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", *(f"table_{name}" for name in PUBLISHED))
     assert told.returncode == 0, told.stdout
     assert all(f"table_{name} " in told.stdout for name in PUBLISHED)
+
+
+def test_saus_tables_stand_on_the_pictures_that_can_be_had(tmp_path):
+    def planned_by(*arguments):
+        tables = [f"table_sau_{number}" for number in (1, 2, 3, 4)]
+        told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", *arguments, "--", *tables)
+        assert told.returncode == 0, told.stdout
+        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", told.stdout, re.MULTILINE)}
+
+    jobs = planned_by()
+    assert jobs["generator"] == 9 and "foundation" not in jobs and "score" not in jobs
+    files = {key: str(tmp_path / key) for key in ("base", "upsampler", "vocabulary")}
+    for path in files.values():
+        Path(path).touch()
+    other = planned_by("--config", f"foundations={json.dumps({'glide': files})}")
+    assert other["foundation"] == 2 and "generator" not in other
+    assert other["sample"] == 16 + 16 + 832, "one pool for each source"
+    assert all(other[stage] == jobs[stage] for stage in ("classifier", "evaluate", "tables"))
 
 
 # The repository as it is

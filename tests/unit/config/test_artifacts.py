@@ -23,7 +23,7 @@ from pipeline.config.artifacts import (
 )
 from pipeline.config.parts import Reference
 from pipeline.config.pools import Pool
-from pipeline.config.resolve import SCHEMA
+from pipeline.config.resolve import SCHEMA, deep_merge
 from pipeline.config.targets import folders
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
@@ -199,9 +199,6 @@ def test_a_glide_pool_is_shared_too():
     [
         {"pools": {"painted": {"fill_to": 500}}},
         {"pools": {"painted": {**SHARED, "shots": ["few"]}}},
-        {"pools": {"painted": {**SHARED, "where": {"cifar100_lt": {"seed": 1}}}}},
-        {"pools": {"painted": SHARED}, "generators": {"sd": {"where": {"cifar100_lt": {"precision": "bfloat16"}}}}},
-        {"pools": {"painted": SHARED}, "prompts": {"plain": {"where": {"cifar100_lt": {"templates": ["{class}"]}}}}},
         {"pools": {"painted": {"generator": "cbdm", "prompts": None, "draw": {"kind": "ddpm"}, **SHARED}}},
         {
             "pools": {"painted": SHARED},
@@ -219,9 +216,6 @@ def test_a_glide_pool_is_shared_too():
     ids=[
         "fill_to",
         "shots",
-        "where",
-        "generator's where",
-        "prompts' where",
         "trained generator",
         "own folder",
         "raw data elsewhere",
@@ -235,6 +229,31 @@ def test_a_pool_that_reads_a_subset_is_that_data_sets(changed):
     )
     (index, *_) = reads.inputs(flow, "select", {"dataset": "cifar100_lt", "name": "painted"})["indices"]
     assert index == "results/cifar100_lt/sample/painted/shard-00000.parquet"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pools": {"painted": {"where": {"cifar100_lt_200": {"seed": 1}}}}},
+        {"generators": {"sd": {"where": {"cifar100_lt_200": {"precision": "bfloat16"}}}}},
+        {"prompts": {"plain": {"where": {"cifar100_lt_200": {"templates": ["{class}"]}}}}},
+    ],
+    ids=["pool", "generator", "prompts"],
+)
+def test_a_data_set_with_other_values_has_a_pool_of_its_own(changed):
+    both = {"recipes": {"painted": {"datasets": ["cifar100_lt", "cifar100_lt_200"]}}}
+    flow = Workflow(deep_merge(painted(pools={"painted": SHARED}, **both), changed))
+    assert flow.home("pools", "painted", "cifar100_lt") == "cifar100"
+    assert flow.home("pools", "painted", "cifar100_lt_200") == "cifar100_lt_200"
+    place = {"dataset": "cifar100_lt_200", "name": "painted"}
+    assert reads.classes(flow, "plan", place) == "results/cifar100_lt_200/subset/manifest.parquet"
+
+
+def test_a_family_shares_a_pool_with_values_of_its_own():
+    where = {"where": {"cifar100_lt": {"per_class": 50}}}
+    flow = Workflow(painted(pools={"painted": SHARED | where}))
+    assert [flow.home("pools", "painted", name) for name in ("cifar100_lt", "cifar100_lt_200")] == ["cifar100"] * 2
+    assert reads.settings(flow, "plan", {"dataset": "cifar100", "name": "painted"})["per_class"] == 50
 
 
 def test_a_data_set_called_like_its_source_has_its_sources_pools():

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from examples import EXAMPLE, example, runs
+from examples import EXAMPLE, example, painted, runs
 from workflow_helpers import REPOSITORY
 
-from pipeline.config.differences import differences, published_tables, table_runs
+from pipeline.config.differences import compared, differences, published_tables, table_runs
 from pipeline.config.presets import Layer, combined, preset_layers
 from pipeline.config.targets import (
     family_targets,
@@ -104,6 +104,31 @@ def test_differences_are_those_of_the_settings_that_a_run_does_not_vary(tmp_path
     (paper / "table_3.csv").write_text("row,dataset,recipe,metric\nA,cifar100_lt,difult,top1\n")
     with pytest.raises(InputError, match=r"table_3\.csv: no recipe 'difult' runs on cifar100_lt; there are diffult, "):
         table_runs(flow, table)
+
+
+def test_a_stand_in_runs_where_a_foundation_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.csv").write_text("key,value,family,recipes,says\n")
+    table = tmp_path / "table_1.csv"
+    table.write_text(
+        "row,dataset,recipe,stand_in,metric\nA,cifar100_lt,painted,diffult,top1\nB,cifar100_lt,diffult,,top1\n"
+    )
+    flow = Workflow(painted())
+
+    def ran():
+        assert [run.recipe for run in table_runs(flow, table)] == [run["recipe"] for run in compared(flow, table)]
+        return {run["recipe"]: (run["stands_for"], run["differs"]) for run in compared(flow, table)}
+
+    reason = "instead of painted, because foundations.tiny is not there"
+    assert ran() == {"diffult": (["painted", "diffult"], [reason])}
+    own = {"painted": (["painted"], []), "diffult": (["diffult"], [])}
+    made = tmp_path / "results/foundations/tiny/foundation.parquet"
+    original = tmp_path / "models/tiny/model_index.json"
+    for file in (made, original):
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert ran() == own
+        file.unlink()
 
 
 BIRDS = {

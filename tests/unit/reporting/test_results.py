@@ -53,15 +53,19 @@ def test_a_summary_says_whose_chance_its_deviations_show(runs, tmp_path):
 
 def test_a_table_says_whose_chance_its_deviations_show(runs, tmp_path):
     (tmp_path / "published.csv").write_text(
-        "row,dataset,recipe,metric,published,note\nA,d,all,top1,1,\nO,d,one,top1,1,\nX,d,,top1,1,not ours\n"
+        "row,dataset,recipe,metric,published,note\nA,d,all,top1,1,\nO,d,better,top1,1,\nX,d,,top1,1,not ours\n"
     )
+    for run, recipe in zip(runs, ["all", "better"], strict=True):
+        run |= {"stands_for": [recipe], "differs": [f"instead of {recipe}"] if recipe == "better" else []}
     given = ["--published", str(tmp_path / "published.csv"), "--output", str(tmp_path / "table.csv")]
     tables.main(tables.arguments().parse_args(["--config", json.dumps({"runs": runs}), *given]))
     page = tmp_path / "table.md"
     assert "seeds of the classifier, or of the parts named beside the number of\nseeds" in page.read_text()
     assert [cells(page, row)[5] for row in "AOX"] == ["2 (classifier, pool)", "2", "–"]
-    found = pd.read_csv(tmp_path / "table.csv", keep_default_na=False).set_index("row")["seeds_of"]
-    assert found.to_dict() == {"A": "classifier, pool", "O": "classifier", "X": ""}
+    found = pd.read_csv(tmp_path / "table.csv", keep_default_na=False).set_index("row")
+    assert found["seeds_of"].to_dict() == {"A": "classifier, pool", "O": "classifier", "X": ""}
+    assert found["recipe"].to_dict() == {"A": "all", "O": "one", "X": ""}
+    assert found["differs"].to_dict() == {"A": "", "O": "instead of better", "X": ""}
 
 
 def test_runs_that_see_left_out_pictures_stand_apart(runs, tmp_path):
