@@ -47,7 +47,8 @@ def warned_of_foundation(wildcards):
 def foundation_refusals():
     """One sentence for each foundation that this run would make and cannot."""
     names = {job.wildcards.name for job in workflow.dag.needrun_jobs() if job.rule.name == "foundation"}
-    missing = {name: FLOW.part("foundations", name).missing() for name in sorted(names)}
+    parts = {name: FLOW.part("foundations", name) for name in sorted(names)}
+    missing = {name: part.missing() or space_complaint(name, part.space()) for name, part in parts.items()}
     for job in workflow.dag.needrun_jobs():
         if job.rule.name == "fetch":
             missing[job.wildcards.name] = hub_complaint(job.wildcards.name)
@@ -62,11 +63,27 @@ def hub_complaint(name):
         model = hub.find(*(settings[key] for key in ("hub", "variant", "allow_pickle", "safety_checker")))
     except InputError as error:
         return str(error)
-    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-    print(
-        f"foundations.{name}: {model.bytes / 1e9:.1f} GB from {model.id}; {free / 1e9:.1f} GB are free", file=sys.stderr
-    )
+    tell_space(name, f"{model.bytes / 1e9:.1f} GB from {model.id}", folder)
     return None
+
+
+def space_complaint(name, needed):
+    """Why the files that a foundation's job writes have no room, or None; and their size, for the terminal."""
+    if needed == 0:
+        return None
+    free = tell_space(
+        name, f"{needed / 1e9:.1f} GB after conversion", folder := Path(PATHS["foundation"].format(name=name)).parent
+    )
+    if needed > free:
+        return f"its files take {needed / 1e9:.1f} GB, but the disk of {folder} has {free / 1e9:.1f} GB left; free some"
+    return None
+
+
+def tell_space(name, needed, folder):
+    """Bytes that are free on the disk of a foundation's folder, after printing that and what is needed."""
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    print(f"foundations.{name}: {needed}; {free / 1e9:.1f} GB are free", file=sys.stderr)
+    return free
 
 
 def endpoint_refusals():

@@ -39,6 +39,10 @@ class Foundation(RunPart):
         """What to get before a job can make the foundation; None if everything is there."""
         return None
 
+    def space(self) -> int:
+        """Bytes of the files that its job writes, where they are many; 0 else."""
+        return 0
+
 
 class Standard(Foundation):
     """A model whose files are in the format of diffusers, open_clip or transformers already."""
@@ -190,6 +194,9 @@ class Glide(Foundation):
                     " published), or correct the path"
                 )
         return None
+
+    def space(self) -> int:
+        return sum(Path(on_disk(path)).stat().st_size for path in (self.base, self.upsampler) if path is not None)
 
 
 FOUNDATIONS: dict[str, type[Foundation]] = {"pretrained": Pretrained, "folder": Folder, "glide": Glide, "mini": Mini}

@@ -18,7 +18,7 @@ class PromptTable:
         self._starts = np.cumsum(self._counts) - self._counts
         file = pq.ParquetFile(path, memory_map=True)
         self._ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
-        self._texts = functools.lru_cache(maxsize=4)(
+        self._texts = functools.lru_cache(maxsize=2)(
             lambda group: file.read_row_group(group, ["text"]).column("text").to_pandas().to_numpy(object)
         )
 

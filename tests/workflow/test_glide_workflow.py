@@ -1,5 +1,6 @@
 """A pool from GLIDE: from its authors' files through foundation, plan, sample, score, select and classifier."""
 
+import os
 import shutil
 
 import pandas as pd
@@ -138,6 +139,15 @@ def test_files_that_are_not_there_are_told_before_any_job(begun, tmp_path):
     assert dry.returncode == 0 and f"warning: {told}" in dry.stdout
     ran = snakemake(root, FOUNDATION)
     assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
+
+
+def test_a_disk_that_is_too_small_is_told_before_any_job(begun, tmp_path):
+    root = copy_of(begun, tmp_path / "copy")
+    os.truncate(root / "models/glide/upsample.pt", 15 * 10**12)  # 15 TB, of which none are written
+    ran = snakemake(root, FOUNDATION)
+    assert ran.returncode == 1 and "Traceback" not in ran.stdout
+    assert "foundations.glide: 15000.0 GB after conversion; " in ran.stdout
+    assert "foundations.glide: its files take 15000.0 GB, but the disk of results/foundations/glide has " in ran.stdout
 
 
 def test_a_file_that_is_cut_is_told_by_the_job(begun, tmp_path):

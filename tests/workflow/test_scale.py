@@ -110,7 +110,7 @@ def test_many_classes_become_shards_in_little_memory(tmp_path):
     assert max(PEAKS) / 2**20 < 0.5  # GiB
 
 
-def plan(folder: Path, per_class: int) -> int:
+def plan(folder: Path, per_class: int, *more) -> int:
     """Plan so many pictures of each class; the peak of memory in KiB."""
     classes = np.arange(CLASSES)
     manifest = pd.DataFrame({"class": classes, "class_name": [f"species {i}" for i in classes], "split": "train"})
@@ -124,7 +124,27 @@ def plan(folder: Path, per_class: int) -> int:
         "seed": 0,
     }
     return run("plan", "--config", json.dumps(settings), "--manifest", folder / "manifest.parquet",
-               "--output", folder / "plan.parquet")  # fmt: skip
+               "--output", folder / "plan.parquet", *more)  # fmt: skip
+
+
+def plan_with_prompts(folder: Path, per_class: int) -> int:
+    """Plan so many pictures of each class, each with a prompt of its own of 240 characters; the peak of memory in KiB."""
+
+    def blocks():
+        for label in range(CLASSES):
+            texts = [f"{label} {i} ".ljust(240, "x") for i in range(per_class)]
+            yield pd.DataFrame({"class": np.int32(label), "text": texts})
+
+    def joined():
+        block = []
+        for rows in blocks():
+            block.append(rows)
+            if len(block) * per_class >= 2**16 or rows["class"].iloc[0] == CLASSES - 1:
+                yield pd.concat(block, ignore_index=True)
+                block = []
+
+    shards.write_blocks(joined(), folder / "prompts.parquet")
+    return plan(folder, per_class, "--prompts", folder / "prompts.parquet")
 
 
 def select(folder: Path, count: int) -> int:
@@ -143,9 +163,12 @@ def select(folder: Path, count: int) -> int:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("stage, few, many, output", [(plan, 10, 600, "plan"), (select, 4, 60, "selected")])
+@pytest.mark.parametrize(
+    "stage, few, many, output",
+    [(plan, 10, 600, "plan"), (plan_with_prompts, 20, 150, "plan"), (select, 4, 60, "selected")],
+)
 def test_a_pools_stages_take_no_more_memory_for_a_large_pool(tmp_path, stage, few, many, output):
-    """A table of the larger pool's rows in memory would be another 300 MiB or more."""
+    """A table of the larger pool's rows, or of its prompts, in memory would be another 300 MiB or more."""
     small, large = stage(tmp_path, few), stage(tmp_path, many)
     assert pq.read_metadata(tmp_path / f"{output}.parquet").num_rows >= 500_000
     assert large - small < 100 * 2**10

@@ -274,6 +274,7 @@ def test_every_published_table_can_be_planned():
     assert all(f"table_{name} " in told.stdout for name in PUBLISHED)
 
 
+@pytest.mark.slow
 def test_saus_tables_stand_on_the_pictures_that_can_be_had(tmp_path):
     def planned_by(*arguments):
         tables = [f"table_sau_{number}" for number in (1, 2, 3, 4)]
