@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 from tiny_models import listed, stable_diffusion
-from workflow_helpers import REPOSITORY
+from workflow_helpers import REPOSITORY, repetitions
 
 from pipeline.artifacts import shards
 
@@ -25,7 +25,7 @@ def benchmark(name, *arguments, cwd=REPOSITORY):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", *repetitions(("bfloat16",))])
 def test_shares_of_saus_step(precision):
     told = benchmark("sau_step.py", "--width", "2", "--steps", "1", "--precision", precision)
     assert re.findall(r"^(\w+): [\d.]+ ms, [\d.]+ % of the step$", told, re.MULTILINE) == ["input", "contrast"]

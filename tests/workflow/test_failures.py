@@ -100,6 +100,7 @@ def test_a_full_disk_ends_a_stage_with_a_sentence(finished, commands, tmp_path, 
     assert bytes_under(folder) == expected
 
 
+@pytest.mark.nightly
 def test_a_disk_that_is_full_in_mid_run_is_told_and_the_next_run_completes(finished, tmp_path, small_disk):
     root = make_copy(tmp_path / "copy")
     used = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())

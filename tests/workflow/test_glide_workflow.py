@@ -14,7 +14,7 @@ from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, 
 from pipeline.artifacts import made
 from pipeline.artifacts.digests import digest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 FILES = {"base": "base.pt", "upsampler": "upsample.pt", "vocabulary": "vocab.bpe"}
 ADDED = {
@@ -97,7 +97,6 @@ def test_the_originals_are_needed_only_once(copy):
     assert ran.returncode == 0, ran.stdout
 
 
-@pytest.mark.nightly
 def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     expected = bytes_under(copy / "results")
     for path in copy.glob("results/digits/sample/glide/shard-00000.*"):
@@ -111,7 +110,6 @@ def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     assert bytes_under(copy / "results") == expected
 
 
-@pytest.mark.nightly
 def test_only_what_follows_from_a_change_is_planned(copy):
     config = yaml.safe_load((copy / "workflow_config.yaml").read_text())
     config["pools"]["glide"]["draw"]["guidance_scale"] = 1.0
@@ -121,7 +119,6 @@ def test_only_what_follows_from_a_change_is_planned(copy):
     assert jobs == drawing | {"classifier glide", "evaluate glide", "summary recipe"}
 
 
-@pytest.mark.nightly
 def test_its_cost_is_estimated(copy):
     ran = snakemake(copy, "cost_demo")
     assert ran.returncode == 0, ran.stdout

@@ -45,7 +45,7 @@ def command(told: str, pattern: str) -> list[str]:
     return arguments[2:]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_change_of_raw_data_is_told_and_taken_by_the_command_that_is_named(root, tmp_path):
     root = copy_of(root, tmp_path / "copy")
     made = snakemake(root, "all_birds")

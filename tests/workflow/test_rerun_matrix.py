@@ -309,10 +309,42 @@ def test_the_map_of_jobs_is_right(copy):
     assert parts(planned(copy, "--forceall", TARGET)) == EVERYTHING
 
 
-@pytest.mark.parametrize(("change", "expected"), CASES.values(), ids=CASES)
+REPEATED = {
+    "data set: rest",
+    "data set: pictures stored smaller",
+    "generator: tau",
+    "pool: store",
+    "pool: surplus",
+    "scores: fewer metrics",
+    "filter: first",
+    "filter: fill_to",
+    "classifier: epochs",
+    "classifier: loss",
+    "classifier: no first stage",
+    "code of storing",
+    "code of selection",
+    "code of quality",
+    "code of tables of figures",
+    *(name for name, (_, expected) in CASES.items() if expected == NOTHING),
+}
+"""Cases that nightly tests run one by one."""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [pytest.param(*CASES[name], id=name, marks=[pytest.mark.nightly] * (name in REPEATED)) for name in CASES],
+)
 def test_what_runs_again(copy, change, expected):
     change(copy)
     assert parts(planned(copy, TARGET)) == expected
+
+
+def test_nothing_runs_again_after_all_that_makes_no_difference(copy):
+    changes = {name: change for name, (change, expected) in CASES.items() if expected == NOTHING}
+    changes["order of keys"] = changes.pop("order of keys")  # the last one, because others look for text in the config
+    for change in changes.values():
+        change(copy)
+    assert planned(copy, TARGET) == {}
 
 
 def test_only_the_new_seed_runs(copy):

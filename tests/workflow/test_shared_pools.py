@@ -9,7 +9,7 @@ from workflow_helpers import copy_of, modules_beside_fingerprints, planned, snak
 
 from pipeline.config.resolve import deep_merge
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 CHANGED = {
     "datasets": {

@@ -22,6 +22,7 @@ def elsewhere(tmp_path):
         yield Path(folder)
 
 
+@pytest.mark.nightly
 def test_samples_in_a_store_lead_to_the_same_results(finished, tmp_path, elsewhere, monkeypatch):
     """With three file systems at once: results are a link to one, temporary files and the store lie on others."""
     if importlib.util.find_spec("snakemake_storage_plugin_fs") is None or shutil.which("rsync") is None:

@@ -98,6 +98,7 @@ def test_every_module_that_its_jobs_load_is_in_their_fingerprints(painted):
     assert not any(missed.values())
 
 
+@pytest.mark.nightly
 def test_its_cost_is_estimated(copy):
     ran = snakemake(copy, "cost_demo")
     assert ran.returncode == 0, ran.stdout
@@ -118,6 +119,7 @@ def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     assert bytes_under(copy / "results") == expected
 
 
+@pytest.mark.nightly
 def test_another_number_of_shards_makes_the_same_pictures(copy):
     def pictures():
         tables = sorted(copy.glob("results/demo/sample/painted/*.parquet"))
@@ -142,6 +144,7 @@ def test_a_top_up_reaches_the_number_asked(copy):
     assert selected["class"].value_counts().sort_index().to_dict() == asked.to_dict()
 
 
+@pytest.mark.nightly
 def test_a_surplus_leaves_the_pictures_that_were_asked_as_they_are(copy):
     def asked():
         index = pd.concat(map(pd.read_parquet, sorted(copy.glob("results/demo/sample/painted/*.parquet"))))
@@ -156,6 +159,7 @@ def test_a_surplus_leaves_the_pictures_that_were_asked_as_they_are(copy):
     pd.testing.assert_series_equal(asked(), before)
 
 
+@pytest.mark.nightly
 def test_a_model_that_changed_is_refused_and_taken_by_the_command_that_is_named(copy):
     config = copy / "models/tiny/unet/config.json"
     config.write_text(config.read_text() + "\n")

@@ -223,7 +223,7 @@ def test_a_second_run_has_nothing_to_do(copy):
     assert "Nothing to be done" in again.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_number_of_shards_does_not_change_pictures(finished, commands, tmp_path):
     made = {}
     for shard in range(3):

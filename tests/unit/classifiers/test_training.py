@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from workflow_helpers import REPOSITORY
+from workflow_helpers import REPOSITORY, repetitions
 
 from pipeline.classifiers.input import batches as batching
 from pipeline.classifiers.input.batches import Labelled, steps_of
@@ -386,7 +386,8 @@ def shared(folder, given, count, *told):
 
 
 @pytest.mark.parametrize(
-    "scheme", ["plain", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sau", "cmo", "half_real", "glmc"))]
+    "scheme",
+    ["plain", pytest.param("sau", marks=pytest.mark.slow), *repetitions(("cmo",), ("half_real",), ("glmc",))],
 )
 def test_two_processes_train_as_one(scheme, tmp_path):
     """With batch norm frozen, since each process has statistics of its own; the last batch is of 5, so that shares differ.
