@@ -31,9 +31,9 @@ demo: setup
 	@echo "         results/demo/results.csv     (every figure)"
 	@echo "         results/demo/select/demo/summary.json   (numbers of generated and kept pictures)"
 
-# Tests of one file run in one worker, because they share what they make
+# Tests of one file run in one worker, because they share what they make; tests/conftest.py has the order of the files
 WORKERS ?= auto
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(PYTEST)
@@ -48,8 +48,7 @@ test-slurm: setup
 	$(BIN)/pytest -m slurm
 
 test-all: setup
-	$(PYTEST) -m "not (chaos or slurm or nightly)"
-	$(BIN)/pytest -m "(chaos or slurm) and not nightly"
+	$(PYTEST) -m "not nightly"
 
 test-nightly: setup
 	$(BIN)/pytest -m nightly -rP

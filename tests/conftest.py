@@ -24,6 +24,25 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
+LONGEST = (
+    "test_slurm",
+    "test_failures",
+    "test_verify",
+    "test_chaos",
+    "test_text_to_image_workflow",
+    "test_training",
+    "test_rerun_matrix",
+    "test_workflow",
+    "test_records",
+)
+"""Files whose tests start first, so that no worker is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 CIFAR = ("cifar-10-batches-bin", "cifar-100-binary")
 
 

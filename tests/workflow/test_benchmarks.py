@@ -31,6 +31,7 @@ def test_shares_of_saus_step(precision):
     assert re.findall(r"^(\w+): [\d.]+ ms, [\d.]+ % of the step$", told, re.MULTILINE) == ["input", "contrast"]
 
 
+@pytest.mark.slow
 def test_start_of_a_job(tmp_path):
     told = benchmark("job_start.py", "--repeats", "1", cwd=tmp_path)
     assert re.search(r"^ours [\d.]+ s, an empty Snakefile's [\d.]+ s", told, re.MULTILINE)

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from workflow_helpers import bytes_under, planned, snakemake
 
+pytestmark = pytest.mark.slow
+
 TARGET = "all_demo"
 KEEP_ALL = "diffult~filter.keep=all"
 CLASSIFIERS = ("ce", "ce_long", "diffult", "two_stage", KEEP_ALL)

@@ -268,6 +268,7 @@ def test_a_table_says_what_differs_from_the_paper(finished):
     assert "classifier.momentum 0.9 (0.5)" in differs["all kept", "few"]
 
 
+@pytest.mark.slow
 def test_every_published_table_can_be_planned():
     told = snakemake(REPOSITORY, "-n", "--forceall", "--quiet", "rules", "--", *(f"table_{name}" for name in PUBLISHED))
     assert told.returncode == 0, told.stdout

@@ -436,6 +436,7 @@ def test_an_estimate_starts_nothing_that_is_expensive(tmp_path):
     assert planned_rules(root, "--config", "throughput=given.csv", "--", "cost_demo") == {"cost_demo", "cost", "subset"}
 
 
+@pytest.mark.slow
 def test_a_given_table_is_used_and_named(tmp_path):
     root = make_copy(tmp_path / "copy")
     given_table().to_csv(root / "given.csv", index=False)
