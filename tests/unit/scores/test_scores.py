@@ -103,7 +103,7 @@ def test_d3_resolves_probabilities_far_below_the_papers_thresholds(evidence):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("side", "frame"), [(16, 0), pytest.param(96, 5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("side", "frame"), [(16, 0), (96, 5)])
 def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
     """Also where the classifier looks at the middle of a picture, as it does at more than 64 px: a frame is not seen."""
     random = np.random.default_rng(0)
