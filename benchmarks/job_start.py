@@ -35,7 +35,7 @@ if is_stage:
 EMPTY = f"""
 rule empty:
     output: "{TARGET}"
-    shell: "python -c pass {STAGE}"
+    shell: "{sys.executable} -c pass {STAGE}"
 """
 
 

@@ -40,6 +40,7 @@ def fetch(folder: Path, location: Location, url: str, md5: str) -> None:
             socket.setdefaulttimeout(usual)
         unpacked = folder.with_name(f".{folder.name}.part")
         with tarfile.open(folder.parent / url.rsplit("/", 1)[1]) as archive:
-            archive.extractall(unpacked, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python has it since 3.11.4
+            archive.extractall(unpacked)
         (unpacked / location.folder).replace(folder)
         unpacked.rmdir()
