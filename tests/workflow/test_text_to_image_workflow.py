@@ -248,6 +248,23 @@ def test_a_model_is_fetched_once_and_then_needs_no_network(fetching, hub):
     assert hub.asked == []
 
 
+@pytest.mark.nightly
+def test_a_fetched_file_that_changed_is_fetched_again_by_the_command_that_is_named(fetching):
+    assert snakemake(fetching, FOUNDATION).returncode == 0
+    (file,) = (fetching / "results/foundations/tiny").glob("*/unet/config.json")
+    text = file.read_text()
+    file.write_text(text + "\n")
+    (fetching / FOUNDATION).unlink()
+    ran = snakemake(fetching, FOUNDATION)
+    assert ran.returncode == 1 and "unet/config.json is missing or was changed" in ran.stdout
+    (named,) = set(re.findall(r"snakemake --profile local (--force \S+)", ran.stdout))
+    assert named.endswith("fetched.parquet")
+    for arguments in (named.split(), [FOUNDATION]):
+        again = snakemake(fetching, *arguments)
+        assert again.returncode == 0, again.stdout
+    assert file.read_text() == text
+
+
 def test_a_hub_without_the_model_is_told_before_any_job(fetching, hub):
     hub.models.clear()
     ran = snakemake(fetching, FOUNDATION)
