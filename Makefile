@@ -3,7 +3,8 @@
 # make test-slow: run the longer tests: whole small workflows, full disks, millions of rows
 # make test-chaos: kill a small run 10 times
 # make test-slurm: run a small Slurm and test on it; as root, with Debian's packages munge and slurm-wlm
-# make test-nightly: kill a small run 200 times, run the slowest tests on Slurm, and repeat tests for further kinds of damage
+# make test-nightly: kill a small run 200 times, run the slowest tests on Slurm and of further generators, and repeat tests for
+#   further kinds of damage
 # make test-all: run all tests but the nightly ones, as CI does
 # make lint: check style; make format: correct it
 # make docs: write the config's reference, docs/config.md

@@ -71,11 +71,10 @@ def space_complaint(name, needed):
     """Why the files that a foundation's job writes have no room, or None; and their size, for the terminal."""
     if needed == 0:
         return None
-    free = tell_space(
-        name, f"{needed / 1e9:.1f} GB after conversion", folder := Path(PATHS["foundation"].format(name=name)).parent
-    )
+    folder = Path(PATHS["foundation"].format(name=name)).parent
+    free = tell_space(name, f"{needed / 1e9:.1f} GB after conversion", folder)
     if needed > free:
-        return f"its files take {needed / 1e9:.1f} GB, but the disk of {folder} has {free / 1e9:.1f} GB left; free some"
+        return f"its files take {needed / 1e9:.1f} GB, but the disk of {folder} has {free / 1e9:.1f} GB left; make room"
     return None
 
 

@@ -28,7 +28,7 @@ def folder_of(path: Path) -> Path:
         file = folder / row.file
         if not file.is_file() or file.stat().st_size != row.bytes or digest(file) != row.sha256:
             raise InputError(
-                f"{file} is missing or was changed since the model was checked; restore it, or have the model checked anew: "
+                f"{file} is missing or was changed since the model was checked; restore it, or check the model again: "
                 f"snakemake --profile local --force {path}"
             )
     return folder

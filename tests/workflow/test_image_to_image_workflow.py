@@ -107,7 +107,7 @@ def test_every_module_that_its_jobs_load_is_in_their_fingerprints(edited):
     assert {"foundation", "plan", "sample", "score"} <= set(missed) and not any(missed.values())
 
 
-@pytest.mark.parametrize("pool", ["edited", "varied", "reimagined"])
+@pytest.mark.parametrize("pool", POOLS)
 def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy, pool):
     expected = bytes_under(copy / "results")
     for path in copy.glob(f"results/demo/sample/{pool}/shard-00000.*"):

@@ -131,19 +131,11 @@ def plan_with_prompts(folder: Path, per_class: int) -> int:
     """Plan so many pictures of each class, each with a prompt of its own of 240 characters; the peak of memory in KiB."""
 
     def blocks():
-        for label in range(CLASSES):
-            texts = [f"{label} {i} ".ljust(240, "x") for i in range(per_class)]
-            yield pd.DataFrame({"class": np.int32(label), "text": texts})
+        for labels in np.array_split(np.arange(CLASSES), max(1, CLASSES * per_class // 2**16)):
+            texts = [f"{label} {i} ".ljust(240, "x") for label in labels for i in range(per_class)]
+            yield pd.DataFrame({"class": np.repeat(labels, per_class), "text": texts})
 
-    def joined():
-        block = []
-        for rows in blocks():
-            block.append(rows)
-            if len(block) * per_class >= 2**16 or rows["class"].iloc[0] == CLASSES - 1:
-                yield pd.concat(block, ignore_index=True)
-                block = []
-
-    shards.write_blocks(joined(), folder / "prompts.parquet")
+    shards.write_blocks(blocks(), folder / "prompts.parquet")
     return plan(folder, per_class, "--prompts", folder / "prompts.parquet")
 
 
