@@ -20,6 +20,7 @@ from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 from pipeline.jobs import RUN
 from pipeline.jobs.fingerprint import fingerprint as code_fingerprint
+from pipeline.jobs.lease import at_once
 from pipeline.jobs.resolved import Resolved, keep, kept
 
 shell.executable("bash")
@@ -47,6 +48,8 @@ try:
     own_keys = {}
     if workflow.is_main_process:  # first, because Snakemake's errors do not say what is wrong
         own_keys = presets.read(Path("workflow_config.yaml"))
+        if workflow.local_exec and not workflow.dryrun and "gpu" not in workflow.global_resources:
+            workflow.register_resource("gpu", at_once(workflow.cores))
 except InputError as error:
     raise WorkflowError(str(error))
 if own_keys:  # Snakemake takes no empty file, but here it means the presets alone

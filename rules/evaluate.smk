@@ -9,7 +9,6 @@ rule evaluate:
         "logs/evaluate/{dataset}/{name}/seed-{seed}.log",
     conda:
         "../envs/counterweight.yaml"
-    threads: 2
     resources:
         gpu=1,
     params:

@@ -9,7 +9,6 @@ rule foundation:
         "logs/foundation/{name}.log",
     conda:
         "../envs/counterweight.yaml"
-    threads: 2
     resources:
         gpu=lambda wildcards: int(FLOW.part("foundations", wildcards.name).trains),
     params:

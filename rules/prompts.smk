@@ -12,7 +12,6 @@ rule prompts:
         dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"
-    threads: lambda wildcards: 2 if part("prompts", wildcards).on_gpu else 1
     resources:
         gpu=lambda wildcards: int(part("prompts", wildcards).on_gpu),
     params:

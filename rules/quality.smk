@@ -9,7 +9,6 @@ rule quality:
         "logs/quality/{dataset}/{name}.log",
     conda:
         "../envs/counterweight.yaml"
-    threads: 2
     resources:
         gpu=1,
     params:

@@ -10,7 +10,6 @@ rule sample:
         dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"
-    threads: 2
     resources:
         gpu=1,
     params:

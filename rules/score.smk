@@ -8,7 +8,6 @@ rule score:
         "logs/score/{dataset}/{name}/{shard}.log",
     conda:
         "../envs/counterweight.yaml"
-    threads: 2
     resources:
         gpu=1,
     params:

@@ -186,7 +186,7 @@ class Classifier(RunPart):
     @property
     def cores(self) -> int:
         """Cores of a training job; large pictures are decoded meanwhile, for each of its GPUs."""
-        return 8 * self.gpus if (self.side or 0) > 64 else 2
+        return 8 * self.gpus if (self.side or 0) > 64 else 1
 
     def settings(self) -> dict[str, Any]:
         own = {"real": REAL in self.data, "width": self._width()} | ({"rest": True} if REST in self.data else {})

@@ -1,9 +1,10 @@
 """Input of a cost estimate from the config: the parts that some runs need, to be counted or timed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.artifacts import MAIN_OUTPUTS, locate
+from pipeline.config.parts import Part
 from pipeline.config.workflow import Run, Workflow
 
 TIMED = ("generators", "pools", "scores", "classifiers")
@@ -13,11 +14,26 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
     """A data set, its runs, and every part that they need, with all keys and its work."""
     parts = flow.needed(dataset, runs)
     sections = {section: parts.get(section, {}) for section in (*TIMED, "filters", "qualities")}
+    foundations, prompts = (parts.get(section, {}) for section in ("foundations", "prompts"))
     return {
         "dataset": dataset,
         "family": flow.family(dataset),
         "others": sorted({run.dataset for run in flow.families()[flow.family(dataset)]} - {dataset}),
+        "source": flow.part("datasets", dataset).source,
         "shards": flow.part("datasets", dataset).shards,
+        "foundations": {
+            name: {"dataset": getattr(part, "dataset", None), "fetched": part.fetched, "trains": part.trains}
+            for name, part in foundations.items()
+        },
+        "prompts": {
+            name: {
+                "foundation": getattr(part, "foundation", None),
+                "asked": part.asked,
+                "on_gpu": part.on_gpu,
+                "shared": flow.is_shared("prompts", name, dataset),
+            }
+            for name, part in prompts.items()
+        },
         "runs": [
             {name: getattr(run, name) for name in ("recipe", "classifiers", "qualities", "seeds")} for run in runs
         ],
@@ -26,12 +42,20 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
                 name: part.model_dump(mode="json", exclude={"where"})
                 | {"work": part.work()}
                 | ({"splits": part.splits, "filters": part.filters} if section == "classifiers" else {})
+                | (_drawn_from(flow, dataset, name, parts) if section == "pools" else {})
                 for name, part in found.items()
                 if getattr(part, "trained", True)
             }
             for section, found in sections.items()
         },
     }
+
+
+def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
+    """A pool's foundations, and whether it needs no more of the data set than its classes."""
+    generator = parts["generators"][parts["pools"][pool].generator]
+    found = sorted({name for _, section, name in generator.referenced() if section == "foundations"})
+    return {"foundations": found, "shared": flow.is_shared("pools", pool, dataset)}
 
 
 def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:

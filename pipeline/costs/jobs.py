@@ -40,8 +40,9 @@ def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray]) -> list[Jo
     """All jobs, each after those that it needs; jobs that several recipes share appear once.
 
     config: dataset (its name), shards (of its real pictures), runs (seeds, the classifier of each, qualities), and by section and name all
-    parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. counts:
-    pictures of each class, int64 [C], by split. Filters are assumed to keep as much as they can.
+    parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. Of foundations and
+    prompts, it has what they need, and their jobs have no work but their start. counts: pictures of each class, int64 [C], by
+    split. Filters are assumed to keep as much as they can.
     """
     graph = _Graph(config, counts)
     ends = []
@@ -104,11 +105,33 @@ class _Graph:
         return self.add("generator", name, "", 1, work | _kept("generator", name), [self.manifest()])
 
     @_once
+    def foundation(self, name: str) -> int:
+        part = self.config["foundations"][name]
+        needs = [self.manifest()] if part["dataset"] == self.config["dataset"] else []
+        needs += [self.add("fetch", name)] if part["fetched"] else []
+        return self.add("foundation", name, "", int(part["trains"]), needs=needs)
+
+    @_once
+    def classes(self) -> int:
+        return self.add("classes", self.config["source"])
+
+    @_once
+    def prompts(self, name: str) -> int:
+        part = self.config["prompts"][name]
+        needs = [self.classes() if part["shared"] else self.manifest()]
+        needs += [self.add("ask", name, needs=needs)] if part["asked"] else []
+        needs += [self.foundation(part["foundation"])] if part["foundation"] else []
+        return self.add("prompts", name, "", int(part["on_gpu"]), needs=needs)
+
+    @_once
     def sample(self, pool: str) -> list[int]:
         """Jobs of all shards of a pool."""
         part = self.config["pools"][pool]
-        plan, generator = self.add("plan", pool, needs=[self.manifest()]), part["generator"]
+        texts = [self.prompts(part["prompts"])] if part["prompts"] else []
+        counted = self.classes() if part["shared"] else self.manifest()
+        plan, generator = self.add("plan", pool, needs=[counted, *texts]), part["generator"]
         needs = [plan, *([self.generator(generator)] if generator in self.config["generators"] else [])]
+        needs += map(self.foundation, part["foundations"])
         found = []
         for shard, rows in enumerate(self._shards(pool)):
             work = {
@@ -133,6 +156,8 @@ class _Graph:
         """Jobs of all shards of a pool's scores."""
         part = self.config["scores"][name]
         needs, scorer = [self.manifest()], part.get("scorer")
+        if part.get("foundation"):
+            needs += [self.foundation(part["foundation"])]
         if scorer:
             needs += [self.features(scorer, part["scorer_seed"]), self.classifier(scorer, part["scorer_seed"])]
         labels = np.repeat(np.arange(len(self.counts["train"])), self._generated(part["pool"]))  # in the plan's order

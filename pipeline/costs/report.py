@@ -169,6 +169,13 @@ def _assumed(config: Mapping[str, Any]) -> list[str]:
         "Disk is pictures and weights. Generated pictures are assumed to be as large in files as real ones of the same side; "
         "tables of a few dozen bytes per picture are not counted.",
     ]
+    made = {"foundations": config["foundations"]}
+    made["prompts"] = [name for name, part in config["prompts"].items() if part["on_gpu"] or part["asked"]]
+    for section, names in made.items():
+        if names:
+            lines.append(
+                f"What the {section} {', '.join(names)} take to make was not measured; only their start is counted."
+            )
     if any(part["gpus"] > 1 for part in config["classifiers"].values()):
         lines.append("Several GPUs of one job lose no time waiting for each other.")
     inception = [name for name, part in config["qualities"].items() if part["scorer"] is None]

@@ -27,8 +27,6 @@ FOR_THE_USER = (
     errno.EFBIG,
 )
 """Errors of a disk that the user must fix."""
-FEWER_THREADS = ("OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS")
-"""Variables with which OpenMP gives fewer threads than asked for. oneDNN's convolutions then wait for the others for ever."""
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
@@ -48,8 +46,6 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     An InputError becomes one line on stderr and exit status 1. Retrying cannot help bad input. So under a scheduler, the line
     is kept in `.NAME.failed` beside the output, and the next attempt of the same run ends with it at once.
     """
-    for name in FEWER_THREADS:  # OpenMP reads them when torch is imported, which no stage has done yet
-        os.environ.pop(name, None)
     # garbage collection would take a fifth of a stage's start, and the objects of torch and diffusers stay
     gc.set_threshold(100_000)
     given, rest = arguments.parse_known_args()

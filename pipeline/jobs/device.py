@@ -7,12 +7,13 @@ import sys
 
 import torch
 
-THREADS = 2
-"""Threads of every CPU job. Sums are split among threads, so the number of threads affects results."""
+THREADS = 1
+"""Threads of every CPU job. Sums are split among threads, so their number affects results. One serves any machine, and leaves the
+other cores to other jobs."""
 
 
 def device() -> torch.device:
-    """The first visible GPU, or this process's own if torchrun has started several; else the CPU with `THREADS` threads."""
+    """The first visible GPU, or this process's own if torchrun has started several; else the CPU, with `THREADS`."""
     torch.set_num_threads(THREADS)
     if "LOCAL_RANK" in os.environ:
         _end_with_launcher()

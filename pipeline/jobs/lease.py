@@ -63,6 +63,15 @@ def lease(count: int) -> list[str]:
     return held
 
 
+def at_once(cores: int) -> int:
+    """Jobs that this machine runs at once, of those that would like a GPU.
+
+    One for each visible GPU; without any, one for each of the `cores` that has 4 GB of memory.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # bytes
+    return len(visible()) or max(1, min(cores, round(memory / 4e9)))
+
+
 def visible() -> list[str]:
     """Names of the GPUs to choose from, as in CUDA_VISIBLE_DEVICES."""
     given = os.getenv("CUDA_VISIBLE_DEVICES")

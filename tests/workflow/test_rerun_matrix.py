@@ -284,7 +284,7 @@ CASES = {
     "every module touched": (touch("pipeline/**/*.py", "rules/*.smk", "Snakefile"), NOTHING),
     "threads, log and message of a rule": (
         all_of(
-            text("rules/sample.smk", "threads: 2", "threads: 1"),
+            text("rules/sample.smk", "    resources:", "    threads: 2\n    resources:"),
             text("rules/sample.smk", '"logs/sample/', '"logs/drawn/'),
             text("rules/sample.smk", "generate shard", "draw shard"),
         ),

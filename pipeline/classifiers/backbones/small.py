@@ -1,4 +1,4 @@
-"""A small convolutional network for the demo's 8 x 8 digits."""
+"""A small convolutional network for the demo's digits."""
 
 from torch import nn
 

@@ -138,3 +138,11 @@ def test_the_profile_gives_every_stage_memory_and_time_and_memory_stops_growing(
         ]
         assert grown == sorted(grown) and grown[0] < grown[-1] == 64000
         assert isinstance(asked["runtime"], int) and asked["runtime"] <= 1440
+
+
+def test_a_job_with_a_gpu_gets_two_cores_or_as_many_as_its_threads():
+    profile = yaml.safe_load((REPOSITORY / "profiles/slurm/profile.yaml").read_text())["set-resources"]
+    on_gpu = {path.stem for path in (REPOSITORY / "rules").glob("*.smk") if "        gpu=" in path.read_text()}
+    assert {stage for stage, asked in profile.items() if "cpus_per_task" in asked} == on_gpu
+    for stage in on_gpu:
+        assert [eval(profile[stage]["cpus_per_task"], {"threads": threads}) for threads in (1, 8)] == [2, 8]

@@ -283,32 +283,6 @@ def test_want_of_memory_is_told_in_a_sentence(tmp_path, library):
     assert "give the job more (mem_mb), or lower batch_size" in told
 
 
-# Threads
-
-ASKS_OPENMP = """
-import ctypes, faulthandler, sys
-
-assert "torch" not in sys.modules
-import torch
-
-torch.set_num_threads(2)
-library = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line)
-openmp = ctypes.CDLL(library)
-print(openmp.omp_get_dynamic(), openmp.omp_get_thread_limit() > 1, openmp.omp_get_max_active_levels() > 0, flush=True)
-faulthandler.dump_traceback_later(100, exit=True)
-pictures, weights, bias = (torch.ones(*shape, requires_grad=True) for shape in ((48, 32, 8, 8), (1, 32, 3, 3), (1,)))
-torch.nn.functional.conv2d(pictures, weights, bias, padding=1).sum().backward()
-print(bias.grad.item())
-"""
-
-
-def test_a_stage_gets_the_threads_that_it_asks_for(tmp_path, monkeypatch):
-    """With fewer, this convolution's gradient waits for ever, on a CPU with AVX2."""
-    for name, value in {"OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "TRUE", "OMP_MAX_ACTIVE_LEVELS": "0"}.items():
-        monkeypatch.setenv(name, value)
-    assert ended(started(tmp_path, ASKS_OPENMP)) == "0 True True\n3072.0\n"
-
-
 # Pieces of a shard
 
 

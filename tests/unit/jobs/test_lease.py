@@ -418,13 +418,20 @@ atexit.register(record)
 '''
 
 
+def test_as_many_jobs_run_at_once_as_gpus_are_visible_or_else_cores_have_memory(devices, monkeypatch):
+    assert lease.at_once(cores=2) == 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    kilobytes = int(Path("/proc/meminfo").read_text().split()[1])
+    assert [lease.at_once(cores) for cores in (1, 10**6)] == [1, max(1, round(kilobytes * 1024 / 4e9))]
+
+
 @pytest.mark.slow
 def test_jobs_of_a_workflow_have_a_device_each(devices, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(devices[:2]))
     root = make_copy(tmp_path / "micro")
     (root / "sitecustomize.py").write_text(RECORDER)
     wanted = [f"results/demo/evaluate/ce/seed-{seed}/metrics.json" for seed in range(3)]
-    ran = snakemake(root, "--cores", "6", "--resources", "gpu=2", "--", *wanted)
+    ran = snakemake(root, "--cores", "6", "--", *wanted)
     assert ran.returncode == 0, ran.stdout
     jobs = [json.loads(path.read_text()) for path in root.glob("*.stage.json")]
     on_gpu = [job for job in jobs if job["stage"].rpartition(".")[2] in ("classifier", "evaluate")]
@@ -435,7 +442,8 @@ def test_jobs_of_a_workflow_have_a_device_each(devices, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_more_gpus_than_the_run_has_is_told_before_it_starts(tmp_path):
+def test_more_gpus_than_the_run_has_is_told_before_it_starts(devices, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices[0])
     root = make_copy(tmp_path / "micro")
     config = root / "workflow_config.yaml"
     config.write_text(config.read_text().replace("scheme: plain", "scheme: plain\n    gpus: 2"))
