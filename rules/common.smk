@@ -34,7 +34,6 @@ shell.prefix(
 os.environ.update(
     PYTHONPATH=str(workflow.basedir),  # stages run from any working directory
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),  # with the python that runs this
-    GOMP_SPINCOUNT="1000",  # idle threads soon free the core for other jobs
     PYTHONUTF8="1",  # names of classes and files are UTF-8, whatever the locale
     PYTHONUNBUFFERED="1",  # lines reach the log at once
 )

@@ -170,7 +170,6 @@ def environment(root: Path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "COUNTERWEIGHT_DATA"} | {
         "PYTHONPATH": str(root),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_WAIT_POLICY": "passive",  # waiting threads leave the cores to others: half the time where these are busy
     }
 
 
