@@ -87,6 +87,7 @@ MOVED := $(shell made=$$(sed -n 's/^command = .* -m venv [^/]*//p' .venv/pyvenv.
 .venv/installed: pyproject.toml requirements.lock $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; for example, set PYTHON=python3.11")'
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv module is incomplete here; on Debian: apt-get install python3-venv"; exit 1; }
+	[ -e $@ ] || rm -rf .venv # an interrupted installation leaves packages that pip cannot read
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint requirements.lock --editable '.[dev]'
 	@touch $@

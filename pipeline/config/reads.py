@@ -10,6 +10,8 @@ from pipeline.config.parts import Part, Reference, on_disk
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
+OF_SOURCES = ("prompts", "plan", "sample")
+"""Stages whose outputs the data sets of a source may share."""
 Wildcards = Mapping[str, str]
 """dataset, and name, seed and shard if the stage's rule has them."""
 
@@ -26,6 +28,8 @@ def inputs(
     place = f"{section}.{wildcards.get('name') or wildcards['dataset']}"
     if complaint := part.complaint():
         raise InputError(f"{place}: {complaint}")
+    if stage in OF_SOURCES:
+        _refuse_second_copy(flow, stage, section, wildcards)
     found: dict[str, list[Any]] = {}
     for owner, field, reference in _read(flow, stage, wildcards):
         for name, output in _outputs(field, reference).items():
@@ -109,6 +113,17 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
             if target != "datasets":  # whose pictures every stage reads
                 found += flow.part(target, name, wildcards.get("dataset")).read_modules()
     return found
+
+
+def _refuse_second_copy(flow: Workflow, stage: str, section: str, wildcards: Wildcards) -> None:
+    """Raise InputError for a job of one data set whose output lies once, for all data sets of its source."""
+    dataset, name = wildcards["dataset"], wildcards["name"]
+    home = flow.home(section, name, dataset)
+    if home != dataset:
+        raise InputError(
+            f"results/{dataset}/{stage}/{name} would be a second copy: the data sets of {home} share it; ask for the file"
+            f" in results/{home}/{stage}/{name} instead"
+        )
 
 
 def _read(flow: Workflow, stage: str, wildcards: Wildcards) -> Iterator[tuple[Part, str, Reference]]:

@@ -172,6 +172,12 @@ def test_a_pool_that_reads_no_subset_is_its_sources():
     assert reads.settings(flow, "plan", where)["per_class"] == 500
     foundation = "results/foundations/tiny/foundation.parquet"
     assert reads.inputs(flow, "sample", where | {"shard": "00001"}) == {"generator": [], "foundation": [foundation]}
+    for stage, name in {"prompts": "plain", "plan": "painted", "sample": "painted"}.items():
+        asked = {"dataset": "cifar100_lt", "name": name, "shard": "00001"}
+        with pytest.raises(
+            InputError, match=f"results/cifar100_lt/{stage}/{name} would .*results/cifar100/{stage}/{name}"
+        ):
+            reads.inputs(flow, stage, asked)
     found = folders(flow)
     assert {
         "results/cifar100/sample/painted",
