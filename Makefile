@@ -28,8 +28,9 @@ demo: setup
 	@echo
 	@cat results/demo/summary.md
 	@echo
-	@echo "Look at: results/demo/grid/demo.png   (real beside generated pictures)"
-	@echo "         results/demo/results.csv     (every figure)"
+	@echo "Look at: results/demo/grid/demo.png        (real pictures beside those of DiffuLT's generator)"
+	@echo "         results/demo/grid/demo_text.png   (beside those of a small text-to-image model)"
+	@echo "         results/demo/results.csv          (every figure)"
 	@echo "         results/demo/select/demo/summary.json   (numbers of generated and kept pictures)"
 
 # Tests of one file run in one worker, because they share what they make; tests/conftest.py has the order of the files
@@ -84,10 +85,11 @@ MOVED := $(shell made=$$(sed -n 's/^command = .* -m venv [^/]*//p' .venv/pyvenv.
 	@echo "This folder was moved or copied, so .venv is made anew"
 	rm -rf .venv
 
+# An interrupted installation leaves packages that pip cannot read, so the next one starts anew
 .venv/installed: pyproject.toml requirements.lock $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; for example, set PYTHON=python3.11")'
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv module is incomplete here; on Debian: apt-get install python3-venv"; exit 1; }
-	[ -e $@ ] || rm -rf .venv # an interrupted installation leaves packages that pip cannot read
+	@[ -e $@ ] || rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint requirements.lock --editable '.[dev]'
 	@touch $@

@@ -56,3 +56,17 @@ def test_links_that_became_text_files_are_links_again(checkout):
         assert (checkout / name / "profile.yaml").read_text() == "cores: 1"
         assert (checkout / name).readlink() == Path(f"profiles/{name}")
     assert make(checkout, "setup") == ""
+
+
+def test_an_interrupted_installation_starts_anew_and_a_whole_one_is_kept(checkout):
+    python = checkout / "python"  # `-m venv` makes an environment whose pip does nothing
+    python.write_text('#!/bin/sh\n[ "$2" != venv ] || { mkdir -p .venv/bin; ln -sf "$PWD/python" .venv/bin/python; }\n')
+    python.chmod(0o755)
+    half = checkout / ".venv/half"
+    half.touch()
+    (checkout / "pyproject.toml").touch()  # its packages changed
+    make(checkout, "PYTHON=./python", "setup")
+    assert half.exists()
+    (checkout / ".venv/installed").unlink()
+    make(checkout, "PYTHON=./python", "setup")
+    assert not half.exists() and (checkout / ".venv/installed").exists()
