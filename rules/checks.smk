@@ -19,9 +19,9 @@ def warn_of_raw_data(dataset):
     made = PATHS["subset"].format(dataset=dataset)
     forced = workflow.dag_settings.forceall or {"subset", made} & set(workflow.dag_settings.forcerun)
     complaint = None
-    if not os.path.exists(made):
-        complaint = missing_raw_data(FLOW, dataset) if workflow.dryrun else None
-    elif workflow.is_main_process and not forced:
+    if workflow.dryrun and not os.path.exists(made):
+        complaint = missing_raw_data(FLOW, dataset)
+    if workflow.is_main_process and not forced and not complaint:
         complaint = changed_raw_data(FLOW, dataset)
     if complaint:
         print(f"warning: {complaint}", file=sys.stderr)

@@ -47,8 +47,9 @@ try:
     own_keys = {}
     if workflow.is_main_process:  # first, because Snakemake's errors do not say what is wrong
         own_keys = presets.read(Path("workflow_config.yaml"))
-        if workflow.local_exec and not workflow.dryrun and "gpu" not in workflow.global_resources:
-            workflow.register_resource("gpu", at_once(workflow.cores))
+        limits = workflow.resource_settings  # a cluster's profile limits nodes, or jobs, and no cores
+        if limits.cores and not limits.nodes and "gpu" not in workflow.global_resources:
+            workflow.register_resource("gpu", at_once(limits.cores))
 except InputError as error:
     raise WorkflowError(str(error))
 if own_keys:  # Snakemake takes no empty file, but here it means the presets alone

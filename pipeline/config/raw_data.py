@@ -33,9 +33,13 @@ def missing_raw_data(flow: Workflow, dataset: str) -> str | None:
 def changed_raw_data(flow: Workflow, dataset: str) -> str | None:
     """One sentence about raw files that have come, gone or changed since the data set's subset was made, or None.
 
-    Names, sizes and times are compared: 0.3 s for 20,000 files, and less for more, of which only the folders are looked at.
+    Names, sizes and times are compared: 0.3 s for 20,000 files, and less for more, of which only the folders are looked at. Where
+    the subset was removed and results made from it are there, nothing can be compared, and the sentence says so.
     """
     path = locate("subset", dataset=dataset)
+    made_from = locate("manifest", dataset=dataset), Path(path).parents[1] / "evaluate"
+    if not Path(path).exists() and any(map(os.path.exists, made_from)):
+        return f"{path} is missing, so a change of the raw data of {dataset} would not be noticed; say make repair"
     recorded = made.about(Path(path)).get("raw")
     if not recorded:
         return None

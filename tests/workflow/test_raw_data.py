@@ -3,13 +3,17 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import trees
 import yaml
-from workflow_helpers import copy_of, make_copy, planned, snakemake
+from workflow_helpers import REPOSITORY, copy_of, environment, make_copy, planned, repetitions, snakemake
 
 from pipeline.artifacts import shards
 
@@ -25,6 +29,7 @@ recipes:
 SPECIES = {"owl": 14, "robin": 8, "wren": 6}
 WARNING = r"^warning: (raw data of .*); to take the change: snakemake (.*)$"
 MANIFEST = "results/birds/subset/manifest.parquet"
+METRICS = "results/birds/evaluate/ce/seed-0/metrics.json"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,30 @@ def command(told: str, pattern: str) -> list[str]:
     arguments = shlex.split(line)
     assert arguments[:2] == ["--profile", "local"]
     return arguments[2:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removed", ["subset", *repetitions(("subset/pictures.parquet",))])
+def test_a_removed_subset_is_told_and_made_again_by_the_repair_that_is_named(root, tmp_path, removed):
+    root = copy_of(root, tmp_path / "copy")
+    made = snakemake(root, METRICS)
+    assert made.returncode == 0 and "warning: " not in made.stdout, made.stdout
+    trees.put(root / "raw", {f"birds/wren/{i}.jpg": trees.picture(i, side=20) for i in (98, 99)})
+    gone = root / "results/birds" / removed
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    told = snakemake(root, METRICS)
+    assert told.returncode == 0 and "Nothing to be done" in told.stdout, told.stdout
+    warning = "pictures.parquet is missing, so a change of the raw data of birds would not be noticed; say make repair"
+    assert f"warning: results/birds/subset/{warning}" in told.stdout
+    shutil.copy2(REPOSITORY / "Makefile", root)
+    repaired = subprocess.run(
+        ["make", "repair", f"BIN={Path(sys.executable).parent}", "--assume-old=setup"], cwd=root, env=environment(root), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert repaired.returncode == 0, repaired.stdout
+    assert "classifier ce seed-0" in planned(root, METRICS)
+    assert snakemake(root, MANIFEST).returncode == 0
+    assert any(source.endswith("wren/98.jpg") for source in pd.read_parquet(root / MANIFEST)["source"])
 
 
 @pytest.mark.nightly

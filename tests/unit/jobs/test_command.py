@@ -283,6 +283,30 @@ def test_want_of_memory_is_told_in_a_sentence(tmp_path, library):
     assert "give the job more (mem_mb), or lower batch_size" in told
 
 
+# Threads
+
+CONVOLVES = """
+import faulthandler
+
+import torch
+
+from pipeline.jobs.device import device
+
+device()
+faulthandler.dump_traceback_later(100, exit=True)
+pictures, weights, bias = (torch.ones(*shape, requires_grad=True) for shape in ((48, 32, 8, 8), (1, 32, 3, 3), (1,)))
+torch.nn.functional.conv2d(pictures, weights, bias, padding=1).sum().backward()
+print(bias.grad.item())
+"""
+
+
+def test_a_stage_waits_for_no_thread_that_openmp_does_not_give(tmp_path, monkeypatch):
+    """On a CPU with AVX2, this convolution's gradient waits for ever if more threads are asked for."""
+    for name, value in {"OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "TRUE", "OMP_MAX_ACTIVE_LEVELS": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert ended(started(tmp_path, CONVOLVES)) == "3072.0\n"
+
+
 # Pieces of a shard
 
 
