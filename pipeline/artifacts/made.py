@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import digests
+from pipeline.errors import InputError
 
 KEY = "counterweight"
 """Key of the metadata of Parquet and safetensors files."""
@@ -83,12 +84,16 @@ def digest_of(path: Path) -> str:
     return digests.stated(path) or _beside(path) or digests.digest(path)
 
 
-def checked_digest(path: Path) -> str | None:
-    """A file's digest, as `digest_of` gives it, or None if its bytes differ from those that were written."""
+def checked_digest(path: Path) -> str:
+    """A file's digest, as `digest_of` gives it. Raises InputError if its bytes differ from those that were written."""
     if stated := digests.stated(path):
-        return stated if digests.is_whole(path) else None
-    found, expected = digests.digest(path), _beside(path)
-    return found if expected in (found, None) else None
+        found, whole = stated, digests.is_whole(path)
+    else:
+        found = digests.digest(path)
+        whole = _beside(path) in (found, None)
+    if not whole:
+        raise InputError(f"{path} is damaged: its bytes differ from those that were written; say `make repair`")
+    return found
 
 
 def _beside(path: Path) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.artifacts import made
 from pipeline.errors import InputError
 
 
@@ -69,6 +70,8 @@ def markdown(header: list[str], rows: Iterable[list[str]]) -> str:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is missing or damaged ({error}); say `make repair`") from None
+    made.checked_digest(Path(path))
+    return found

@@ -3,6 +3,8 @@
 docs/failures.md is the table of these tests; kills at random moments are in test_chaos.py, Slurm's own cases in test_slurm.py.
 """
 
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -70,6 +72,19 @@ def test_a_changed_byte_of_an_input_ends_a_stage_before_it_works(finished, comma
     assert ran.returncode != 0
     assert_told(ran.stdout, f"error: {damaged} is damaged", "make repair")
     assert not output.exists()
+
+
+@pytest.mark.parametrize("name", ["evaluate/ce/seed-1/metrics.json", *repetitions(("quality/by_ce/quality.json",))])
+def test_a_changed_digit_of_a_result_reaches_no_summary(copy, name):
+    path, page = copy / "results/demo" / name, copy / "results/demo/summary.md"
+    times, text = path.stat(), path.read_text()
+    at = re.search(r"\.\d", text).start() + 1
+    path.write_text(f"{text[:at]}{9 - int(text[at])}{text[at + 1 :]}")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    page.unlink()
+    ran = snakemake(copy, "results/demo/summary.md")
+    assert ran.returncode != 0 and not page.exists()
+    assert_told(ran.stdout, f"error: results/demo/{name} is damaged: its bytes differ", "make repair")
 
 
 # Disks

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from workflow_helpers import REPOSITORY, environment
 
 from pipeline.artifacts import digests, made, shards
+from pipeline.errors import InputError
 
 STATEMENT = made.statement({"kind": "cbdm"}, "a fingerprint", "0 of 2", {"results/a.parquet": "0123"})
 
@@ -53,7 +54,8 @@ def test_a_file_beside_a_table_has_the_digest_that_the_table_holds(tmp_path):
     before = made.digest_of(weights)
     weights.write_bytes(b"0124")
     assert made.digest_of(weights) == before, "a claim, without a check"
-    assert made.checked_digest(weights) is None
+    with pytest.raises(InputError, match=r"weights.bin is damaged: its bytes differ .* say `make repair`"):
+        made.checked_digest(weights)
 
 
 def test_a_changed_byte_of_a_sealed_file_is_noticed(table):
@@ -61,7 +63,8 @@ def test_a_changed_byte_of_a_sealed_file_is_noticed(table):
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
-    assert made.checked_digest(table) is None
+    with pytest.raises(InputError, match="is damaged: its bytes differ"):
+        made.checked_digest(table)
 
 
 @pytest.mark.parametrize("text", [b"", b"no table", b"PAR1"])
