@@ -13,14 +13,20 @@ from workflow_helpers import copy_of, modules_beside_fingerprints, planned, snak
 pytestmark = pytest.mark.slow
 
 KEY = "sk-of-a-test"
-PATH = "results/demo/prompts/{}/prompts.parquet"
 NAMES = ("written", "captioned", "asked", "own")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-TARGETS = [PATH.format(name) for name in NAMES]
+
+
+def path_of(name):
+    """Captions are of the data set's own pictures; all other prompts lie once for the data sets of a source."""
+    return f"results/{'demo' if name == 'captioned' else 'digits'}/prompts/{name}/prompts.parquet"
+
+
+TARGETS = [path_of(name) for name in NAMES]
 
 
 def table(root, name):
-    return pd.read_parquet(root / PATH.format(name))
+    return pd.read_parquet(root / path_of(name))
 
 
 @pytest.fixture(scope="module")
@@ -91,18 +97,18 @@ def test_the_key_is_in_no_file(made):
 
 def test_without_a_key_nothing_starts(begun, tmp_path, monkeypatch):
     root = copy_of(begun, tmp_path / "copy")
-    shutil.rmtree(root / "results/demo/prompts", ignore_errors=True)
+    shutil.rmtree(root / "results/digits/prompts", ignore_errors=True)
     monkeypatch.delenv("A_KEY", raising=False)
-    ran = snakemake(root, PATH.format("asked"))
+    ran = snakemake(root, path_of("asked"))
     assert ran.returncode == 1 and "Traceback" not in ran.stdout
     assert "prompts.asked: the environment variable A_KEY is not set; set it to your key for http://127" in ran.stdout
-    assert not (root / "results/demo/prompts").exists()
+    assert not (root / "results/digits/prompts").exists()
 
 
 def test_answers_that_are_lost_are_not_paid_for_again(copy, server):
     before, asked = table(copy, "asked"), len(server.asked)
-    shutil.rmtree(copy / "results/demo/prompts/asked")
-    ran = snakemake(copy, PATH.format("asked"))
+    shutil.rmtree(copy / "results/digits/prompts/asked")
+    ran = snakemake(copy, path_of("asked"))
     assert ran.returncode == 0, ran.stdout
     assert table(copy, "asked").equals(before) and len(server.asked) == asked
 
@@ -112,14 +118,14 @@ def test_another_text_of_an_answer_asks_nothing(copy, server):
     config = yaml.safe_load((copy / "workflow_config.yaml").read_text())
     config["prompts"]["asked"]["text"] = "{answer}"
     (copy / "workflow_config.yaml").write_text(yaml.safe_dump(config))
-    assert set(planned(copy, PATH.format("asked"))) == {"prompts asked prompts.parquet"}
-    ran = snakemake(copy, PATH.format("asked"))
+    assert set(planned(copy, path_of("asked"))) == {"prompts asked prompts.parquet"}
+    ran = snakemake(copy, path_of("asked"))
     assert ran.returncode == 0 and len(server.asked) == asked
     assert table(copy, "asked")["text"].str.startswith("A photo of the ").all()
 
 
 def test_a_table_counts_by_what_it_says(copy):
-    target = PATH.format("own")
+    target = path_of("own")
     shutil.rmtree(copy / ".snakemake")
     assert planned(copy, target) == {}
     path = copy / "own.csv"
