@@ -14,7 +14,6 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
     """A data set, its runs, and every part that they need, with all keys and its work."""
     parts = flow.needed(dataset, runs)
     sections = {section: parts.get(section, {}) for section in (*TIMED, "filters", "qualities")}
-    foundations, prompts = (parts.get(section, {}) for section in ("foundations", "prompts"))
     return {
         "dataset": dataset,
         "family": flow.family(dataset),
@@ -23,7 +22,7 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
         "shards": flow.part("datasets", dataset).shards,
         "foundations": {
             name: {"dataset": getattr(part, "dataset", None), "fetched": part.fetched, "trains": part.trains}
-            for name, part in foundations.items()
+            for name, part in parts.get("foundations", {}).items()
         },
         "prompts": {
             name: {
@@ -32,7 +31,7 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
                 "on_gpu": part.on_gpu,
                 "shared": flow.is_shared("prompts", name, dataset),
             }
-            for name, part in prompts.items()
+            for name, part in parts.get("prompts", {}).items()
         },
         "runs": [
             {name: getattr(run, name) for name in ("recipe", "classifiers", "qualities", "seeds")} for run in runs

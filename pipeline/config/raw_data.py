@@ -37,8 +37,8 @@ def changed_raw_data(flow: Workflow, dataset: str) -> str | None:
     the subset was removed and results made from it are there, nothing can be compared, and the sentence says so.
     """
     path = locate("subset", dataset=dataset)
-    made_from = locate("manifest", dataset=dataset), Path(path).parents[1] / "evaluate"
-    if not Path(path).exists() and any(map(os.path.exists, made_from)):
+    made_from = locate("manifest", dataset=dataset), locate("predictions", dataset=dataset, name="*", seed="*")
+    if not Path(path).exists() and any(any(Path().glob(pattern)) for pattern in made_from):
         return f"{path} is missing, so a change of the raw data of {dataset} would not be noticed; say make repair"
     recorded = made.about(Path(path)).get("raw")
     if not recorded:

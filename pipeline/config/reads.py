@@ -22,7 +22,7 @@ def inputs(
     """Name of the input -> paths, from the references and files of the job's part.
 
     Raises InputError for a file that the part names and that does not exist, because Snakemake overlooks it if the job's
-    output exists, and if the job would not do what its part says.
+    output exists, if the job would not do what its part says, and if its output lies elsewhere, for all data sets of the source.
     """
     section, part = _part(flow, stage, wildcards)
     place = f"{section}.{wildcards.get('name') or wildcards['dataset']}"

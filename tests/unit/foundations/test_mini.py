@@ -56,7 +56,6 @@ def weights_in(folder):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("mini")
     found, about = made(folder, subset(folder))
     return folder, found, about
