@@ -119,23 +119,30 @@ def future_refusals():
 
 
 @functools.cache
-def is_undamaged(path):
-    """Whether a file has the bytes that were written; statements leave out shards, whose tables stand for them."""
-    return made.checked_digest(Path(path)) is not None
+def damage(path):
+    """What to say of a file without the bytes that were written, or None; statements leave out shards, as tables stand for them."""
+    try:
+        made.checked_digest(Path(path))
+    except InputError as error:
+        return str(error)
 
 
 def lost_time_refusals():
-    """One sentence if finished work would be done again for the times of files alone, as after a copy without times."""
-    kept, changed = [], set()
+    """One sentence if finished work would be done again for the times of files alone, as after a copy without times.
+
+    Where a file is newer because it is damaged, the damage is told instead, and nothing that was made from it is deleted.
+    """
+    kept, changed, damaged = [], set(), []
     needed = [job for level in workflow.dag.toposorted() for job in level if workflow.dag.needrun(job)]
     for job in needed:
         reason = workflow.dag.reason(job)
         other = reason.forced or reason.missing_output or reason.incomplete_output or reason.is_provenance_triggered()
         same = not other and changed.isdisjoint(workflow.dag.dependencies[job]) and is_as_planned(job)
-        same = same and all(is_undamaged(str(path)) for path in reason.updated_input)
+        if same:
+            damaged += filter(None, (damage(str(path)) for path in reason.updated_input))
         kept.append(job) if same else changed.add(job)
-    if not kept:
-        return []
+    if damaged or not kept:
+        return list(dict.fromkeys(damaged))
     outputs = [path for job in kept for path in job.output]
     targets = " ".join(map(str, workflow.dag_settings.targets or ()))
     return [

@@ -551,13 +551,19 @@ def test_a_damaged_shard_is_told_and_remade_with_the_same_bytes(copy):
     shard.write_bytes(damaged)
     wanted = str(scores.relative_to(copy))
 
-    ran = snakemake(copy, wanted)
+    def changed() -> set[Path]:
+        left = bytes_under(copy / "results")
+        return {copy / "results" / name for name in before if left.get(name) != before[name]}
+
+    ran = snakemake(copy, wanted)  # refused before the job, which would delete the scores
+    assert_one_sentence(ran, "shard-00000.tar is damaged", "say `make repair`")
+    assert changed() == {shard}
+
+    scores.unlink()
+    ran = snakemake(copy, wanted)  # the job itself finds the picture
     assert_one_sentence(ran, "error: ", "shard-00000.tar is damaged", row["key"], "say `make repair`")
     assert row["key"] in (copy / "logs/score/demo/by_ce/00000.log").read_text()
-    left = bytes_under(copy / "results")
-    assert {name for name in before if left.get(name) != before[name]} == {
-        str(path.relative_to(copy / "results")) for path in (shard, scores)
-    }
+    assert changed() == {shard, scores}
 
     shard.unlink()
     ran = snakemake(copy, wanted)
