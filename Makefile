@@ -1,7 +1,7 @@
 # make demo: balance a bundled long-tailed data set, train classifiers on it, and print their accuracies
 # make test: run the tests
 # make test-slow: run the longer tests: whole small workflows, full disks, millions of rows
-# make test-chaos: kill a small run 10 times
+# make test-chaos: kill a small run 5 times
 # make test-slurm: run a small Slurm and test on it; as root, with Debian's packages munge and slurm-wlm
 # make test-nightly: kill a small run 200 times, run the slowest tests on Slurm and of further generators, and repeat tests for
 #   further kinds of damage

@@ -159,6 +159,12 @@ def forget_finished_work(everything=False):
             forget_work(job)
 
 
+def forget_run():
+    """Delete what this run has kept for its jobs."""
+    for path in (KEPT, PLANNED):
+        path.unlink(missing_ok=True)
+
+
 onstart:
     complaints = [
         *raw_data_refusals(),
@@ -178,14 +184,15 @@ onstart:
         raise WorkflowError(*complaints)
     prepare_slurm()
     keep_resolved()
+    keep_statements()
     forget_finished_work()
 
 
 onsuccess:
-    KEPT.unlink(missing_ok=True)
+    forget_run()
     forget_finished_work(everything=True)
 
 
 onerror:
-    KEPT.unlink(missing_ok=True)
+    forget_run()
     forget_finished_work()

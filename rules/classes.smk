@@ -8,8 +8,8 @@ rule classes:
     conda:
         "../envs/counterweight.yaml"
     params:
-        config=lambda wildcards: as_json({"source": wildcards.dataset}),
-        code=lambda wildcards: fingerprint("stages.classes", f"data.{wildcards.dataset}"),
+        config=settings("classes"),
+        code=code("classes"),
         raw=lambda wildcards, output: raw_folder(FLOW, FLOW.sources()[wildcards.dataset]),  # not tracked, as in `subset`
     message:
         "list the classes of {wildcards.dataset}"

@@ -167,14 +167,9 @@ def real_shards(wildcards, output="real"):
     return [artifacts.locate(output, dataset=wildcards.dataset, shard=shard) for shard in shards]
 
 
-def shard_of(section):
+def shard_of(stage):
     """The shard that a job makes, as `0 of 16`."""
-
-    def of_job(wildcards):
-        name = wildcards.dataset if section == "datasets" else wildcards.name
-        return f"{int(wildcards.shard)} of {FLOW.part(section, name, wildcards.dataset).shards}"
-
-    return of_job
+    return lambda wildcards: reads.shard(FLOW, stage, dict(wildcards.items()))
 
 
 def main_runs(wildcards):

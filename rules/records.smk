@@ -1,4 +1,4 @@
-# Where Snakemake has no records of artifacts, for example in a copied folder, their own statements take the place of these.
+# Where Snakemake has no records of artifacts, or those of other files, as in a copied folder, their own statements count.
 
 import json
 import shutil
@@ -50,9 +50,15 @@ def forget_work(job):
 
 def use_statements():
     """Let Snakemake ask artifacts where it has no records, and take finished ones for finished whose run was killed."""
-    recorded, changed, incomplete = (
-        getattr(PersistenceBase, name) for name in ("has_metadata", "params_changed", "incomplete")
+    recorded, changed, incomplete, metadata = (
+        getattr(PersistenceBase, name) for name in ("has_metadata", "params_changed", "incomplete", "metadata")
     )
+
+    def of_this_file(self, path):
+        # a record holds the time of its file; a file that came from elsewhere has another one
+        record = metadata(self, path)
+        same = not record or path.is_storage or not os.path.exists(path) or os.stat(path).st_mtime == record.endtime
+        return record if same else None
 
     def params_changed(self, job, file=None):
         return changed(self, job, file) if recorded(self, job) else change_since(job)
@@ -66,6 +72,7 @@ def use_statements():
             forget_work(job)
         return []
 
+    PersistenceBase.metadata = of_this_file
     PersistenceBase.has_metadata = lambda self, job: True
     PersistenceBase.params_changed = params_changed
     PersistenceBase.incomplete = still_incomplete

@@ -16,7 +16,7 @@ rule sample:
         config=settings("sample"),
         code=code("sample"),
         inputs=flags("sample"),
-        shard=shard_of("pools"),
+        shard=shard_of("sample"),
     message:
         "generate shard {wildcards.shard} of the pool {wildcards.name} for {wildcards.dataset}"
     shell:

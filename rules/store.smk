@@ -10,7 +10,7 @@ rule store:
     params:
         config=settings("store"),
         code=code("store"),
-        shard=shard_of("datasets"),
+        shard=shard_of("store"),
         raw=lambda wildcards, output: raw_folder(FLOW, wildcards.dataset),
     message:
         "store shard {wildcards.shard} of the real pictures of {wildcards.dataset}"

@@ -26,11 +26,11 @@ settings.load_profile("steady")
 
 LONGEST = (
     "test_slurm",
+    "test_training",  # which need not wait for the finished run
     "test_failures",
     "test_verify",
     "test_chaos",
     "test_text_to_image_workflow",
-    "test_training",
     "test_rerun_matrix",
     "test_workflow",
     "test_records",

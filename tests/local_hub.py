@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -80,11 +81,13 @@ class Hub:
             request.send_header(key, value)
         request.end_headers()
         if request.command == "GET":
-            cut = self.fault == "cut" and len(body) > 10_000
-            request.wfile.write(body[: len(body) // 2] if cut else body)
-            if cut:
+            fault = self.fault if self.fault in ("cut", "stall") and len(body) > 10_000 else None
+            request.wfile.write(body[: len(body) // 2] if fault else body)
+            if fault:
                 self.fault = None
                 request.close_connection = True
+            if fault == "stall":
+                time.sleep(60)
         return None
 
 

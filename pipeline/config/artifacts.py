@@ -151,9 +151,18 @@ def locate(output: str, **wildcards: str | int) -> str:
     return PATHS[output].format(**wildcards)
 
 
+def job(path: str) -> tuple[str, dict[str, str]] | None:
+    """Stage and wildcards of the job that makes a file, `results/...`; None for any other file."""
+    for stage, outputs in OUTPUTS.items():
+        for template in outputs.values():
+            if found := _pattern(template).fullmatch(path):
+                return stage, found.groupdict()
+    return None
+
+
 def made_by(path: str) -> tuple[str, tuple[str, ...]] | None:
     """Stage that makes a file, `results/...`, and the paths of all outputs of the same job; None for any other file."""
-    if not (found := _job(path)):
+    if not (found := job(path)):
         return None
     stage, wildcards = found
     return stage, tuple(template.format(**wildcards) for template in OUTPUTS[stage].values())
@@ -164,20 +173,11 @@ def implied_by(path: str) -> list[str]:
 
     Of several shards, only the first is known. What came before these follows from them.
     """
-    if not (found := _job(path)):
+    if not (found := job(path)):
         return []
     stage, wildcards = found
     before = [PATHS[output].format(**{"shard": "00000"} | wildcards) for output in READS.get(stage, ())]
     return [template.format(**wildcards) for template in OUTPUTS[stage].values()] + before
-
-
-def _job(path: str) -> tuple[str, dict[str, str]] | None:
-    """Stage and wildcards of the job that makes a file."""
-    for stage, outputs in OUTPUTS.items():
-        for template in outputs.values():
-            if found := _pattern(template).fullmatch(path):
-                return stage, found.groupdict()
-    return None
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import artifacts
-from pipeline.config.artifacts import MAIN_OUTPUTS, PATHS, SECTION_OF, SECTIONS
+from pipeline.config.artifacts import MAIN_OUTPUTS, PATHS, SEALED, SECTION_OF, SECTIONS
 from pipeline.config.parts import Part, Reference, on_disk
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
@@ -80,8 +80,12 @@ def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
     )
 
 
-def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]:
-    """Settings of the job's part for the stage."""
+def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any] | None:
+    """Settings of the job's part for the stage; None for a stage that finds them in what it reads."""
+    if stage in ("features", "evaluate"):
+        return None
+    if stage == "classes":
+        return {"source": wildcards["dataset"]}
     _, part = _part(flow, stage, wildcards)
     if stage == "classifier":  # its weights say how to prepare other pictures
         return part.settings() | {"stored": flow.part("datasets", wildcards["dataset"]).storing_settings()}
@@ -100,8 +104,17 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
     return part.settings()
 
 
+def shard(flow: Workflow, stage: str, wildcards: Wildcards) -> str | None:
+    """The shard that a job makes, as `0 of 16`; None for a stage that does not say how many shards there are."""
+    if stage not in ("store", "sample"):
+        return None
+    return f"{int(wildcards['shard'])} of {_part(flow, stage, wildcards)[1].shards}"
+
+
 def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
     """Modules that the job runs, without the package's name: its stage, and those of the kinds of its parts."""
+    if stage == "classes":
+        return ["stages.classes", f"data.{wildcards['dataset']}"]
     section, part = _part(flow, stage, wildcards)
     found = [f"stages.{stage}"]
     if stage == SECTIONS[section][0]:
@@ -113,6 +126,17 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
             if target != "datasets":  # whose pictures every stage reads
                 found += flow.part(target, name, wildcards.get("dataset")).read_modules()
     return found
+
+
+def statement(flow: Workflow, path: str) -> tuple[dict[str, Any] | None, list[str], str | None] | None:
+    """Settings, modules and shard of the job that makes a sealed artifact; None for another file, or if no part makes it."""
+    stage, wildcards = artifacts.job(path) or ("", {})
+    if stage not in SEALED or PATHS[SEALED[stage]].format(**wildcards) != path:
+        return None
+    try:
+        return tuple(of_job(flow, stage, wildcards) for of_job in (settings, modules, shard))
+    except KeyError:  # a part that the config no longer has
+        return None
 
 
 def _refuse_second_copy(flow: Workflow, stage: str, section: str, wildcards: Wildcards) -> None:

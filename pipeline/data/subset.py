@@ -43,7 +43,7 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
             f"the data set has one class, '{_name(pictures, 0)}', but a classifier needs two; is the folder one level too high?"
         )
     if not (pictures["split"] == "test").any():
-        raise InputError(f"the data set has no test split; give one, or hold pictures out: {_WAYS}")
+        raise InputError(f"the data set has no test split; give one, or hold pictures out: {_REMEDY}")
     if settings.get("imbalance_factor"):
         pictures = _long_tail(pictures, settings)
     if not settings["rest"]:
@@ -59,7 +59,7 @@ def left_out(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in pictures["class_name"].unique() if train.get(name, 0) < smallest)
 
 
-_WAYS = (
+_REMEDY = (
     "test_share: 0.2 holds out a share of each class, test_per_class: 10 a number, folds: 5 each picture in turn; "
     "smallest_class: 2 leaves out classes with fewer pictures"
 )
@@ -85,7 +85,7 @@ def _held_out(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFra
         if available.min() <= per_class:
             raise InputError(
                 f"test_per_class is {per_class}, but class '{_name(pictures, available.argmin())}' has {available.min()} "
-                f"training pictures, and one must stay; {_WAYS}"
+                f"training pictures, and one must stay; {_REMEDY}"
             )
         counts = np.full(len(available), per_class)
     return _moved(pictures, train[select(labels, counts, seed)], "test")

@@ -1,8 +1,8 @@
 """Fingerprints of the code that decides a stage's results, the same on every version of Python.
 
 All modules that a stage imports count, directly or not, except PLUMBING. Within a module, comments, docstrings, layout and
-the texts of messages do not count: what `raise`, `print` and `assert` say, and a command line's help. Data files count as code: a
-module `X.py` is fingerprinted with the files `X.tsv`, `X.csv`, `X.txt` and so on beside it.
+the texts of messages do not count: what `raise`, `print` and `assert` say, what a variable `_REMEDY` holds, and a command line's
+help. Data files count as code: a module `X.py` is fingerprinted with the files `X.tsv`, `X.csv`, `X.txt` and so on beside it.
 
 Snakemake tracks neither imports nor a shell command's script. So each rule passes the fingerprint of its stage as a
 parameter, and the job checks it again before it works.
@@ -22,7 +22,9 @@ from pipeline.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 PLUMBING = frozenset(
     {
+        "pipeline.cores",
         "pipeline.errors",
+        "pipeline.locks",
         "pipeline.artifacts.atomic",
         "pipeline.artifacts.digests",
         "pipeline.artifacts.made",
@@ -120,14 +122,18 @@ def _dumped(value: Any) -> str:
 
 _SILENT = {ast.Raise: ("cause",), ast.Assert: ("msg",), ast.Constant: ("kind",)}
 """Fields that do not change what code does, as far as results go."""
-_HELP = ("description", "epilog", "help", "metavar")
-"""Arguments with texts for a command line's help."""
+_HELP = ("description", "epilog", "help", "metavar", "how_to_get")
+"""Arguments with texts for a command line's help, or for a message."""
+_REMEDIES = ("remedy", "_REMEDY")
+"""Variables that hold a part of a message: what to do."""
 
 
 def _only_speaks(node: Any) -> bool:
     """Whether a statement or an argument is a docstring, a message or a text of help."""
     if isinstance(node, ast.keyword):
         return node.arg in _HELP
+    if isinstance(node, ast.Assign):
+        return all(isinstance(target, ast.Name) and target.id in _REMEDIES for target in node.targets)
     if not isinstance(node, ast.Expr):
         return False
     call = node.value

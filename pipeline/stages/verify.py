@@ -10,12 +10,14 @@ and nothing else is remade while they are damaged.
 """
 
 import argparse
+import json
 import os
 import shlex
 import signal
 import sys
 from pathlib import Path
 
+from pipeline.artifacts import made
 from pipeline.artifacts.damage import examine
 from pipeline.artifacts.repair import Job, repair
 from pipeline.config.artifacts import OUTPUTS, TRAININGS, implied_by, made_by
@@ -36,6 +38,11 @@ def main(args: argparse.Namespace) -> None:
     )
     for path in _left_over(results, args.made_by_recipes):
         print(f"left over: {path}: no recipe of the config makes it; delete it if you need it no more", flush=True)
+    for place, differs in _outdated(results, args.planned).items():
+        print(
+            f"outdated: {place}: made with {differs} than now; a run that needs it makes it again, unless you said `make accept`",
+            flush=True,
+        )
     if not found.damage:
         return
     if not args.repair:
@@ -45,14 +52,34 @@ def main(args: argparse.Namespace) -> None:
         sys.exit("error: some files are still damaged or missing")
 
 
-def _left_over(results: Path, made: list[str] | None) -> list[Path]:
+def _left_over(results: Path, recipes: list[str] | None) -> list[Path]:
     """Folders of parts that no recipe has."""
-    if made is None:
+    if recipes is None:
         return []
-    places = [Path(path).parts for path in made]
+    places = [Path(path).parts for path in recipes]
     stages = {place[2] for place in places if len(place) == 4}  # a foundation's path has no stage
     there = [path for stage in stages for path in results.glob(f"*/{stage}/*") if not path.name.startswith(".")]
-    return sorted(path for path in there if f"results/{path.relative_to(results)}".removesuffix(".png") not in made)
+    return sorted(path for path in there if f"results/{path.relative_to(results)}".removesuffix(".png") not in recipes)
+
+
+def _outdated(results: Path, planned: Path | None) -> dict[Path, str]:
+    """Folder of artifacts -> what differs between what these say of their making and what they would say now."""
+    if planned is None:
+        return {}
+    found: dict[Path, set[str]] = {}
+    for name, now in json.loads(planned.read_text(encoding="utf-8")).items():
+        path = _located(name, results)
+        said = made.about(path).get("made")
+        if said:
+            found.setdefault(path.parent, set()).update(key for key in now if said[key] != now[key])
+    return {
+        place: " and ".join(f"other {_WORDS[key]}" for key in _WORDS if key in keys)
+        for place, keys in found.items()
+        if keys
+    }
+
+
+_WORDS = {"settings": "settings", "code": "code", "shard": "numbers of shards"}
 
 
 def _job_of(path: Path, results: Path) -> Job | None:
@@ -90,6 +117,12 @@ def arguments() -> argparse.ArgumentParser:
         nargs="*",
         metavar="FOLDER",
         help="list folders of parts, results/demo/plan/demo, except these",
+    )
+    parser.add_argument(
+        "--planned",
+        type=Path,
+        metavar="FILE",
+        help="list what was made otherwise: JSON, path of an artifact -> settings, code and shard as they would be now",
     )
     return parser
 

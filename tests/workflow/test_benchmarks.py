@@ -8,9 +8,11 @@ import sys
 import pandas as pd
 import pytest
 from tiny_models import listed, stable_diffusion
-from workflow_helpers import REPOSITORY, repetitions
+from workflow_helpers import REPOSITORY
 
 from pipeline.artifacts import shards
+
+pytestmark = pytest.mark.nightly
 
 
 def benchmark(name, *arguments, cwd=REPOSITORY):
@@ -24,20 +26,17 @@ def benchmark(name, *arguments, cwd=REPOSITORY):
     ).stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", *repetitions(("bfloat16",))])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_shares_of_saus_step(precision):
     told = benchmark("sau_step.py", "--width", "2", "--steps", "1", "--precision", precision)
     assert re.findall(r"^(\w+): [\d.]+ ms, [\d.]+ % of the step$", told, re.MULTILINE) == ["input", "contrast"]
 
 
-@pytest.mark.slow
 def test_start_of_a_job(tmp_path):
     told = benchmark("job_start.py", "--repeats", "1", cwd=tmp_path)
     assert re.search(r"^ours [\d.]+ s, an empty Snakefile's [\d.]+ s", told, re.MULTILINE)
 
 
-@pytest.mark.slow
 def test_share_of_sampling(tmp_path):
     foundation = listed(stable_diffusion(tmp_path / "sd"))
     rows = pd.DataFrame({"class": 0, "index": range(4), "seed": range(4), "prompt": "a photo of a one"})

@@ -69,6 +69,19 @@ def test_without_records_an_input_of_other_content_is_noticed(copy, finished):
     assert not {"generator cbdm", "sample cbdm", "classifier ce"} & found
 
 
+def test_results_that_came_from_another_folder_are_compared_though_there_are_records_here(copy, tmp_path):
+    """This folder has records of its own files. The weights come from a folder with another config."""
+    weights = copy / "results/demo/classifier/diffult/seed-0/weights.safetensors"
+    shutil.copytree(copy / ".snakemake", tmp_path / "records")
+    edit(copy, "workflow_config.yaml", "generated_weight: 0.3", "generated_weight: 0.4")
+    made = snakemake(copy, str(weights.relative_to(copy)))
+    assert made.returncode == 0, made.stdout
+    edit(copy, "workflow_config.yaml", "generated_weight: 0.4", "generated_weight: 0.3")
+    shutil.rmtree(copy / ".snakemake")
+    (tmp_path / "records").rename(copy / ".snakemake")
+    assert {"classifier diffult", "evaluate diffult"} <= stages(planned(copy, TARGET))
+
+
 def test_after_a_copy_without_times_finished_work_is_kept(copy):
     """The run stops and names a command; the command keeps everything."""
     results = bytes_under(copy / "results")
@@ -86,6 +99,19 @@ def test_after_a_copy_without_times_finished_work_is_kept(copy):
     assert accepted.returncode == 0, accepted.stdout
     assert planned(copy, TARGET) == {}
     assert bytes_under(copy / "results") == results
+
+
+def test_the_other_command_that_is_named_makes_it_again(copy):
+    """As above; the user trusts the code more than the files."""
+    manifest = copy / "results/demo/subset/manifest.parquet"
+    before = bytes_under(copy / "results")
+    os.utime(manifest, (1, 1))
+    ran = snakemake(copy, str(manifest.relative_to(copy)))
+    (told,) = re.findall(r"or make it again: add (--forcerun \S+)", ran.stdout)
+    again = snakemake(copy, str(manifest.relative_to(copy)), *told.split())
+    assert again.returncode == 0, again.stdout
+    assert manifest.stat().st_mtime > 1
+    assert bytes_under(copy / "results") == before
 
 
 def test_a_file_from_the_future_is_refused_before_any_job(copy):

@@ -145,13 +145,17 @@ def generator_of(root: Path) -> dict[str, bytes]:
 # Runs to which nothing happens
 
 
-def test_the_micro_run_has_the_bytes_of_a_local_one(finished, tmp_path):
+@pytest.mark.parametrize("targets", [("recipe_diffult",), *repetitions((EVERYTHING,))], ids=lambda targets: targets[0])
+def test_the_micro_run_has_the_bytes_of_a_local_one(copy, tmp_path, targets):
     root = make_copy(tmp_path / "run")
-    ran = on_slurm(root, *EVERYTHING)
+    ran = on_slurm(root, *targets)
     assert ran.returncode == 0, ran.stdout
-    assert bytes_under(root / "results") == bytes_under(finished / "results")
+    local = snakemake(copy, *targets)
+    assert local.returncode == 0, local.stdout
+    made, expected = bytes_under(root / "results"), bytes_under(copy / "results")
+    assert made == {name: expected[name] for name in made}
     jobs = jobs_of(root)
-    assert len(jobs) == len(planned(finished, "--forceall", "--", *EVERYTHING))
+    assert len(jobs) == len(planned(copy, "--forceall", "--", *targets))
     for job in jobs.values():
         light = job["rule"] not in ON_GPUS
         assert job["JobState"] == "COMPLETED", "squeue, and not an accounting data base, was asked for it"
@@ -188,13 +192,12 @@ SHARD, WEIGHTS = "results/demo/sample/cbdm/shard-00001.tar", "results/demo/class
     ("wanted", "told", "gpus"),
     [
         (SHARD, ("sample:gpu_model=pretend",), "TresPerJob"),
-        *repetitions(
-            (SHARD, ("sample:gpu=0", "sample:gres=gpu:pretend:1"), "TresPerNode"),
-            (WEIGHTS, ("classifier:gpu=0", "classifier:gres=gpu:pretend:1"), "TresPerNode"),
-        ),
+        (SHARD, ("sample:gpu=0", "sample:gres=gpu:pretend:1"), "TresPerNode"),
+        (WEIGHTS, ("classifier:gpu=0", "classifier:gres=gpu:pretend:1"), "TresPerNode"),
     ],
     ids=["type", "gres", "gres of a classifier"],
 )
+@pytest.mark.nightly
 def test_what_jobs_ask_for_can_be_told_on_the_command_line(finished, copy, wanted, told, gpus):
     stage = told[0].partition(":")[0]
     (copy / wanted).unlink()
@@ -254,12 +257,12 @@ def test_a_job_at_its_time_limit_saves_and_its_retry_continues(to_train, trained
 
 
 @contextlib.contextmanager
-def waiting(root: Path, *targets: str) -> Iterator[subprocess.Popen]:
+def waiting(root: Path, *targets: str, options: tuple[str, ...] = ()) -> Iterator[subprocess.Popen]:
     """A run whose jobs wait in Slurm's queue until the context ends; then they run, and it is waited for."""
     nodes = ("scontrol", "update", "NodeName=node[1-2]")
     subprocess.run([*nodes, "State=DRAIN", "Reason=test"], check=True)
     try:
-        with begun(root, *targets) as run:
+        with begun(root, *options, "--", *targets) as run:
             wait_for(lambda: len(jobs_of(root)) == len(targets))
             yield run
             subprocess.run([*nodes, "State=RESUME"], check=True)
@@ -289,7 +292,7 @@ def test_an_edit_of_the_config_is_not_seen_by_jobs_that_wait(finished, copy):
 def test_an_edit_of_the_code_is_refused_by_jobs_that_wait(finished, copy, edited):
     (copy / WEIGHTS).unlink()
     before = (copy / edited).read_text()
-    with waiting(copy, WEIGHTS) as run:
+    with waiting(copy, WEIGHTS, options=("--retries", "0")) as run:
         (copy / edited).write_text(before + "\nEDITED = True\n")
     assert run.returncode != 0
     told = text_of(copy / "told")

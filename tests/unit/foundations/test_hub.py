@@ -119,6 +119,7 @@ def fetch(hub, tmp_path):
             str(output),
         ]
         given = environment(REPOSITORY) | {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "cache")}
+        given["HF_HUB_DOWNLOAD_TIMEOUT"] = "2"
         said = subprocess.run(
             command, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
@@ -152,8 +153,9 @@ def test_what_is_there_is_not_fetched_again(hub, fetch):
     assert fetch()[0] == 0 and not stray.exists()
 
 
-def test_a_download_that_is_cut_off_continues(hub, fetch):
-    hub.fault = "cut"
+@pytest.mark.parametrize("fault", ["cut", "stall"])
+def test_a_download_that_is_cut_off_or_stalls_continues(hub, fetch, fault):
+    hub.fault = fault
     code, said, output = fetch()
     if code:
         assert "run snakemake again to continue" in said and "Traceback" not in said

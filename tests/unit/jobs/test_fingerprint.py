@@ -18,11 +18,13 @@ FILES = {
     "app/spoken.py": """\
 import argparse
 
+_REMEDY = "give another one"
+
 
 def ask(value):
     assert value, "a value is needed"
     if value < 0:
-        raise ValueError(f"{value} is too small") from None
+        raise ValueError(f"{value} is too small; {_REMEDY}") from None
     print(f"{value} is fine", flush=True)
     parser = argparse.ArgumentParser(description="Asks.")
     parser.add_argument("--value", default="one", help="a value")
@@ -58,6 +60,7 @@ SAME = {
     "printing at all": ("app/spoken.py", '    print(f"{value} is fine", flush=True)\n', ""),
     "text of an assertion": ("app/spoken.py", "a value is needed", "no value"),
     "text of help": ("app/spoken.py", 'help="a value"', 'help="any value", metavar="N"'),
+    "what to do": ("app/spoken.py", "give another one", "give a larger one"),
     "unrelated module": ("app/other.py", "x = 1", "x = 2"),
     "data of an unrelated module": ("app/other.csv", "1,2", "1,3"),
 }
