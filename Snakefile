@@ -50,52 +50,6 @@ wildcard_constraints:
     table=sent("table", one_of(TABLES)),
 
 
-for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):
+if workflow.is_main_process:  # a node of a cluster makes files, and no targets
 
-    rule:
-        name:
-            f"all_{family}"
-        default_target: family == "demo"
-        input:
-            lambda wildcards, family=family: reported(targets.family_targets, family),
-        localrule: True
-
-
-for recipe in FLOW.parts["recipes"]:
-
-    rule:
-        name:
-            f"recipe_{recipe}"
-        input:
-            lambda wildcards, recipe=recipe: targets.recipe_targets(FLOW, recipe),
-        localrule: True
-
-
-for dataset in [name for name in FLOW.parts["datasets"] if "~" not in name]:
-
-    rule:
-        name:
-            f"describe_{dataset}"
-        input:
-            PATHS["description"].format(dataset=dataset),
-        localrule: True
-
-
-for dataset in sorted({run.dataset for runs in FLOW.families().values() for run in runs if "~" not in run.dataset}):
-
-    rule:
-        name:
-            f"cost_{dataset}"
-        input:
-            PATHS["cost_page"].format(dataset=dataset),
-        localrule: True
-
-
-for table in TABLES:
-
-    rule:
-        name:
-            f"table_{table}"
-        input:
-            PATHS["table_page"].format(table=table),
-        localrule: True
+    include: "rules/targets.smk"

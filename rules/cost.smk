@@ -10,7 +10,7 @@ rule cost:
         "../envs/counterweight.yaml"
     params:
         config=lambda wildcards: as_json(costs.counted(FLOW, wildcards.dataset, main_runs(wildcards))),
-        code=fingerprint("stages.cost"),
+        code=lambda wildcards: fingerprint("stages.cost"),
         output=subpath(output.cost, parent=True),
     message:
         "estimate the cost of the main recipes on {wildcards.dataset}"

@@ -9,6 +9,8 @@ from pipeline.artifacts import made
 from pipeline.config.artifacts import SEALED, made_by
 from pipeline.jobs import FINISHED
 
+PLANNED = KEPT.with_name(f"{KEPT.stem}.statements.json")
+
 
 def statements(job):
     """What a finished job's artifacts say about their making, and what they would say now; None if they say nothing."""
@@ -37,6 +39,19 @@ def change_since(job):
     said, now = statements(job) or ({}, {})
     before, after = ({f"{key} {each[key]}" for key in said if said[key] != now[key]} for each in (said, now))
     return ParamsChange(before, after, set(job.output))
+
+
+def keep_statements():
+    """Keep, for the job that verifies, what each artifact would say of its settings, its code and its shard if it were made now."""
+    if not any(job.rule.name == "verify" for job in workflow.dag.needrun_jobs()):
+        return
+    now = {}
+    for path in sorted(path for path in Path("results").rglob("*") if path.is_file()):
+        if found := reads.statement(FLOW, str(path)):
+            named, modules, shard = found
+            now[str(path)] = {"settings": json.loads(as_json(named)), "code": fingerprint(*modules), "shard": shard}
+    PLANNED.parent.mkdir(parents=True, exist_ok=True)
+    PLANNED.write_text(json.dumps(now), encoding="utf-8")
 
 
 def forget_work(job):

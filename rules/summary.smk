@@ -10,7 +10,7 @@ rule summary:
         "../envs/counterweight.yaml"
     params:
         config=lambda wildcards: as_json(reported(targets.summary_settings, wildcards.dataset)),
-        code=fingerprint("stages.summary"),
+        code=lambda wildcards: fingerprint("stages.summary"),
         output=subpath(output.summary, parent=True),
     message:
         "gather the results of {wildcards.dataset}"
@@ -33,7 +33,7 @@ use rule summary as recipe with:
         "logs/recipe/{dataset}/{recipe}.log",
     params:
         config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in recipe_runs(wildcards)]}),
-        code=fingerprint("stages.summary"),
+        code=lambda wildcards: fingerprint("stages.summary"),
         output=subpath(output.recipe_summary, parent=True),
     message:
         "gather the results of {wildcards.recipe} on {wildcards.dataset}"

@@ -10,7 +10,7 @@ rule tables:
         "../envs/counterweight.yaml"
     params:
         config=lambda wildcards: as_json({"runs": reported(compared, TABLES[wildcards.table])}),
-        code=fingerprint("stages.tables"),
+        code=lambda wildcards: fingerprint("stages.tables"),
     message:
         "compare our figures with those of {wildcards.table}"
     shell:

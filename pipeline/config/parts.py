@@ -27,7 +27,7 @@ class Reference(NamedTuple):
 class Part(BaseModel):
     """A mapping of the config: closed (unknown keys are errors) and immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     references: ClassVar[dict[str, Reference]] = {}
     """For every field that names other parts: one name, a list of names, or None."""

@@ -1,7 +1,10 @@
 """The reference of the config, docs/config.md, from the types: `python -m pipeline.config.reference > docs/config.md`."""
 
+import ast
 import inspect
+import itertools
 import json
+import textwrap
 from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -52,12 +55,25 @@ def reference() -> str:
 
 
 def _table(model: type[Part], hidden: set[str]) -> list[str]:
+    meanings = {key: text for one in reversed(model.__mro__) for key, text in _docstrings(one).items()}
     rows = [
-        f"| `{key}` | {_type(field)} | {_default(field)} | {_words(field.description)} |"
+        f"| `{key}` | {_type(field)} | {_default(field)} | {_words(meanings.get(key))} |"
         for key, field in model.model_fields.items()
         if key not in hidden
     ]
     return ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows] if rows else []
+
+
+def _docstrings(one: type) -> dict[str, str]:
+    """Attribute of a class of ours -> the docstring that follows it."""
+    if not one.__module__.startswith("pipeline."):
+        return {}
+    (found,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+    return {
+        key.target.id: inspect.cleandoc(text.value.value)
+        for key, text in itertools.pairwise(found.body)
+        if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
 
 
 def _common(types: list[type[Part]]) -> set[str]:
