@@ -59,6 +59,12 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
     return folder
 
 
+@pytest.fixture(autouse=True)
+def outside_a_job(monkeypatch):
+    """Artifacts that a test writes say nothing of their making, unless it begins a job."""
+    monkeypatch.setattr("pipeline.artifacts.made._current", None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of packed data sets that lies beside the repository."""
