@@ -130,7 +130,7 @@ def damage(path):
 def lost_time_refusals():
     """One sentence if finished work would be done again for the times of files alone, as after a copy without times.
 
-    Where a file is newer because it is damaged, the damage is told instead, and nothing that was made from it is deleted.
+    If an input is newer because it is damaged, the sentence names the damage instead. Snakemake would delete what was made from it.
     """
     kept, changed, damaged = [], set(), []
     needed = [job for level in workflow.dag.toposorted() for job in level if workflow.dag.needrun(job)]

@@ -133,7 +133,12 @@ def statement(flow: Workflow, path: str) -> tuple[dict[str, Any] | None, list[st
     stage, wildcards = artifacts.job(path) or ("", {})
     if stage not in SEALED or PATHS[SEALED[stage]].format(**wildcards) != path:
         return None
+    if stage == "classes" and wildcards["dataset"] not in flow.sources():
+        return None
     try:
+        kind = {"fetch": "fetched", "ask": "asked"}.get(stage)
+        if kind and not getattr(_part(flow, stage, wildcards)[1], kind):  # the part was of another kind then
+            return None
         return tuple(of_job(flow, stage, wildcards) for of_job in (settings, modules, shard))
     except KeyError:  # a part that the config no longer has
         return None

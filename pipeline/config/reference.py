@@ -65,7 +65,7 @@ def _table(model: type[Part], hidden: set[str]) -> list[str]:
 
 
 def _docstrings(one: type) -> dict[str, str]:
-    """Attribute of a class of ours -> the docstring that follows it."""
+    """Attribute of a class of ours -> the docstring that follows it. Pydantic would collect them too, but at each start of a run."""
     if not one.__module__.startswith("pipeline."):
         return {}
     (found,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body

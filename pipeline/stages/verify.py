@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
         print(f"left over: {path}: no recipe of the config makes it; delete it if you need it no more", flush=True)
     for place, differs in _outdated(results, args.planned).items():
         print(
-            f"outdated: {place}: made with {differs} than now; a run that needs it makes it again, unless you said `make accept`",
+            f"outdated: {place}: made with {differs} than now; a run that needs it makes it again, unless `make accept` took it",
             flush=True,
         )
     if not found.damage:

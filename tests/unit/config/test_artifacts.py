@@ -7,7 +7,7 @@ import pytest
 from examples import EXAMPLE, example, painted
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow_helpers import REPOSITORY
+from workflow_helpers import REPOSITORY, repository_config
 
 from pipeline.config import reads
 from pipeline.config.artifacts import (
@@ -362,3 +362,31 @@ def test_code_of_a_job_is_that_of_its_kinds():
         "classifiers.backbones.resnet32",
     }
     assert set(reads.modules(flow, "sample", where | {"name": "cbdm"})) == {"stages.sample", "generators.cbdm.sample"}
+
+
+@pytest.fixture(scope="module")
+def repository() -> Workflow:
+    return repository_config()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "results/foundations/demo_mini/fetched.parquet",
+        "results/mnist_5k/prompts/plain/answers.parquet",
+        "results/nowhere/classes.parquet",
+        "results/demo/plan/gone/plan.parquet",
+        "results/gone/plan/demo/plan.parquet",
+        "results/demo/summary.md",
+        "results/demo/sample/demo/shard-00000.tar",
+    ],
+)
+def test_what_no_part_would_make_has_no_statement(repository, path):
+    """As a foundation that was fetched before its kind was changed, or a source that the config no longer has."""
+    assert reads.statement(repository, path) is None
+
+
+def test_what_a_part_makes_has_one(repository):
+    settings, modules, shard = reads.statement(repository, "results/demo/sample/demo/shard-00001.parquet")
+    assert settings["draw"]["kind"] == "ddpm" and modules[0] == "stages.sample" and shard == "1 of 2"
+    assert reads.statement(repository, "results/mnist_5k/classes.parquet")[0] == {"source": "mnist_5k"}
