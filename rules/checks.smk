@@ -21,7 +21,7 @@ def warn_of_raw_data(dataset):
     complaint = None
     if workflow.dryrun and not os.path.exists(made):
         complaint = missing_raw_data(FLOW, dataset)
-    if workflow.is_main_process and not forced and not complaint:
+    if not forced and not complaint:
         complaint = changed_raw_data(FLOW, dataset)
     if complaint:
         print(f"warning: {complaint}", file=sys.stderr)
@@ -183,7 +183,7 @@ onstart:
     if complaints:
         raise WorkflowError(*complaints)
     prepare_slurm()
-    keep_resolved()
+    keep_plans()
     keep_statements()
     forget_finished_work()
 

@@ -42,13 +42,36 @@ def asked_of_slurm(job):
     )
 
 
-def keep_resolved():
-    """Keep what this run resolved for its jobs on other machines, which wait, run and are retried while people edit files."""
+def keep_plans():
+    """Keep the plans of this run's jobs on other machines, which wait, run and are retried while people edit files."""
     if workflow.local_exec:
         return
-    for job in workflow.dag.needrun_jobs():
-        job.params  # computes the fingerprint of its code
-    keep(KEPT, RESOLVED, OWN_FILES)
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    planned.keep(KEPT, ((job.rule.name, job.wildcards_dict, plan_of(job)) for job in jobs), OWN_FILES)
+
+
+def plan_of(job):
+    """What rules/node.smk makes a job of."""
+    return {
+        "rule": job.rule.name,
+        "wildcards": job.wildcards_dict,
+        "input": {name: list(map(place_of, as_list(job.input[name]))) for name in job.input.keys()},
+        "store": FLOW.site.sample_storage,
+        "params": dict(job.params.items()),
+        "resources": {name: job.resources[name] for name in ("gpu",) if name in job.rule.resources},
+        "threads": job.threads,
+        "log": str(job.rule.log[0]),
+        "shell": job.rule.shellcmd,
+    }
+
+
+def as_list(paths):
+    return [paths] if isinstance(paths, str) else paths
+
+
+def place_of(path):
+    """The path of an input, or what names it in a store, and whether it is in one."""
+    return (path.storage_object.query, True) if path.is_storage else (path, False)
 
 
 def prepare_slurm():

@@ -93,5 +93,4 @@ def use_statements():
     PersistenceBase.incomplete = still_incomplete
 
 
-if workflow.is_main_process:
-    use_statements()
+use_statements()

@@ -3,7 +3,7 @@ rule sample:
         unpack(inputs("sample")),
         plan=PATHS["plan"],
     output:
-        **{output: stored(path) for output, path in OUTPUTS["sample"].items()},
+        **outputs("sample", FLOW.site.sample_storage),
     log:
         "logs/sample/{dataset}/{name}/{shard}.log",
     wildcard_constraints:

@@ -1,6 +1,6 @@
 rule summary:
     input:
-        lambda wildcards: reported(targets.summary_files, wildcards.dataset),
+        results=lambda wildcards: reported(targets.summary_files, wildcards.dataset),
         foundations=lambda wildcards: targets.trained_foundations(FLOW, main_runs(wildcards)),
     output:
         **OUTPUTS["summary"],
@@ -21,19 +21,3 @@ rule summary:
         " --foundations {input.foundations:q}"
         " --output {params.output:q}"
         " 2>&1 | logged {log:q}"
-
-
-use rule summary as recipe with:
-    input:
-        lambda wildcards: targets.result_files(recipe_runs(wildcards)),
-        foundations=lambda wildcards: targets.trained_foundations(FLOW, recipe_runs(wildcards)),
-    output:
-        **OUTPUTS["recipe"],
-    log:
-        "logs/recipe/{dataset}/{recipe}.log",
-    params:
-        config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in recipe_runs(wildcards)]}),
-        code=lambda wildcards: fingerprint("stages.summary"),
-        output=subpath(output.recipe_summary, parent=True),
-    message:
-        "gather the results of {wildcards.recipe} on {wildcards.dataset}"

@@ -1,6 +1,6 @@
 rule tables:
     input:
-        lambda wildcards: targets.result_files(reported(table_runs, TABLES[wildcards.table])),
+        results=lambda wildcards: targets.result_files(reported(table_runs, TABLES[wildcards.table])),
         published=lambda wildcards: TABLES[wildcards.table],
     output:
         **OUTPUTS["tables"],

@@ -1,6 +1,6 @@
 """What every job needs.
 
-Command line, inputs, claim, lease, checkpoint, state of a training, overlap, stopping, fingerprint, what the run resolved,
+Command line, inputs, claim, lease, checkpoint, state of a training, overlap, stopping, fingerprint, what the run planned,
 progress, device, cluster.
 """
 

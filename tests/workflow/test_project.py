@@ -65,11 +65,15 @@ def test_lock_names_no_address():
 
 
 def test_rules_and_stages_pair_one_to_one():
+    """A recipe's report is made by the stage of the summary."""
     rules = sorted(
         path.stem
         for path in (REPOSITORY / "rules").glob("*.smk")
         if path.stem not in ("common", "records", "cluster", "checks", "targets")
     )
+    for stage in rules:  # a node of a cluster reads that file alone
+        assert re.findall(r"rule (\w+)", (REPOSITORY / f"rules/{stage}.smk").read_text()) == [stage]
+    rules.remove("recipe")
     assert rules == [stage for stage in STAGES if stage not in ("__init__", "predict")]  # which people run by hand
 
 
