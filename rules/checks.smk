@@ -5,7 +5,10 @@ import shutil
 import time
 
 from pipeline.config.artifacts import TRAININGS
-from pipeline.foundations import hub
+from pipeline.config.parts import on_disk
+from pipeline.foundations import fit, hub
+
+MODELS = {}  # models on a hub that this run will fetch
 
 
 def warned_of_raw_data(wildcards):
@@ -52,7 +55,36 @@ def foundation_refusals():
     for job in workflow.dag.needrun_jobs():
         if job.rule.name == "fetch":
             missing[job.wildcards.name] = hub_complaint(job.wildcards.name)
-    return [f"foundations.{name}: {complaint}" for name, complaint in missing.items() if complaint]
+    missing = [f"foundations.{name}: {complaint}" for name, complaint in missing.items() if complaint]
+    return missing or misuses()
+
+
+def misuses():
+    """One sentence for each generator of this run that cannot draw with its foundation, as far as the model's files can be seen."""
+    of_pools = {
+        (job.wildcards.name, job.wildcards.dataset) for job in workflow.dag.needrun_jobs() if job.rule.name == "sample"
+    }
+    generators = {
+        name: FLOW.part("generators", name) for name in {FLOW.part("pools", *pool).generator for pool in of_pools}
+    }
+    found = {name: misuse(generator) for name, generator in sorted(generators.items())}
+    return [f"generators.{name}: {complaint}" for name, complaint in found.items() if complaint]
+
+
+def misuse(generator):
+    """Why a generator cannot draw with its foundation; None if it can, or if the model's files come with its job."""
+    name = getattr(generator, "foundation", None)
+    if name is None:
+        return None
+    part, folder = FLOW.part("foundations", name), Path(PATHS["fetched"].format(name=name)).parent / "files"
+    if part.kind == "folder":
+        folder = Path(on_disk(part.path))
+        if not (folder / fit.INDEX).exists():
+            return f"{part.path} has no {fit.INDEX}, so no generator draws with it; name another foundation"
+    pipeline = hub.pipeline_of(MODELS[name]) if name in MODELS else None
+    if (folder / fit.INDEX).exists() and not pipeline:
+        pipeline = fit.pipeline_class(folder)
+    return pipeline and fit.misuse(f"foundations.{name}", pipeline, generator.kind)
 
 
 def hub_complaint(name):
@@ -63,6 +95,7 @@ def hub_complaint(name):
         model = hub.find(*(settings[key] for key in ("hub", "variant", "allow_pickle", "safety_checker")))
     except InputError as error:
         return str(error)
+    MODELS[name] = model
     tell_space(name, f"{model.bytes / 1e9:.1f} GB from {model.id}", folder)
     return None
 

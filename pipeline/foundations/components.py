@@ -4,7 +4,6 @@ The libraries load a folder without its vocabulary with a tokenizer of two token
 ones, both without an error.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +19,8 @@ from safetensors import SafetensorError
 
 from pipeline.errors import InputError
 from pipeline.foundations import SAFETY_CHECKER, glide_text_encoder
-from pipeline.foundations.fit import IMAGE_VARIATION, UNCLIP, require_fit, require_vocabulary
+from pipeline.foundations.fit import IMAGE_VARIATION, UNCLIP, model_index, require_fit, require_vocabulary
 
-INDEX = "model_index.json"
 _LIBRARIES = {
     "diffusers": diffusers,
     "transformers": transformers,
@@ -35,11 +33,6 @@ _LIBRARIES = {
 }
 _RENAMED = {"CLIPFeatureExtractor": "CLIPImageProcessor"}
 """Classes in older models -> their names in transformers 5."""
-
-
-def pipeline_class(folder: Path) -> str:
-    """Name of diffusers' class of the model in a folder. Raises InputError if the folder is damaged."""
-    return _index(folder)["_class_name"]
 
 
 def components(
@@ -58,7 +51,7 @@ def components(
     """
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
-    index = _index(folder)
+    index = model_index(folder)
     unused = _unused(folder, index, safety_checker)
     named = {name: value for name, value in index.items() if isinstance(value, list) and name not in unused}
     found = {
@@ -120,16 +113,6 @@ def _unused(folder: Path, index: dict[str, Any], safety_checker: bool) -> set[st
             raise InputError(f"{folder} has no safety checker; remove `safety_checker: true`, or take another model")
         unused -= {SAFETY_CHECKER, "feature_extractor"}
     return unused
-
-
-def _index(folder: Path) -> dict[str, Any]:
-    path = folder / INDEX
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        index["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is missing or damaged; get the model again") from None
-    return index
 
 
 @contextmanager

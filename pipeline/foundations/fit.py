@@ -1,5 +1,6 @@
-"""Whether the components of a model of the Stable Diffusion family fit each other: the libraries load them either way."""
+"""Whether a model fits a generator, and its components each other: the libraries load some that do not. Light, for the Snakefile asks."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.foundations import GLIDE
 
+INDEX = "model_index.json"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 """Classes of models with one text encoder, a U-Net and a VAE; a folder for image to image has the same components."""
 IMAGE_VARIATION = "StableDiffusionImageVariationPipeline"
@@ -15,6 +17,8 @@ UNCLIP = "StableUnCLIPImg2ImgPipeline"
 """Class of models that read a text and the CLIP embedding of a picture, with noise on it."""
 FAMILY = (*STABLE_DIFFUSION, IMAGE_VARIATION, UNCLIP)
 """Classes of models whose components work in the latent space of a VAE."""
+OF_KIND = {"glide": GLIDE, "image_variation": IMAGE_VARIATION, "unclip": UNCLIP}
+"""Kind of a generator -> the only class of models that it draws with."""
 
 _ALL = ("unet", "vae", "scheduler")
 _TEXT = ("text_encoder", "tokenizer")
@@ -25,6 +29,33 @@ _COMPONENTS = {
     UNCLIP: (*_ALL, *_TEXT, *_PICTURE, "image_normalizer", "image_noising_scheduler"),
     GLIDE: ("unet", "scheduler", *_TEXT),
 }
+
+
+def model_index(folder: Path) -> dict[str, Any]:
+    """What the index of a model in diffusers' format says. Raises InputError if there is none, or if it is damaged."""
+    path = folder / INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        index["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is missing or damaged; get the model again") from None
+    return index
+
+
+def pipeline_class(folder: Path) -> str:
+    """Name of diffusers' class of the model in a folder. Raises InputError if there is none, or if its index is damaged."""
+    return model_index(folder)["_class_name"]
+
+
+def misuse(model: str, pipeline: str, kind: str) -> str | None:
+    """Why a generator of this kind cannot draw with a model of diffusers' class `pipeline`; None if it may."""
+    wanted = OF_KIND.get(kind)
+    fitting = next((name for name, only in OF_KIND.items() if only == pipeline), kind)
+    if wanted in (None, pipeline) and fitting == kind:
+        return None
+    if wanted:
+        return f"{model} is a {pipeline}, but a generator of kind {kind} draws with a {wanted}; name another foundation"
+    return f"{model} is a {pipeline}, but a generator of kind {kind} does not draw with it; use one of kind {fitting}"
 
 
 def require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from pipeline.artifacts.digests import digest
 from pipeline.errors import InputError
 from pipeline.foundations import SAFETY_CHECKER
+from pipeline.foundations.fit import INDEX, pipeline_class
 
 _TEXTS = (".json", ".txt", ".model", ".jinja")
 _CLIP = "open_clip_model.safetensors"
@@ -82,7 +84,7 @@ def chosen(
         if _CLIP not in names:
             raise InputError(f"it has no {_CLIP}")
         return sorted(found)
-    if "model_index.json" not in names:
+    if INDEX not in names:
         if "config.json" not in names:
             raise InputError(
                 "it is not in the format of diffusers, open_clip or transformers: it has no model_index.json and no config.json"
@@ -92,11 +94,26 @@ def chosen(
     for file in files:
         folder, slash, _ = file.name.rpartition("/")
         wanted = slash and re.fullmatch(r"\w+", folder) and (safety_checker or folder != SAFETY_CHECKER)
-        if wanted or file.name == "model_index.json":
+        if wanted or file.name == INDEX:
             folders[folder].append(file)
     return sorted(
         file for folder, found in folders.items() for file in _of_component(folder, found, variant, allow_pickle)
     )
+
+
+def pipeline_of(model: Model) -> str | None:
+    """Name of diffusers' class of a model on the hub; None for a model in another format, or if the hub does not answer."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+
+    if INDEX not in {file.name for file in model.files}:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            hf_hub_download(model.id, INDEX, revision=model.commit, local_dir=folder)
+            return pipeline_class(Path(folder))
+        except (HTTPError, LocalEntryNotFoundError, InputError):  # the download itself will say so
+            return None
 
 
 def download(model: Model, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Draw pictures with a pretrained model of diffusers: what its samplers have in common."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ from diffusers import (
 
 from pipeline.artifacts import made
 from pipeline.errors import InputError
-from pipeline.foundations.components import components, pipeline_class
+from pipeline.foundations.components import components
+from pipeline.foundations.fit import misuse, pipeline_class
 from pipeline.foundations.table import folder_of
 from pipeline.generators.drawn import FLAGGED
 from pipeline.generators.safety_checker import SafetyChecker
@@ -54,20 +55,14 @@ class PretrainedSampler:
     Raises InputError if the model is damaged or of another class, or the scheduler does not fit it.
     """
 
-    classes: ClassVar[tuple[str, ...] | None] = None
-    """Classes of diffusers that it draws with; None if any may do."""
-
     def __init__(self, inputs: Inputs, settings: Mapping[str, Any], device: torch.device):
         path = only(inputs, "foundation")
         self.folder, self.device = folder_of(path), device
         self.inputs, self.how = inputs, settings["draw"]
         self._about, self._batch_size = made.about(path), settings["batch_size"]
         self._asks_for_safety = settings["generator"].get("safety_checker", False)
-        if self.classes and pipeline_class(self.folder) not in self.classes:
-            raise InputError(
-                f"{self.folder} is a {pipeline_class(self.folder)}, but a generator of kind {settings['generator']['kind']} "
-                f"draws with a {self.classes[0]}; name another foundation"
-            )
+        if complaint := misuse(str(self.folder), pipeline_class(self.folder), settings["generator"]["kind"]):
+            raise InputError(complaint)
         self._dtype = getattr(torch, settings["generator"]["precision"])
         self._model, self._checker = self._loaded(self._dtype)
         self._in_float32: tuple[Model, Any] | None = None

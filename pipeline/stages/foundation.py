@@ -16,7 +16,7 @@ from pipeline.jobs import command
 
 def main(args) -> None:
     from pipeline import kinds
-    from pipeline.foundations import clip, components, language_model, table
+    from pipeline.foundations import clip, components, fit, language_model, table
     from pipeline.jobs.checkpoint import Checkpoint
 
     begun = []
@@ -31,13 +31,13 @@ def main(args) -> None:
     read = {"variant": None, "allow_pickle": False, "safety_checker": False}
     read |= {key: args.config[key] for key in read if key in args.config}
     found = [type(clip.load(folder).model).__name__] if (folder / clip.CONFIG).is_file() else []
-    draws = (folder / components.INDEX).is_file()
+    draws = (folder / fit.INDEX).is_file()
     if not found and not draws and (folder / language_model.CONFIG).is_file():
         weights = {key: read[key] for key in ("variant", "allow_pickle")}
         found.append(type(language_model.load(folder, "auto", **weights).model).__name__)
     elif draws or not found:
         parts = ", ".join(sorted(components.components(folder, **read)))
-        found.append(f"{components.pipeline_class(folder)}: {parts}")
+        found.append(f"{fit.pipeline_class(folder)}: {parts}")
     table.write(folder, args.output, {"kind": args.config["kind"]} | about | read)
     for training in begun:
         training.finish()

@@ -7,15 +7,12 @@ import pandas as pd
 import torch
 
 from pipeline.errors import InputError
-from pipeline.foundations import GLIDE
 from pipeline.generators.glide.chains import Network, base, upsampled
 from pipeline.generators.pretrained import PretrainedSampler
 
 
 class Sampler(PretrainedSampler):
     """A converted GLIDE that draws from the rows' prompts. Raises InputError if it lacks the upsampler that is asked for."""
-
-    classes = (GLIDE,)
 
     def model(self, found: dict[str, Any]) -> "Glide":
         if self.how["upsample"] and "upsampler_unet" not in found:

@@ -9,8 +9,7 @@ from diffusers import AutoPipelineForImage2Image
 from PIL import Image
 
 from pipeline.errors import InputError
-from pipeline.foundations.components import pipeline_class
-from pipeline.foundations.fit import STABLE_DIFFUSION
+from pipeline.foundations.fit import STABLE_DIFFUSION, pipeline_class
 from pipeline.generators.any_pipeline import AnyPipeline, opened
 from pipeline.generators.image_to_image.stable_diffusion import FromPictures
 from pipeline.generators.pretrained import Model, PretrainedSampler

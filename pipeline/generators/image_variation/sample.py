@@ -9,7 +9,6 @@ import torch
 from diffusers import StableDiffusionImageVariationPipeline
 from torch.nn import functional
 
-from pipeline.foundations.fit import IMAGE_VARIATION
 from pipeline.generators.any_pipeline import AnyPipeline, quiet
 from pipeline.generators.image_encoder import OneByOne
 from pipeline.generators.pretrained import Model, PretrainedSampler
@@ -19,8 +18,6 @@ from pipeline.jobs.inputs import only
 
 class Sampler(PretrainedSampler):
     """A model that draws from the CLIP embeddings of the rows' sources. inputs: also `manifest`, the subset's."""
-
-    classes = (IMAGE_VARIATION,)
 
     def model(self, found: dict[str, Any]) -> Model:
         found["image_encoder"] = OneByOne(found["image_encoder"])

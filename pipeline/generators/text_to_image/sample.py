@@ -4,8 +4,7 @@ from typing import Any
 
 from diffusers import AutoPipelineForText2Image
 
-from pipeline.foundations.components import pipeline_class
-from pipeline.foundations.fit import STABLE_DIFFUSION
+from pipeline.foundations.fit import STABLE_DIFFUSION, pipeline_class
 from pipeline.generators.any_pipeline import AnyPipeline, opened
 from pipeline.generators.pretrained import Model, PretrainedSampler
 from pipeline.generators.text_to_image.stable_diffusion import StableDiffusion

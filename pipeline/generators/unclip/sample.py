@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from diffusers import StableUnCLIPImg2ImgPipeline
 
-from pipeline.foundations.fit import UNCLIP
 from pipeline.generators.any_pipeline import AnyPipeline, quiet
 from pipeline.generators.image_encoder import OneByOne
 from pipeline.generators.pretrained import Model, PretrainedSampler
@@ -17,8 +16,6 @@ from pipeline.jobs.inputs import only
 
 class Sampler(PretrainedSampler):
     """A model that draws from the rows' sources, and their prompts if there are any. inputs: also `manifest`, the subset's."""
-
-    classes = (UNCLIP,)
 
     def model(self, found: dict[str, Any]) -> Model:
         found["image_encoder"] = OneByOne(found["image_encoder"])

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import image_encoder, image_variation, stable_diffusion, unclip
 
 from pipeline.errors import InputError
-from pipeline.foundations.components import components, pipeline_class
+from pipeline.foundations.components import components
+from pipeline.foundations.fit import pipeline_class
 
 
 @pytest.fixture(scope="module")

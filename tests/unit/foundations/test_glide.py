@@ -16,7 +16,8 @@ from pipeline.artifacts import made, shards
 from pipeline.artifacts.digests import digest
 from pipeline.errors import InputError
 from pipeline.foundations import glide
-from pipeline.foundations.components import components, pipeline_class
+from pipeline.foundations.components import components
+from pipeline.foundations.fit import pipeline_class
 from pipeline.foundations.glide_conversion import convert
 from pipeline.foundations.gpt2_tokenizer import read_tokenizer
 

@@ -151,8 +151,16 @@ def test_other_models_draw_batches_if_all_have_one_strength(xl, draws):
 
 @pytest.mark.parametrize("make", [image_variation, unclip])
 def test_models_of_other_classes_are_refused_before_drawing(tmp_path, draws, make):
-    with pytest.raises(InputError, match=r"other cannot draw from pictures: AutoPipeline can't find a pipeline"):
+    with pytest.raises(InputError, match=r"a generator of kind image_to_image does not draw with it; use one of kind"):
         draws(folder=make(tmp_path / "other"))
+
+
+def test_a_class_that_diffusers_has_no_such_pipeline_for_is_refused_before_drawing(tmp_path, draws):
+    folder = stable_diffusion(tmp_path / "other")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "AudioLDMPipeline"))
+    with pytest.raises(InputError, match=r"other cannot draw from pictures: AutoPipeline can't find a pipeline"):
+        draws(folder=folder)
 
 
 @pytest.mark.parametrize(
