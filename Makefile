@@ -13,6 +13,7 @@
 # make setup: only install; make clean: remove the environment; make lock: pin what a fresh environment has
 #
 # PYTHON chooses the interpreter. PIP_ARGS goes to pip, for example the --extra-index-url of CPU-only builds.
+# OPTIONS of `repair` and `accept` go to snakemake, for example --configfile mine.yaml.
 # WORKERS is the number of processes that run tests (default: auto, one per core).
 
 PYTHON ?= python3
@@ -104,14 +105,14 @@ lock:
 
 # For refactorings that change no result: take what lies in results/ as made by the current code
 accept: setup
-	$(BIN)/snakemake --profile local --touch $(TARGETS)
+	$(BIN)/snakemake --profile local $(OPTIONS) --touch -- $(TARGETS)
 
 # Files that are remade byte for byte keep their time stamps, so nothing that was made from them runs again
 PROFILE ?= local
 repair: setup
 	@[ -z "$$(ls .snakemake/locks 2>/dev/null)" ] || { echo "A run is at work here: let it end, or after a kill say $(BIN)/snakemake --unlock"; exit 1; }
 	$(BIN)/python -m pipeline.stages.verify --results results \
-		--repair '$(BIN)/snakemake --profile $(PROFILE) --allowed-rules {stage} --'
+		--repair '$(BIN)/snakemake --profile $(PROFILE) $(OPTIONS) --allowed-rules {stage} --'
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis counterweight.egg-info

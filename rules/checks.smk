@@ -8,6 +8,7 @@ from pipeline.config.artifacts import TRAININGS
 from pipeline.config.parts import on_disk
 from pipeline.foundations import fit, hub
 
+CLIP = "open_clip_config.json"
 MODELS = {}  # models on a hub that this run will fetch
 
 
@@ -19,15 +20,23 @@ def warned_of_raw_data(wildcards):
 
 @functools.cache  # Snakemake may ask for a job's inputs more than once
 def warn_of_raw_data(dataset):
-    made = PATHS["subset"].format(dataset=dataset)
-    forced = workflow.dag_settings.forceall or {"subset", made} & set(workflow.dag_settings.forcerun)
+    subset = PATHS["subset"].format(dataset=dataset)
+    forced = workflow.dag_settings.forceall or {"subset", subset} & set(workflow.dag_settings.forcerun)
     complaint = None
-    if workflow.dryrun and not os.path.exists(made):
+    if workflow.dryrun and not is_of_these_settings(subset, dataset):
         complaint = missing_raw_data(FLOW, dataset)
     if not forced and not complaint:
         complaint = changed_raw_data(FLOW, dataset)
     if complaint:
-        print(f"warning: {complaint}", file=sys.stderr)
+        print(f"warning: {as_started(complaint)}", file=sys.stderr)
+
+
+def is_of_these_settings(subset, dataset):
+    """Whether there is a subset, and it was made with the settings that the data set has."""
+    said = made.about(Path(subset)).get("made") or {}
+    return os.path.exists(subset) and said.get("settings") == json.loads(
+        as_json(reads.settings(FLOW, "subset", {"dataset": dataset}))
+    )
 
 
 def raw_data_refusals():
@@ -67,8 +76,20 @@ def misuses():
     generators = {
         name: FLOW.part("generators", name) for name in {FLOW.part("pools", *pool).generator for pool in of_pools}
     }
-    found = {name: misuse(generator) for name, generator in sorted(generators.items())}
-    return [f"generators.{name}: {complaint}" for name, complaint in found.items() if complaint]
+    found = {f"generators.{name}": misuse(generator) for name, generator in sorted(generators.items())}
+    scores = {
+        (job.wildcards.name, job.wildcards.dataset) for job in workflow.dag.needrun_jobs() if job.rule.name == "score"
+    }
+    found |= {f"scores.{name}": misused_clip(FLOW.part("scores", name, dataset)) for name, dataset in sorted(scores)}
+    return [f"{place}: {complaint}" for place, complaint in found.items() if complaint]
+
+
+def misused_clip(score):
+    """Why a score's foundation is no CLIP; None if it is, or if its files come with its job."""
+    part = FLOW.part("foundations", score.foundation) if score.kind == "clip" else None
+    if part is None or part.kind != "folder" or (Path(on_disk(part.path)) / CLIP).exists():
+        return None
+    return f"{part.path} has no {CLIP}, so it is no CLIP of open_clip; name another foundation"
 
 
 def misuse(generator):
@@ -214,7 +235,7 @@ onstart:
     if os.path.isdir("results") and not os.access("results", os.W_OK):
         complaints.append("results/ cannot be written: its disk is read-only, or it belongs to another user")
     if complaints:
-        raise WorkflowError(*complaints)
+        raise WorkflowError(*map(as_started, complaints))
     prepare_slurm()
     keep_plans()
     keep_statements()

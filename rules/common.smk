@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from pipeline.config.artifacts import OUTPUTS
-from pipeline.errors import InputError
+from pipeline.errors import OPTIONS, InputError, as_started, options_again
 from pipeline.jobs import RUN, planned
 
 shell.executable("bash")
@@ -31,6 +31,8 @@ if not os.access(os.path.expanduser("~"), os.W_OK):  # as of a service's user: l
     os.environ.update(HOME=os.path.abspath(".snakemake/home"))
     os.makedirs(os.path.expanduser("~"), exist_ok=True)
 if workflow.is_main_process:
+    told = workflow.config_settings
+    os.environ[OPTIONS] = options_again(told.configfiles, told.config)  # for the commands that messages name
     os.environ[RUN] = str(uuid.uuid4())  # inherited by the run's jobs on other machines
 
 REPOSITORY = Path(os.path.relpath(workflow.basedir))

@@ -24,7 +24,9 @@ PAPERS = REPOSITORY / "papers"
 LAYERS = []
 try:
     PRESETS = presets.preset_layers(PAPERS)
-    LAYERS += [*PRESETS, *(presets.Layer(path, presets.read(path)) for path in map(Path, workflow.configfiles))]
+    # later ones count: files of the command line over the user's usual one
+    files = sorted(map(Path, workflow.configfiles), key=lambda path: path != Path("workflow_config.yaml"))
+    LAYERS += [*PRESETS, *(presets.Layer(path, presets.read(path)) for path in files)]
     FLOW = Workflow(presets.combined(PRESETS, config))
 except InputError as error:
     raise WorkflowError(presets.named_file(error, LAYERS))

@@ -42,7 +42,7 @@ def change_since(job):
 
 
 def keep_statements():
-    """Keep, for the job that verifies, what each artifact would say of its settings, its code and its shard if it were made now."""
+    """Keep, for the job that verifies, which parts recipes have, and what each artifact would say of its making if it were made now."""
     if not any(job.rule.name == "verify" for job in workflow.dag.needrun_jobs()):
         return
     now = {}
@@ -51,16 +51,17 @@ def keep_statements():
             named, modules, shard = found
             now[str(path)] = {"settings": json.loads(as_json(named)), "code": fingerprint(*modules), "shard": shard}
     PLANNED.parent.mkdir(parents=True, exist_ok=True)
-    PLANNED.write_text(json.dumps(now), encoding="utf-8")
+    PLANNED.write_text(json.dumps({"folders": targets.folders(FLOW), "statements": now}), encoding="utf-8")
 
 
 def forget_work(job):
     """Delete what a job keeps until its outputs are accepted: its checkpoint, or the pieces of its shards."""
     checkpoints = Path(job.output[0]).parent / "checkpoints"
-    for mark in checkpoints.glob(f"*/{FINISHED}"):
+    for mark in sorted(checkpoints.rglob(FINISHED)):  # a foundation has a folder for each of its trainings
         shutil.rmtree(mark.parent, ignore_errors=True)
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
+    for folder in sorted([checkpoints, *checkpoints.glob("*/")], reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def use_statements():

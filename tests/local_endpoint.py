@@ -64,6 +64,11 @@ class Endpoint:
             while not self.ended.wait(0.1):
                 request.wfile.write(b" ")
             return
+        if fault == "drips headers":
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self.ended.wait(0.1):
+                request.wfile.write(b"a")
+            return
         if fault == "hangs up":
             request.connection.close()
             return

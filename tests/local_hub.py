@@ -45,9 +45,15 @@ class Hub:
             return self._send(request, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
         if self.fault == "nonsense":
             return self._send(request, 200, b"<html>a login page</html>", {"Content-Type": "text/html"})
+        if self.fault and self.fault[0] in "{[":
+            return self._send(request, 200, self.fault.encode(), {"Content-Type": "application/json"})
         found = [path for path in sorted(self.models[name].rglob("*")) if path.is_file()]
         siblings = [
-            {"rfilename": str(path.relative_to(self.models[name])), "size": path.stat().st_size, "blobId": "0" * 40}
+            {
+                "rfilename": str(path.relative_to(self.models[name])),
+                "size": path.stat().st_size,
+                "blobId": git_digest(path),
+            }
             | ({"lfs": lfs(path)} if path.suffix == ".safetensors" else {})
             for path in found
         ]
@@ -93,3 +99,8 @@ class Hub:
 
 def lfs(path):
     return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size, "pointerSize": 130}
+
+
+def git_digest(path):
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

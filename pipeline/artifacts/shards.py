@@ -66,12 +66,15 @@ def rows_of(total: int, shard: int, count: int) -> range:
 
 
 def write_table(
-    table: pd.DataFrame, path: Path, beside: Iterable[Path] = (), about: Mapping[str, Any] | None = None
+    table: pd.DataFrame,
+    path: Path,
+    beside: Iterable[Path] | Mapping[Path, str] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a sealed Parquet file, whole or not at all.
 
     Its metadata hold its own name, the digests of the files `beside` or below it, what made it, and the keys of `about`.
-    `made.about` reads them.
+    `made.about` reads them. A mapping `beside` has the digests already.
     """
     write_blocks([table], path, beside, about)
 
@@ -79,7 +82,7 @@ def write_table(
 def write_blocks(
     blocks: Iterable[pd.DataFrame],
     path: Path,
-    beside: Iterable[Path] = (),
+    beside: Iterable[Path] | Mapping[Path, str] = (),
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """`write_table` for one or more tables of the same columns: a row group for each, with one at a time in memory.
@@ -96,7 +99,8 @@ def write_blocks(
         with pq.ParquetWriter(part, schema) as writer:
             for block in chain([first], (block for block in blocks if len(block))):
                 writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
-            digests = {os.path.relpath(file, path.parent): digest(file) for file in beside}
+            known = beside if isinstance(beside, Mapping) else {file: digest(file) for file in beside}
+            digests = {os.path.relpath(file, path.parent): each for file, each in known.items()}
             said = {"name": path.name, "beside": digests, "made": made.current(), **(about or {})}
             # the seal last, because it must lie in the file's last MiB
             writer.add_key_value_metadata({made.KEY: json.dumps(said | {"seal": BLANK})})
@@ -188,7 +192,9 @@ def read_pictures(table: pd.DataFrame, folder: Path, side: int | None = None) ->
         for position, picture in _decoded(*group, folder, side):
             if picture.shape != first.shape:
                 sizes = sorted((first.shape, picture.shape))
-                raise InputError(f"the pictures under {folder} have different sizes: {sizes}; give `side`, in pixels")
+                raise InputError(
+                    f"the pictures under {folder} have different sizes: {sizes}; give `side` where they are read, in pixels"
+                )
             pictures[position] = picture
 
     # each thread reads one shard's rows in one pass over its file

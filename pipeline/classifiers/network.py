@@ -149,6 +149,8 @@ def save(network: Network, path: Path, outcome: Mapping[str, Any]) -> None:
 def load(path: Path, device: torch.device) -> Network:
     """Load a network that `save` wrote, in evaluation mode. Raises InputError if the file is missing or damaged."""
     try:
+        if path.is_dir() or path.suffix != ".safetensors":
+            raise _NoClassifier
         with safe_open(path, "pt", device=str(device)) as file:
             network = Network(**_header(file)["network"]).to(device)
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})

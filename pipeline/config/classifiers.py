@@ -232,8 +232,8 @@ class Classifier(RunPart):
             raise ValueError(f"init names {self.init} with a {first._head()} head instead of a {self._head()} one")
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
-        if REST in self.data and not dataset.rest:
-            raise ValueError("data names rest, but the data set keeps no such pictures; set `rest: true` in it")
+        if REST in self.data and (remedy := dataset.without_rest()):
+            raise ValueError(f"data names rest, but the data set leaves no pictures out; {remedy}")
         side = self.side or dataset.side
         for step in self._steps():
             if side and step.kind == "cutout" and step.size >= side:

@@ -56,6 +56,10 @@ class Dataset(Part):
     def has_validation(self) -> bool | None:
         return self.known[self.source].has_validation
 
+    def without_rest(self) -> str | None:
+        """Why there are no left-out pictures, and how to have some; None if there are, or if that is not known yet."""
+        return None if self.rest else "set its `rest` to true"
+
     @property
     def side(self) -> int | None:
         """Side of the stored pictures in pixels, if all are known to be squares of one size."""
@@ -133,6 +137,9 @@ class LargeTail(Dataset):
 class AsItIs(Dataset):
     """A data set used as a whole: iNaturalist 2018, NICO++."""
 
+    def without_rest(self) -> str | None:
+        return "it is used as a whole, so name another data set"
+
     known: ClassVar[dict[str, Known]] = {
         "inaturalist2018": Known(8142, varied_sides=True, has_validation=False),
         "nico": Known(60, varied_sides=True, has_validation=True),
@@ -170,13 +177,17 @@ class ImageFolder(Dataset):
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"path": self.path}  # another folder has other pictures
 
+    def without_rest(self) -> str | None:
+        return "give it an imbalance_factor" if self.imbalance_factor is None else super().without_rest()
+
     @model_validator(mode="after")
     def _one_test_split(self) -> "ImageFolder":
         given = [key for key in ("test_per_class", "test_share", "folds") if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"{given[0]} and {given[1]} both hold out test pictures; give one of them")
         if self.fold and self.fold >= (self.folds or 1):
-            raise ValueError(f"fold is {self.fold}, but folds is {self.folds}; the folds of `folds: 5` are 0 to 4")
+            given = f"folds is {self.folds}" if self.folds else "folds is not given"
+            raise ValueError(f"fold is {self.fold}, but {given}; the folds of `folds: 5` are 0 to 4")
         return self
 
     @model_validator(mode="after")

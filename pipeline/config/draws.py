@@ -59,7 +59,7 @@ class Pretrained(Draw):
         "saved"
     )
     """The model's own scheduler, or another one with its noise schedule."""
-    steps: int = Field(default=50, ge=1)
+    steps: int = Field(default=50, ge=1, le=1000)
     """Denoising steps."""
     guidance_scale: float = Field(default=7.5, ge=0)
     """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""

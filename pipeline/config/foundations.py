@@ -1,11 +1,13 @@
 """foundations: pretrained models that generators draw with, and that look at their pictures. They belong to no data set."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.config.parts import Part, Reference, RunPart, on_disk
+from pipeline.config.parts import Part, Reference, RunPart, is_file, on_disk
 from pipeline.config.prompts import checked_template
 
 _MARKS = ("model_index.json", "open_clip_config.json", "config.json")
@@ -63,7 +65,11 @@ class Folder(Standard):
     """The folder with `model_index.json`, `open_clip_config.json` or `config.json`; a path starts where snakemake runs, or with /."""
 
     def missing(self) -> str | None:
-        if any((Path(on_disk(self.path)) / name).is_file() for name in _MARKS):
+        folder = Path(on_disk(self.path))
+        index = folder.parent / _MARKS[0]
+        if is_file(index) and f'"{folder.name}"' in index.read_text(encoding="utf-8", errors="replace"):
+            return f"path is '{self.path}', which is a component of the model in '{folder.parent}'; name that folder"
+        if any(is_file(folder / name) for name in _MARKS):
             return None
         return (
             f"path is '{self.path}', but this folder has no {', no '.join(_MARKS)}; put a model in the format of diffusers,"
@@ -75,10 +81,18 @@ class Pretrained(Standard):
     """A model on a hub, in the format of diffusers, open_clip or transformers. It is fetched once; jobs need no network."""
 
     kind: Literal["pretrained"]
-    hub: tuple[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")], ...] = Field(min_length=1)
+    hub: tuple[str, ...] = Field(min_length=1)
     """Where it is: `owner/name`, or `owner/name@revision`. The first one that the hub has is taken."""
 
     fetched: ClassVar[bool] = True
+
+    @field_validator("hub")
+    @classmethod
+    def _names_models(cls, hub: tuple[str, ...]) -> tuple[str, ...]:
+        for name in hub:
+            if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
+                raise ValueError(f"'{name}' is no model's name; write owner/name, or owner/name@revision")
+        return hub
 
     def settings(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude={"hub", "where"})
@@ -167,6 +181,10 @@ class Mini(Foundation):
     references: ClassVar[dict[str, Reference]] = {
         "dataset": Reference("datasets", {"manifest": "manifest", "real": "real"})
     }
+
+    def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if remedy := parts["datasets"][self.dataset].without_rest():
+            raise ValueError(f"it trains on pictures that {self.dataset} leaves out, but there are none; {remedy}")
 
     @field_validator("caption")
     @classmethod

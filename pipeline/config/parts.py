@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -103,8 +104,14 @@ def by_kind(value: Any) -> Any:
 
 
 def on_disk(path: str) -> str:
-    """A path that the config names, as this process must spell it: the config is UTF-8, and so are names on disk.
+    """A path that the config names, as this process must spell it: `~` is the user's home, and names on disk are UTF-8."""
+    here = os.fsdecode(path.encode())
+    return str(Path(here).expanduser()) if here.startswith("~") else here
 
-    It is the same text, unless the locale has another encoding.
-    """
-    return os.fsdecode(path.encode())
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that is too long for the disk is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

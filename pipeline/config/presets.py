@@ -71,9 +71,12 @@ def named_file(error: InputError, layers: Sequence[Layer]) -> str:
     layers = layers[::-1]  # the last one counts
     chain = _chain(section, name, layers)
     changed = [(found[0], asked) for asked in chain if len(found := _with(layers, section, asked)) > 1]
+    own = next(iter(_with(layers, section, name)), None)
     for asked in chain:
         for layer in layers:
             if key in _entry(layer, section, asked):
+                if own and own not in _with(layers, section, asked):  # an entry that extends one of another file
+                    return f"{own.path}: {text} ({key} is in {layer.path}, {section}.{asked})"
                 by = [f"{other.path} changes {section}.{one}" for other, one in changed[:1] if other.path != layer.path]
                 return f"{layer.path}: {text}" + "".join(f" ({each})" for each in by)
     for layer in layers:

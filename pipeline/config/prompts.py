@@ -173,7 +173,7 @@ class Endpoint(Written):
     """The environment variable that has the key; null for an endpoint without keys. Never write the key itself in a config."""
     requests_at_once: int = Field(default=4, ge=1, le=256)
     """Requests that wait for an answer at the same time."""
-    timeout: float = Field(default=60, gt=0)
+    timeout: float = Field(default=60, gt=0, le=86_400)
     """Seconds to wait for an answer."""
     tries: int = Field(default=6, ge=1)
     """How often a request is made before the run ends, with longer and longer pauses in between."""
@@ -183,7 +183,10 @@ class Endpoint(Written):
     @field_validator("url")
     @classmethod
     def _url(cls, url: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", url):
+        if (
+            not re.fullmatch(r"https?://([\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s?#@]*)?", url, re.ASCII)
+            or not url.isascii()
+        ):
             raise ValueError("it must be like https://api.openai.com/v1, without a user, a key or a ? in it")
         return url.rstrip("/")
 

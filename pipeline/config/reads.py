@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config import artifacts
 from pipeline.config.artifacts import MAIN_OUTPUTS, PATHS, SEALED, SECTION_OF, SECTIONS
-from pipeline.config.parts import Part, Reference, on_disk
+from pipeline.config.parts import Part, Reference, is_file, on_disk
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -62,12 +62,14 @@ def throughput(flow: Workflow, dataset: str) -> str:
 def _existing(path: str, key: str) -> str:
     """The path of a file that a key of the config names. Raises InputError if there is no such file."""
     path = on_disk(path)
-    if not Path(path).is_file():
+    if {"{", "}"} & set(path):
+        raise InputError(f"{key} is '{path}', but Snakemake takes no braces in names of files; rename it")
+    if not is_file(Path(path)):
         raise InputError(
             f"{key} is '{path}', but there is no such file; correct the path, which starts in {Path.cwd()} unless it"
             " starts with /, or put the file there"
         )
-    return path
+    return str(Path.cwd() / path) if path.startswith("-") else path  # it is no option
 
 
 def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:

@@ -39,7 +39,6 @@ SCHEMA: Schema = {
 """Section -> the type of its entries, or the key that chooses the type and its values."""
 
 TOLD = {
-    "tuple_type": "it must be a list; in a recipe's vary, a list has alternatives, so write a list of lists",
     "union_tag_not_found": "'kind' is missing; it chooses the type",
     "string_pattern_mismatch": "it must have lower-case letters, digits and _ only",
 }
@@ -127,7 +126,8 @@ def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
     except ValidationError as error:
         # an unknown key first: it is often why another one is missing
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        *outer, key = [str(part) for part in first["loc"]] or [""]
+        # without pydantic's names of the members of a union
+        *outer, key = [str(part) for part in first["loc"] if re.fullmatch(r"\w+", str(part))] or [""]
         if first["type"] == "extra_forbidden":
             expect(
                 False,
@@ -140,6 +140,10 @@ def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
             allowed = re.findall("'(.*?)'", first["ctx"]["expected_tags"])
             expect(False, ".".join([where, *outer, key]), "kind", [first["ctx"]["tag"]], allowed)
         message = TOLD.get(first["type"], first["msg"].removeprefix("Value error, "))
+        if first["type"] == "tuple_type":
+            message = f"it must be a list, such as [{first['input']}]"
+            if "(varied by " in where:
+                message = "it must be a list; in a recipe's vary, a list has alternatives, so write a list of lists"
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
         raise InputError(f"{'.'.join(filter(None, [where, *outer, key]))}: {message}{given}") from None
 

@@ -182,7 +182,8 @@ def _unused(parts: Parts, recipe: str, start: Recipe, address: str) -> str:
     head, *rest = address.split(".")
     where = f"recipes.{recipe}: vary: '{address}'"
     if head in SINGULAR and rest:
-        return f"{where}: nothing upstream of the recipe is in {SINGULAR[head]}"
+        one = f"the classifier {start.classifier}" if start.classifier else "the recipe"
+        return f"{where}: nothing upstream of {one} is in {SINGULAR[head]}"
     if head in SINGULAR.values() and len(rest) >= 2:
         found = [place for _, *place in start.referenced()]
         names = sorted({name for place in found for section, name in upstream(parts, tuple(place)) if section == head})

@@ -63,6 +63,8 @@ class Workflow:
 
     def __init__(self, raw: Mapping[str, Any], schema: Schema = SCHEMA):
         self._schema = schema
+        known = [*schema, *Site.model_fields]
+        expect(set(raw) <= set(known), "", "section", sorted(map(str, set(raw) - set(known))), known)
         own = {key: value for key, value in raw.items() if key in Site.model_fields}
         self.site = typed(Site, "", own)
         self.parts, self._chains = read({key: raw[key] for key in raw if key not in own}, schema)

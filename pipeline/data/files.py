@@ -124,17 +124,19 @@ def class_folders(folder: Path, skipped: Skipped | None = None) -> list[str]:
 
 
 def require_distinct(names: list[str], where: str) -> None:
-    """Raise InputError if two names differ only in case, outer blanks or the encoding of accents.
+    """Raise InputError if two names differ only in case, blanks, underscores, invisible letters or the encoding of accents.
 
-    Not every file system can hold both.
+    Not every file system can hold both, and in a prompt they are the same words.
     """
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold().strip(), name)
+        visible = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+        words = " ".join(unicodedata.normalize("NFC", visible).casefold().replace("_", " ").split())
+        other = seen.setdefault(words, name)
         if other != name:
             raise InputError(
-                f"{where}: classes '{other}' and '{name}' differ only in case, blanks or the encoding of accents; rename or "
-                "merge one"
+                f"{where}: classes '{other}' and '{name}' differ only in case, blanks, underscores or the encoding of "
+                "accents; rename or merge one"
             )
 
 

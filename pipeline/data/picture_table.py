@@ -22,6 +22,8 @@ def listed(folder: Path, name: str) -> pd.DataFrame:
         raise InputError(f"{path} is no file; set the data set's `table` to a CSV or Parquet file in {folder}")
     table = user_table.read(path, required=("path", "class"), optional=("group", "split"))
     bad = table[~table["class"].str.fullmatch(r"[^/\\\0]*[^/\\\0\s.][^/\\\0]*")]
+    if len(bad) and not bad["class"].iloc[0].strip():
+        raise InputError(f"{path}, line {bad['line'].iloc[0]}: the class is missing; give one, or delete the line")
     if len(bad):
         raise InputError(
             f"{path}, line {bad['line'].iloc[0]}: class '{bad['class'].iloc[0]}' is not a valid file name; "

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -54,7 +56,22 @@ def _parquet(path: Path, required: Sequence[str], optional: Sequence[str]) -> pd
     _require_columns(path, list(table), required, optional)
     if not len(table):
         raise InputError(f"{path} has no rows")
-    return table.astype(str).assign(line=range(1, len(table) + 1))
+    for name in table:
+        table[name] = [_as_text(path, name, line, value) for line, value in enumerate(table[name], 1)]
+    return table.assign(line=range(1, len(table) + 1))
+
+
+def _as_text(path: Path, name: str, line: int, value: Any) -> str:
+    """A value of a Parquet file as text: a text or a whole number, or nothing in a column of groups or splits."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value // 1:
+        return str(int(value))
+    if value is None or (isinstance(value, float) and value != value):
+        if name in ("group", "split"):
+            return ""
+        raise InputError(f"{path}, row {line}: {name} is missing; give it, or delete the row")
+    raise InputError(f"{path}, row {line}: {name} must be a text, but is {value!r}; correct it")
 
 
 def _require_columns(path: Path, names: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:

@@ -9,10 +9,12 @@ import torch
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from safetensors import safe_open
 
 from pipeline.errors import InputError
+from pipeline.foundations.components import reading, require_numbers
 
-CONFIG = "open_clip_config.json"
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
 class Clip(NamedTuple):
@@ -26,13 +28,21 @@ class Clip(NamedTuple):
 def load(folder: Path) -> Clip:
     """The model in a folder, on the CPU. Raises InputError if a file is missing or damaged, or files do not fit."""
     name = f"local-dir:{folder}"
-    try:
+    with reading(folder):
+        if not (folder / WEIGHTS).is_file():  # the library would take a pickle
+            raise FileNotFoundError(f"no {WEIGHTS}")
         model = open_clip.create_model(name, require_pretrained=True)
         tokenize = open_clip.get_tokenizer(name)
-    except Exception as error:  # the library raises many kinds of errors for damaged files
-        why = " ".join(str(error).split())[:300]
-        raise InputError(f"{folder} is missing or damaged ({why}); get the model again") from None
-    preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        preprocess(Image.new("RGB", (8, 8)))  # a wrong mean, for example, would be an error of the first picture
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            saved = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    for name, tensor in model.state_dict().items():
+        if saved.get(name, list(tensor.shape)) != list(tensor.shape):  # the library would stretch a table of positions
+            raise InputError(
+                f"{folder}: {name} has the shape {saved[name]}, but {CONFIG} says {list(tensor.shape)}; get the model again"
+            )
+    require_numbers(folder, model)
     known = len(tokenize.tokenizer) if isinstance(tokenize, HFTokenizer) else tokenize.vocab_size
     expected = model.vocab_size if hasattr(model, "vocab_size") else model.text.vocab_size
     if not expected / 2 < known <= expected:

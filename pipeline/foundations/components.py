@@ -4,6 +4,8 @@ The libraries load a folder without its vocabulary with a tokenizer of two token
 ones, both without an error.
 """
 
+import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +17,10 @@ import torch
 import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
-from safetensors import SafetensorError
 
 from pipeline.errors import InputError
 from pipeline.foundations import SAFETY_CHECKER, glide_text_encoder
-from pipeline.foundations.fit import IMAGE_VARIATION, UNCLIP, model_index, require_fit, require_vocabulary
+from pipeline.foundations.fit import IMAGE_VARIATION, INDEX, UNCLIP, model_index, require_fit, require_vocabulary
 
 _LIBRARIES = {
     "diffusers": diffusers,
@@ -54,6 +55,9 @@ def components(
     index = model_index(folder)
     unused = _unused(folder, index, safety_checker)
     named = {name: value for name, value in index.items() if isinstance(value, list) and name not in unused}
+    for name, entry in named.items():
+        if len(entry) != 2 or not all(one is None or (isinstance(one, str) and one.isidentifier()) for one in entry):
+            raise InputError(f"{folder / INDEX}: {name} must have a library and a class; get the model again")
     found = {
         name: component(folder / name, *entry, dtype, variant, allow_pickle) if all(entry) else None
         for name, entry in sorted(named.items())
@@ -82,12 +86,12 @@ def component(
     """
     class_name = _RENAMED.get(class_name, class_name)
     kind = getattr(_LIBRARIES.get(library), class_name, None)
-    if kind is None:
+    if not isinstance(kind, type):
         raise InputError(f"{folder} is a {class_name} of {library}, which this version of that library does not have")
     if not folder.is_dir():
         raise InputError(f"{folder} is missing; get the model again")
     is_diffusers = issubclass(kind, diffusers.ModelMixin)
-    with _reading(folder):
+    with reading(folder):
         if not (is_diffusers or issubclass(kind, transformers.PreTrainedModel)):
             own_code = {"trust_remote_code": False} if class_name.startswith("Auto") else {}  # else it asks a person
             return kind.from_pretrained(folder, local_files_only=True, **own_code)
@@ -100,7 +104,21 @@ def component(
         if wrong := sorted(map(str, report[key])):
             more = f" and {len(wrong) - 1} more tensors" if wrong[1:] else ""
             raise InputError(f"{folder} lacks {wrong[0]}{more}, or has other shapes; get the model again")
+    forms = {re.sub(r"\d+", "0", name) for name in loaded.state_dict()}
+    if unread := sorted(name for name in map(str, report["unexpected_keys"]) if re.sub(r"\d+", "0", name) in forms):
+        raise InputError(f"{folder} has {unread[0]}, but its config has no such layer; get the model again")
+    require_numbers(folder, loaded)
     return loaded.eval().requires_grad_(False)
+
+
+def require_numbers(folder: Path, model: torch.nn.Module) -> None:
+    """Raise InputError if a tensor of a model has values that are not finite, or if all values of all are 0."""
+    named = dict(model.named_parameters())
+    for name, tensor in named.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{folder}: {name} has values that are not finite numbers; get the model again")
+    if named and not any(tensor.any() for tensor in named.values()):
+        raise InputError(f"{folder}: all its weights are 0; get the model again")
 
 
 def _unused(folder: Path, index: dict[str, Any], safety_checker: bool) -> set[str]:
@@ -109,27 +127,23 @@ def _unused(folder: Path, index: dict[str, Any], safety_checker: bool) -> set[st
     if index["_class_name"] in (IMAGE_VARIATION, UNCLIP):
         unused -= {"feature_extractor", "image_encoder"}
     if safety_checker:
-        if index.get(SAFETY_CHECKER, [None, None])[1] != StableDiffusionSafetyChecker.__name__:
+        if (index.get(SAFETY_CHECKER) or [None])[-1] != StableDiffusionSafetyChecker.__name__:
             raise InputError(f"{folder} has no safety checker; remove `safety_checker: true`, or take another model")
         unused -= {SAFETY_CHECKER, "feature_extractor"}
     return unused
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """Replace the libraries' many errors about a damaged folder by an InputError."""
+def reading(folder: Path) -> Iterator[None]:
+    """Replace the libraries' many errors about a damaged folder by an InputError; one about memory or the disk stays."""
     try:
         yield
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-        RuntimeError,
-        ImportError,  # a tokenizer in a format that needs another library
-        SafetensorError,
-    ) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error) or "failed to map segment" in str(error):
+            raise MemoryError(str(error)) from None
+        if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EACCES):
+            raise
         why = " ".join(str(error).split())[:300]
         raise InputError(f"{folder} is missing or damaged ({why}); get the model again") from None

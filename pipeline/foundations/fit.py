@@ -35,10 +35,12 @@ def model_index(folder: Path) -> dict[str, Any]:
     """What the index of a model in diffusers' format says. Raises InputError if there is none, or if it is damaged."""
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        index["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is missing or damaged; get the model again") from None
+        index = json.loads(path.read_text(encoding="utf-8-sig"))
+        damaged = not isinstance(index["_class_name"], str)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        damaged = True
+    if damaged:
+        raise InputError(f"{path} is missing or damaged; get the model again")
     return index
 
 
@@ -49,6 +51,8 @@ def pipeline_class(folder: Path) -> str:
 
 def misuse(model: str, pipeline: str, kind: str) -> str | None:
     """Why a generator of this kind cannot draw with a model of diffusers' class `pipeline`; None if it may."""
+    if "Inpaint" in pipeline:
+        return f"{model} is a {pipeline}, which fills in parts of pictures; name another foundation"
     wanted = OF_KIND.get(kind)
     fitting = next((name for name, only in OF_KIND.items() if only == pipeline), kind)
     if wanted in (None, pipeline) and fitting == kind:
@@ -76,6 +80,15 @@ def require_fit(folder: Path, pipeline: str, found: Mapping[str, Any]) -> None:
             raise InputError(f"{folder / name} is missing; get the model again")
     if pipeline not in FAMILY:
         return
+    unet, scaling = found["unet"].config, found["vae"].config.scaling_factor
+    if not isinstance(unet.sample_size, int):
+        raise InputError(
+            f"{folder / 'unet'}: sample_size must be a whole number, but is {unet.sample_size}; correct its config.json"
+        )
+    if not isinstance(scaling, int | float) or scaling <= 0:
+        raise InputError(
+            f"{folder / 'vae'}: scaling_factor must be a number above 0, but is {scaling}; correct its config.json"
+        )
     for what, there, reader, expected in _sizes(pipeline, found):
         if there != expected:
             raise InputError(f"{folder}: {what} is {there}, but the {reader} reads {expected}")
@@ -87,7 +100,9 @@ def require_fit(folder: Path, pipeline: str, found: Mapping[str, Any]) -> None:
 def _sizes(pipeline: str, found: Mapping[str, Any]) -> list[tuple[str, Any, str, Any]]:
     """(what, its size, component that reads it, size that this one reads)."""
     unet = found["unet"].config
-    sizes = [("the number of the VAE's channels", found["vae"].config.latent_channels, "U-Net", unet.in_channels)]
+    latent = found["vae"].config.latent_channels
+    sizes = [("the number of the VAE's channels", latent, "U-Net", unet.in_channels)]
+    sizes.append(("the number of the U-Net's channels", unet.out_channels, "VAE", latent))
     if pipeline != IMAGE_VARIATION:
         width = found["text_encoder"].config.hidden_size
         sizes.append(("the text encoder's width", width, "U-Net", unet.cross_attention_dim))

@@ -1,5 +1,6 @@
 """Models on a hub, as huggingface_hub reaches it: which files are needed, and their download, which continues where it ended."""
 
+import hashlib
 import re
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.artifacts.digests import digest
+from pipeline.deadline import within
 from pipeline.errors import InputError
 from pipeline.foundations import SAFETY_CHECKER
 from pipeline.foundations.fit import INDEX, pipeline_class
@@ -21,11 +23,20 @@ PATIENCE = 10
 
 
 class File(NamedTuple):
-    """A file of a model; large files have a sha256."""
+    """A file of a model. Large files have a sha256, and others the digest that git gives them."""
 
     name: str
     bytes: int
     sha256: str | None
+    git: str | None = None
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file at `path` has the bytes that the hub lists."""
+        if not path.is_file() or path.stat().st_size != self.bytes:
+            return False
+        if self.sha256:
+            return digest(path) == self.sha256
+        return not self.git or hashlib.sha1(b"blob %d\0" % self.bytes + path.read_bytes()).hexdigest() == self.git
 
 
 class Model(NamedTuple):
@@ -55,17 +66,26 @@ def find(
     for one in ids:
         name, _, revision = one.partition("@")
         try:
-            found = HfApi().model_info(name, revision=revision or None, files_metadata=True, timeout=PATIENCE)
+            asked = {"revision": revision or None, "files_metadata": True, "timeout": PATIENCE}
+            found = within(2 * PATIENCE, HfApi().model_info, name, **asked)
+            files = [
+                File(file.rfilename, file.size or 0, file.lfs.sha256, None)
+                if file.lfs
+                else File(file.rfilename, file.size or 0, None, file.blob_id)
+                for file in found.siblings
+            ]
         except (HTTPError, OSError, ValueError) as error:
             tried.append(f"{one}: {_first_line(error)}")
             continue
-        files = [File(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None) for file in found.siblings]
+        except (KeyError, TypeError, AttributeError):
+            tried.append(f"{one}: its answer is not of the form that a hub gives")
+            continue
         try:
             return Model(name, found.sha, chosen(files, variant, allow_pickle, safety_checker))
         except InputError as error:
             tried.append(f"{one}: {error}")
     raise InputError(
-        f"the hub has no such model ({'; '.join(tried)}); download it where there is a network, and name its folder with"
+        f"the hub does not give the model ({'; '.join(tried)}); download it where there is a network, and name its folder with"
         " `kind: folder`"
     )
 
@@ -110,14 +130,14 @@ def pipeline_of(model: Model) -> str | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         try:
-            hf_hub_download(model.id, INDEX, revision=model.commit, local_dir=folder)
+            within(2 * PATIENCE, hf_hub_download, model.id, INDEX, revision=model.commit, local_dir=folder)
             return pipeline_class(Path(folder))
-        except (HTTPError, LocalEntryNotFoundError, InputError):  # the download itself will say so
+        except (HTTPError, LocalEntryNotFoundError, OSError, InputError):  # the download itself will say so
             return None
 
 
 def download(model: Model, folder: Path) -> None:
-    """Download a model's files into `folder`, and remove others there. Files that are whole already are kept.
+    """Download a model's files into `folder`, and remove others there. Only files that are whole already are kept.
 
     Raises InputError if the disk is too small, the hub fails, or a file has other bytes than the hub says.
     """
@@ -133,6 +153,8 @@ def download(model: Model, folder: Path) -> None:
     names = {file.name for file in model.files}
     try:
         for file in model.files:
+            if (path := folder / file.name).is_file() and not file.is_whole(path):
+                path.unlink()
             hf_hub_download(model.id, file.name, revision=model.commit, local_dir=folder)
     except (HTTPError, LocalEntryNotFoundError) as error:
         raise InputError(
@@ -143,8 +165,7 @@ def download(model: Model, folder: Path) -> None:
             path.unlink()
     for file in model.files:
         path = folder / file.name
-        whole = path.is_file() and path.stat().st_size == file.bytes and file.sha256 in (None, digest(path))
-        if not whole:
+        if not file.is_whole(path):
             path.unlink(missing_ok=True)
             raise InputError(f"{path} has other bytes than the hub lists; run snakemake again to fetch it again")
 

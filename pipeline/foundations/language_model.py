@@ -48,13 +48,16 @@ def load(
 
 def _class_name(folder: Path) -> str:
     try:
-        return _json(folder / CONFIG)["architectures"][0]
-    except (KeyError, TypeError, IndexError):
-        raise InputError(f"{folder / CONFIG} names no architecture; get the model again") from None
+        (name, *_) = _json(folder / CONFIG)["architectures"]
+    except (KeyError, TypeError, ValueError):
+        name = None
+    if not isinstance(name, str):
+        raise InputError(f"{folder / CONFIG} names no architecture; get the model again")
+    return name
 
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
         raise InputError(f"{path} is missing or damaged; get the model again") from None

@@ -1,5 +1,6 @@
 """The table that stands for a foundation: its files, with their digests."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,28 +13,47 @@ from pipeline.errors import InputError
 
 
 def write(folder: Path, path: Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write the table of all files of a model's folder: file, bytes, sha256. Its metadata have the folder and `about`."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(file.relative_to(folder)))
-    rows = [(str(file.relative_to(folder)), file.stat().st_size, digest(file)) for file in files]
-    shards.write_table(
-        pd.DataFrame(rows, columns=["file", "bytes", "sha256"]), path, about={"folder": str(folder), **(about or {})}
-    )
+    """Write the table of all files of a model's folder: file, bytes, sha256. Its metadata have the folder and `about`.
+
+    Files below the table's own folder are part of the artifact, so the table seals them too.
+    """
+    rows = [(name, (folder / name).stat().st_size, digest(folder / name)) for name in _files(folder)]
+    beside = {folder / name: sha256 for name, _, sha256 in rows} if _is_own(folder, path) else {}
+    table = pd.DataFrame(rows, columns=["file", "bytes", "sha256"])
+    shards.write_table(table, path, beside, about={"folder": str(folder), **(about or {})})
 
 
 def folder_of(path: Path) -> Path:
     """The model's folder. Raises InputError if a file of it is missing or was changed since the table was written."""
     shards.require_whole(path)
-    folder = Path(made.about(path)["folder"])
-    for row in shards.read_table(path).itertuples():
+    folder, table = Path(made.about(path)["folder"]), shards.read_table(path)
+    again = f"check the model again: snakemake --profile local --force {path}"
+    if more := sorted(set(_files(folder)) - set(table["file"])):  # the libraries may take it in place of another
+        raise InputError(f"{folder / more[0]} came since the model was checked; remove it, or {again}")
+    if _is_own(folder, path):  # its files are whole, as the table is
+        return folder
+    for row in table.itertuples():
         file = folder / row.file
         if not file.is_file() or file.stat().st_size != row.bytes or digest(file) != row.sha256:
-            raise InputError(
-                f"{file} is missing or was changed since the model was checked; restore it, or check the model again: "
-                f"snakemake --profile local --force {path}"
-            )
+            raise InputError(f"{file} is missing or was changed since the model was checked; restore it, or {again}")
     return folder
 
 
-def _hidden(file: Path) -> bool:
-    """Whether a file is a downloader's own, as in .cache."""
-    return any(part.startswith(".") for part in file.parts)
+def _is_own(folder: Path, path: Path) -> bool:
+    """Whether the model's folder is below that of the table."""
+    return folder.is_relative_to(path.parent)
+
+
+def _files(folder: Path) -> list[str]:
+    """The files below a folder, also those in linked folders, relative to it; hidden ones are a downloader's own, as in .cache.
+
+    Raises InputError if a link leads back to a folder above it.
+    """
+    found, above = [], {folder.resolve()}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for link in (Path(place, name) for name in folders if Path(place, name).is_symlink()):
+            if any(link.resolve() in (one, *one.parents) for one in above):
+                raise InputError(f"{link} is a link to a folder above it; remove it")
+        found += [os.path.relpath(Path(place, name), folder) for name in names if not name.startswith(".")]
+    return sorted(name for name in found if (folder / name).is_file())

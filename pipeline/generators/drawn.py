@@ -54,7 +54,7 @@ def drawn(sampler: Sampler, rows: pd.DataFrame) -> Iterator[np.ndarray]:
         if broken.any():
             raise InputError(
                 f"a picture of class {batch['class'][broken].iloc[0]} was drawn {ATTEMPTS} times, each time with values "
-                "that are not finite numbers; lower the pool's guidance, or the generator's learning_rate"
+                "that are not finite numbers; lower the pool's guidance, or train the generator with a lower learning_rate"
             )
         if flagged.any():
             raise InputError(

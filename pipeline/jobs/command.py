@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import made
-from pipeline.errors import InputError, Superseded
+from pipeline.errors import InputError, Superseded, as_started
 from pipeline.jobs import RUN, claim, fingerprint, stopping
 
 FOR_THE_USER = (
@@ -69,7 +69,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
                 claim.require()
                 failed.parent.mkdir(parents=True, exist_ok=True)
                 failed.write_text(f"{os.environ[RUN]}\n{error}", encoding="utf-8")
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {as_started(str(error))}")
     except Superseded as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -12,8 +12,9 @@ def messages(system: str, query: str, name: str) -> list[dict[str, str]]:
 
 
 def usable(answer: str) -> bool:
-    """Whether an answer has letters, and no damaged ones."""
-    return any(map(str.isalpha, answer)) and "\ufffd" not in answer
+    """Whether an answer has letters, and no damaged or halved ones."""
+    halved = any("\ud800" <= letter <= "\udfff" for letter in answer)
+    return any(map(str.isalpha, answer)) and not halved and "\ufffd" not in answer and "\0" not in answer
 
 
 def prompt(text: str, name: str, answer: str) -> str:

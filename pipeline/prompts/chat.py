@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.deadline import within
 from pipeline.errors import InputError
 from pipeline.prompts.answers import usable
 
@@ -76,14 +77,17 @@ class Chat:
             headers["Authorization"] = f"Bearer {self._key}"
         request = urllib.request.Request(self._url, body, headers)
         try:
-            with self._opener.open(request, timeout=self._timeout) as response:
-                return _text(self._read(response))
+            return _text(within(2 * self._timeout, self._sent, request))
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise _Again(f"the connection failed: {self._shown(reason) or type(reason).__name__}") from None
+
+    def _sent(self, request: urllib.request.Request) -> bytes:
+        with self._opener.open(request, timeout=self._timeout) as response:
+            return self._read(response)
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         """The whole body. A socket's time limit is for each piece alone, so that slow drops would never end."""
@@ -111,7 +115,7 @@ class Chat:
 
     def _shown(self, text: object) -> str:
         """A text from outside as it may be shown: short, in one line, without the key."""
-        words = " ".join(str(text).split())
+        words = "".join(letter for letter in " ".join(str(text).split()) if letter.isprintable())
         return (words.replace(self._key, "***") if self._key else words)[:200]
 
 
@@ -128,7 +132,7 @@ def _text(data: bytes) -> str:
     """The text in an answer. Raises _Again if there is none."""
     try:
         text = json.loads(data)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         raise _Again("its answer was not of the form {choices: [{message: {content: ...}}]}") from None
     if not isinstance(text, str) or not usable(text):
         raise _Again("its answer had no text")
@@ -139,7 +143,7 @@ def _message(data: bytes) -> str:
     """What an error says, if it is in OpenAI's form."""
     try:
         return str(json.loads(data)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
@@ -151,5 +155,5 @@ def _pause(header: str | None) -> float | None:
         if header.strip().isdecimal():
             return float(header)
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -1,5 +1,6 @@
 """Prompts from a user's table."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ def texts(settings: Mapping[str, Any], job: Job) -> Iterator[tuple[str, str, str
     """(class name, prompt, origin) of every row. Raises InputError for an unknown class, or a damaged table."""
     path = only(job.inputs, "path")
     table = user_table.read(path, required=("class", "text"))
+    composed = {unicodedata.normalize("NFC", name): name for name in job.names}  # accents are encoded in two ways
+    table["class"] = [composed.get(unicodedata.normalize("NFC", name), name) for name in table["class"]]
     unknown = table[~table["class"].isin(job.names)]
     if len(unknown):
         raise InputError(

@@ -33,7 +33,7 @@ def scores(
     rest = rows[first:]
     generated = all_at_once([(rest, index.parent)], classifier.side, target)
     train = real_pictures[real_pictures["split"] == "train"]
-    peers = train["class"].isin(rows["class"]).to_numpy()  # a shard may have few of many classes
+    peers = train["class"].isin(rows["class"]).to_numpy(copy=True)  # a shard may have few of many classes
     real = all_at_once([(train[peers], manifest.parent)], classifier.side, target)
     if generated.shape[1:] != real.shape[1:]:
         raise InputError(

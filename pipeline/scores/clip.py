@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.artifacts import shards
 from pipeline.data.classes import class_names
 from pipeline.data.readable import readable
+from pipeline.errors import InputError
 from pipeline.foundations import clip
 from pipeline.foundations.table import folder_of
 from pipeline.jobs.device import device
@@ -46,5 +47,9 @@ def scores(
             logits = logits + model.logit_bias
         labels = torch.tensor(piece["class"].tolist(), device=target)
         own = logits.double().softmax(1).gather(1, labels[:, None])[:, 0].cpu().numpy()
+        if not np.isfinite(own).all():
+            raise InputError(
+                f"CLIP gives {index} scores that are not finite numbers; its weights are damaged: get the model again"
+            )
         columns = {"clip": own, "clip_times_classes": own * len(names)}
         yield np.stack([columns[name] for name in settings["columns"]], axis=1)

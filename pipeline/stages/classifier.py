@@ -53,6 +53,10 @@ def main(args) -> None:
         return manifest[manifest["split"] == split], args.manifest.parent, False
 
     selected = [(shards.read_table(path, shards.PICTURE, shards.OPTIONAL), path.parent, True) for path in args.selected]
+    if config.get("rest") and not (manifest["split"] == "rest").any():
+        raise InputError(
+            f"{args.manifest} has no pictures that a long tail left out; remove rest from the classifier's data"
+        )
     own = [split for split, is_used in (("train", config["real"]), ("rest", config.get("rest"))) if is_used]
     training = [real(split) for split in own] + selected
     training = [part for part in training if len(part[0])]

@@ -22,6 +22,10 @@ def main(args) -> None:
     from pipeline.jobs.device import device
     from pipeline.jobs.progress import progress
 
+    if args.output.is_dir():
+        raise InputError(
+            f"{args.output} is a folder; give --output a file, {args.output / 'predictions.csv'} for example"
+        )
     files = list(dict.fromkeys(file for given in args.pictures for file in _files(Path(given))))
     predictor = Predictor(args.weights, device())
     tables, skipped = [], {}

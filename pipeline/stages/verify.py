@@ -15,13 +15,15 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts import made
 from pipeline.artifacts.damage import examine
 from pipeline.artifacts.repair import Job, repair
 from pipeline.config.artifacts import OUTPUTS, TRAININGS, implied_by, made_by
-from pipeline.errors import InputError
+from pipeline.errors import InputError, as_started
 from pipeline.jobs.progress import progress
 
 
@@ -36,9 +38,10 @@ def main(args: argparse.Namespace) -> None:
         f"{found.files} files, {found.pictures} pictures, {found.bytes / 1e9:.2f} GB read; {len(found.damage)} damaged",
         flush=True,
     )
-    for path in _left_over(results, args.made_by_recipes):
+    planned = json.loads(args.planned.read_text(encoding="utf-8")) if args.planned else {}
+    for path in _left_over(results, planned.get("folders")):
         print(f"left over: {path}: no recipe of the config makes it; delete it if you need it no more", flush=True)
-    for place, differs in _outdated(results, args.planned).items():
+    for place, differs in _outdated(results, planned.get("statements", {})).items():
         print(
             f"outdated: {place}: made with {differs} than now; a run that needs it makes it again, unless `make accept` took it",
             flush=True,
@@ -46,7 +49,9 @@ def main(args: argparse.Namespace) -> None:
     if not found.damage:
         return
     if not args.repair:
-        sys.exit("error: some files are damaged or missing; `make repair` remakes them, except trained networks")
+        sys.exit(
+            as_started("error: some files are damaged or missing; `make repair` remakes them, except trained networks")
+        )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a repair waits for its jobs, which get the signal too
     if not repair(found.damage, shlex.split(args.repair), lambda path: _job_of(path, results), TRAININGS):
         sys.exit("error: some files are still damaged or missing")
@@ -62,12 +67,10 @@ def _left_over(results: Path, recipes: list[str] | None) -> list[Path]:
     return sorted(path for path in there if f"results/{path.relative_to(results)}".removesuffix(".png") not in recipes)
 
 
-def _outdated(results: Path, planned: Path | None) -> dict[Path, str]:
+def _outdated(results: Path, statements: Mapping[str, Mapping[str, Any]]) -> dict[Path, str]:
     """Folder of artifacts -> what differs between what these say of their making and what they would say now."""
-    if planned is None:
-        return {}
     found: dict[Path, set[str]] = {}
-    for name, now in json.loads(planned.read_text(encoding="utf-8")).items():
+    for name, now in statements.items():
         path = _located(name, results)
         said = made.about(path).get("made")
         if said:
@@ -83,9 +86,14 @@ _WORDS = {"settings": "settings", "code": "code", "shard": "numbers of shards"}
 
 
 def _job_of(path: Path, results: Path) -> Job | None:
-    """The job that makes a file, if any; all files below a generator's folder are its training's."""
+    """The job that makes a file, if any; all files below the folder of a generator or a foundation are of its table's."""
     place = Path(_named(path, results))
     tables = [place, *(parent / "history.parquet" for parent in place.parents)]
+    models = [parent.parent for parent in place.parents if parent.name == "files"]
+    fetched = [
+        path for path in (model / "fetched.parquet" for model in models) if _located(str(path), results).exists()
+    ]
+    tables += fetched or [model / "foundation.parquet" for model in models]
     stage, outputs = next(filter(None, (made_by(str(table)) for table in tables)), (None, ()))
     if stage is None:
         return None
@@ -113,16 +121,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, required=True, help="the folder to read, with its subfolders")
     parser.add_argument("--repair", metavar="COMMAND", help="a command that remakes the files added to it")
     parser.add_argument(
-        "--made-by-recipes",
-        nargs="*",
-        metavar="FOLDER",
-        help="list folders of parts, results/demo/plan/demo, except these",
-    )
-    parser.add_argument(
         "--planned",
         type=Path,
         metavar="FILE",
-        help="list what was made otherwise: JSON, path of an artifact -> settings, code and shard as they would be now",
+        help="list what no recipe makes, and what was made otherwise: JSON with `folders` of parts that recipes have, as"
+        " results/demo/plan/demo, and `statements`, path of an artifact -> settings, code and shard as they would be now",
     )
     return parser
 
@@ -131,6 +134,6 @@ if __name__ == "__main__":
     try:
         main(arguments().parse_args())
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {as_started(str(error))}")
     except OSError as error:
         sys.exit(f"error: {error.filename}: {error.strerror}")

@@ -49,3 +49,8 @@ def test_share_of_sampling(tmp_path):
         float, re.search(r"^CPU: ([\d.]+)% of .* U-Net \(([\d.]+)%\) and VAE \(([\d.]+)%\)", told, re.M).groups()
     )
     assert 0 < share < 100 and abs(share - unet - vae) < 0.2
+
+
+def test_cost_of_the_check_of_inputs():
+    told = benchmark("input_checks.py")
+    assert re.findall(r"^(\S+): [\d.]+ s for a gigabyte$", told, re.MULTILINE) == ["index.parquet", "weights.bin"]

@@ -158,3 +158,36 @@ def test_levels_of_another_white_are_refused_and_taken_from_the_key_that_is_name
     ran = snakemake(root, "describe_birds")
     assert ran.returncode == 0, ran.stdout
     assert re.search(r"brightest level +\| 255 of 255", (root / "results/birds/describe/summary.md").read_text())
+
+
+@pytest.mark.slow
+def test_the_command_that_is_named_has_the_config_of_the_run(root, tmp_path):
+    root = copy_of(root, tmp_path / "copy")
+    (root / "workflow_config.yaml").rename(root / "my birds.yaml")
+    (root / "workflow_config.yaml").touch()
+    (root / "raw").rename(root / "elsewhere")
+    given = ["--configfile", "my birds.yaml", "--config", "data_root=elsewhere", "--"]
+    assert snakemake(root, *given, MANIFEST).returncode == 0
+    trees.put(root / "elsewhere", {f"birds/wren/{i}.jpg": trees.picture(i, side=20) for i in (98, 99)})
+    told = snakemake(root, *given, MANIFEST)
+    line = re.findall(WARNING, told.stdout, re.MULTILINE)[0][1].replace("all_birds", MANIFEST)
+    again = snakemake(root, *shlex.split(line)[2:])
+    assert again.returncode == 0, again.stdout
+    assert len(pd.read_parquet(root / MANIFEST)) == 30
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_file_of_the_command_line_is_named_there(root, tmp_path):
+    root = copy_of(root, tmp_path / "copy")
+    (root / "mine.yaml").write_text("classifiers: {ce: {epochs: 0}}")
+    told = snakemake(root, "-n", "--configfile", "mine.yaml", "--", MANIFEST)
+    assert told.returncode == 1 and "mine.yaml: classifiers.ce.epochs: " in told.stdout, told.stdout
+
+
+@pytest.mark.slow
+def test_a_dry_run_warns_of_a_folder_that_is_missing_although_there_is_a_subset(root, tmp_path):
+    root = copy_of(root, tmp_path / "copy")
+    assert snakemake(root, MANIFEST).returncode == 0
+    (root / "workflow_config.yaml").write_text(CONFIG.replace("path: birds", "path: brids"))
+    told = snakemake(root, "-n", MANIFEST)
+    assert told.returncode == 0 and "warning: birds: raw/brids is missing: " in told.stdout, told.stdout

@@ -1,8 +1,10 @@
 """A pool from a text-to-image model: from prompts through plan, sample, score, select and classifier, killed and continued."""
 
 import json
+import os
 import re
 import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ import yaml
 from local_hub import Hub
 from runs import Run
 from tiny_models import clip, stable_diffusion
-from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
+from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake, stage
 
 pytestmark = pytest.mark.slow
 
@@ -215,6 +217,7 @@ def with_unclip(config):
 
 def test_a_generator_that_cannot_draw_with_its_model_is_told_before_any_job(begun, tmp_path):
     root = copy_of(begun, tmp_path / "copy")
+    shutil.rmtree(root / "results/foundations", ignore_errors=True)
     file = root / "workflow_config.yaml"
     file.write_text(yaml.safe_dump(with_unclip(yaml.safe_load(file.read_text()))))
     ran = snakemake(root, TARGET)
@@ -229,6 +232,19 @@ def test_a_folder_that_no_generator_draws_with_is_told_before_any_job(begun, tmp
     file.write_text(file.read_text().replace("foundation: tiny\n", "foundation: tiny_clip\n"))
     ran = snakemake(root, TARGET)
     told = "generators.painter: models/clip has no model_index.json, so no generator draws with it; name another foundation"
+    assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
+
+
+def test_a_score_whose_model_is_no_clip_is_told_before_any_job(begun, tmp_path):
+    root = copy_of(begun, tmp_path / "copy")
+    file = root / "workflow_config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["scores"]["painted_by_clip"]["foundation"] = "tiny"
+    file.write_text(yaml.safe_dump(config))
+    ran = snakemake(root, TARGET)
+    told = (
+        "scores.painted_by_clip: models/tiny has no open_clip_config.json, so it is no CLIP of open_clip; name another"
+    )
     assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
 
 
@@ -284,26 +300,72 @@ def test_a_model_on_a_hub_that_a_generator_cannot_draw_with_is_not_fetched(fetch
 
 
 @pytest.mark.nightly
-def test_a_fetched_file_that_changed_is_fetched_again_by_the_command_that_is_named(fetching):
+def test_a_fetched_file_that_changed_is_fetched_again_by_the_repair_that_is_named(fetching):
     assert snakemake(fetching, FOUNDATION).returncode == 0
     (file,) = (fetching / "results/foundations/tiny").glob("*/unet/config.json")
     text = file.read_text()
     file.write_text(text + "\n")
     (fetching / FOUNDATION).unlink()
     ran = snakemake(fetching, FOUNDATION)
-    assert ran.returncode == 1 and "unet/config.json is missing or was changed" in ran.stdout
-    (named,) = set(re.findall(r"snakemake --profile local (--force \S+)", ran.stdout))
-    assert named.endswith("fetched.parquet")
-    for arguments in (named.split(), [FOUNDATION]):
-        again = snakemake(fetching, *arguments)
-        assert again.returncode == 0, again.stdout
-    assert file.read_text() == text
+    assert ran.returncode == 1 and "unet/config.json is missing or damaged; say `make repair`" in ran.stdout
+    assert verify(fetching, "--repair", REPAIR).returncode == 0 and file.read_text() == text
+    assert snakemake(fetching, FOUNDATION).returncode == 0
 
 
 def test_a_hub_without_the_model_is_told_before_any_job(fetching, hub):
     hub.models.clear()
     ran = snakemake(fetching, FOUNDATION)
     assert ran.returncode == 1 and "Traceback" not in ran.stdout
-    assert "foundations.tiny: the hub has no such model (owner/withdrawn: " in ran.stdout
+    assert "foundations.tiny: the hub does not give the model (owner/withdrawn: " in ran.stdout
     assert "community/tiny: " in ran.stdout and "`kind: folder`" in ran.stdout
     assert not (fetching / "logs/fetch").exists()
+
+
+def flip(path):
+    """Change a bit in the middle of a file, whose time stays the same."""
+    data, times = path.read_bytes(), path.stat()
+    at = len(data) // 2
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return data
+
+
+def verify(root, *arguments):
+    return stage(root, "verify", "--results", "results", *arguments)
+
+
+REPAIR = f"{sys.executable} -m snakemake --profile local --allowed-rules {{stage}} --"
+
+
+def test_the_files_of_a_fetched_model_are_verified_and_repaired(fetching):
+    assert snakemake(fetching, FOUNDATION).returncode == 0
+    whole = verify(fetching)
+    assert whole.returncode == 0 and " 0 damaged" in whole.stdout, whole.stdout
+    files = [
+        fetching / "results/foundations/tiny/files" / name
+        for name in ("vae/config.json", "vae/diffusion_pytorch_model.safetensors")
+    ]
+    data = [flip(file) for file in files]
+    assert verify(fetching).stdout.count("damaged: ") == 2
+    ran = verify(fetching, "--repair", REPAIR)
+    assert ran.returncode == 0 and [file.read_bytes() for file in files] == data, ran.stdout
+    assert planned(fetching, FOUNDATION) == {}
+
+
+@pytest.mark.nightly
+def test_the_files_of_a_small_model_are_verified_and_trained_again(begun, tmp_path):
+    root = copy_of(begun, tmp_path / "copy")
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    few = {name: {"steps": 2} for name in ("vae", "clip", "unet")}
+    config["foundations"]["small"] = {"kind": "mini", "dataset": "demo", **few}
+    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    table = "results/foundations/small/foundation.parquet"
+    ran = snakemake(root, table)
+    assert ran.returncode == 0, ran.stdout
+    assert not (root / "results/foundations/small/checkpoints").exists()
+    assert verify(root).returncode == 0
+    file = root / "results/foundations/small/files/unet/diffusion_pytorch_model.safetensors"
+    data = flip(file)
+    ran = verify(root, "--repair", REPAIR)
+    assert ran.returncode == 0 and file.read_bytes() == data, ran.stdout
+    assert planned(root, table) == {}

@@ -73,7 +73,7 @@ def open_pictures(
     pictures = [shards.read_pictures(table, folder, side) for table, folder in tables]
     if len({part.shape[1:] for part in pictures if len(part)}) > 1:
         folders = " and ".join(str(folder) for _, folder in tables)
-        raise InputError(f"the pictures of {folders} have different sizes; give `side`, in pixels")
+        raise InputError(f"the pictures of {folders} have different sizes; give the classifier's `side`, in pixels")
     return InMemory(np.concatenate(pictures) if len(pictures) > 1 else pictures[0], device)
 
 

@@ -32,6 +32,8 @@ class StableDiffusion:
         self._text_encoder, self._unet, self.vae = (found[name].to(device) for name in ("text_encoder", "unet", "vae"))
         self.steps, self._scale, self.device = draw["steps"], draw["guidance_scale"], device
         self._negative = draw["negative_prompt"]
+        # a tokenizer without a limit of its own says 1e30
+        self._tokens = min(self._tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)
         halvings = 2 ** (len(self.vae.config.block_out_channels) - 1)
         side = draw["side"] // halvings if draw["side"] else self._unet.config.sample_size
         self._shape = (self._unet.config.in_channels, side, side)
@@ -40,7 +42,7 @@ class StableDiffusion:
 
     def cut(self, prompts: list[str]) -> int:
         """Number of prompts with more tokens than the text encoder reads."""
-        return sum(len(ids) > self._tokenizer.model_max_length for ids in self._tokenizer(prompts).input_ids)
+        return sum(len(ids) > self._tokens for ids in self._tokenizer(prompts).input_ids)
 
     def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
         """Pictures in [0, 1] before clamping, [B, 3, H, W]; each has its own generator, which draws on the CPU."""
@@ -103,7 +105,7 @@ class StableDiffusion:
         tokens = self._tokenizer(
             prompts,
             padding="max_length",
-            max_length=self._tokenizer.model_max_length,
+            max_length=self._tokens,
             truncation=True,
             return_tensors="pt",
         )

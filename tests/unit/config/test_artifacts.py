@@ -300,6 +300,40 @@ def test_files_that_a_part_names_are_inputs(tmp_path):
     assert read_by(flow, "classifier", name="ce", seed="0") == {"pretrained": [str(weights)]}
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("w{1}.pth", "but Snakemake takes no braces in names of files; rename it"),
+        ("a" * 300, "but there is no such file"),
+    ],
+)
+def test_names_of_files_that_cannot_be_are_told(path, told):
+    flow = Workflow(example(classifiers={"ce": {"backbone": "resnet50", "pretrained": path}}))
+    with pytest.raises(InputError, match=told):
+        read_by(flow, "classifier", name="ce", seed="0")
+
+
+@pytest.mark.parametrize("path", ["~/w.pth", "--w.pth"])
+def test_names_of_files_may_begin_with_a_home_or_a_dash(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path.removeprefix("~/")).touch()
+    flow = Workflow(example(classifiers={"ce": {"backbone": "resnet50", "pretrained": path}}))
+    assert read_by(flow, "classifier", name="ce", seed="0") == {"pretrained": [str(tmp_path / path.removeprefix("~/"))]}
+
+
+@pytest.mark.parametrize("path", ["models/sd/unet", "a" * 300])
+def test_a_models_component_and_a_name_that_is_too_long_are_told(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/sd/unet").mkdir(parents=True)
+    (tmp_path / "models/sd/model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    (tmp_path / "models/sd/unet/config.json").write_text("{}")
+    told = Workflow(painted(foundations={"tiny": {"path": path}})).part("foundations", "tiny").missing()
+    assert (
+        "is a component of the model in 'models/sd'; name that folder" if "/" in path else "has no model_index"
+    ) in told
+
+
 def test_figures_for_an_estimate_are_measured_or_in_a_file_that_exists(tmp_path):
     assert reads.throughput(Workflow(EXAMPLE), "cifar100_lt") == "results/cifar100_lt/cost/throughput.csv"
     flow = Workflow(example(throughput=str(tmp_path / "given.csv")))

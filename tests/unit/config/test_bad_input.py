@@ -41,6 +41,43 @@ BAD = {
         "generators.cbdm.unet.multipliers.0: ",
         "greater than or equal to 1",
     ),
+    "site key with a mistake": (
+        example(checkpoint_minute=1),
+        "unknown section 'checkpoint_minute' (did you mean 'checkpoint_minutes'?)",
+    ),
+    "text for a list": (
+        example(recipes={"diffult": {"datasets": "cifar100_lt"}}),
+        "recipes.diffult.datasets: it must be a list, such as [cifar100_lt] (it is 'cifar100_lt')",
+    ),
+    "model of a hub without its owner": (
+        example(foundations={"gpt": {"kind": "pretrained", "hub": ["gpt2"]}}),
+        "foundations.gpt.hub: 'gpt2' is no model's name; write owner/name, or owner/name@revision",
+    ),
+    "small model of a data set without a tail": (
+        example(
+            datasets={"mine": {"source": "image_folder", "path": "mine"}},
+            foundations={"small": {"kind": "mini", "dataset": "mine"}},
+        ),
+        "foundations.small: it trains on pictures that mine leaves out, but there are none; give it an imbalance_factor",
+    ),
+    "small model of pictures that are not kept": (
+        example(
+            datasets={"cifar100_lt": {"rest": False}}, foundations={"small": {"kind": "mini", "dataset": "cifar100_lt"}}
+        ),
+        "foundations.small: it trains on pictures that cifar100_lt leaves out, but there are none; set its `rest` to true",
+    ),
+    "left-out pictures of a data set without a tail": (
+        example(
+            datasets={"mine": {"source": "image_folder", "path": "mine"}},
+            classifiers={"bound": {"extends": "ce", "data": ["real", "rest"]}},
+            recipes={"bound": {"classifier": "bound", "datasets": ["mine"]}},
+        ),
+        "classifiers.bound on mine: data names rest, but the data set leaves no pictures out; give it an imbalance_factor",
+    ),
+    "fold without folds": (
+        example(datasets={"mine": {"source": "image_folder", "path": "mine", "fold": 1}}),
+        "datasets.mine: fold is 1, but folds is not given; the folds of `folds: 5` are 0 to 4",
+    ),
     "family that is no name": (
         example(datasets={"cifar100_lt": {"family": "my birds"}}),
         "datasets.cifar100_lt.family: it must have lower-case letters, digits and _ only (it is 'my birds')",
@@ -204,10 +241,6 @@ BAD = {
     "a fold beyond the folds": (
         example(datasets={"b": {"source": "image_folder", "path": "b", "folds": 5, "fold": 5}}),
         "datasets.b: fold is 5, but folds is 5; the folds of `folds: 5` are 0 to 4",
-    ),
-    "a fold without folds": (
-        example(datasets={"b": {"source": "image_folder", "path": "b", "fold": 1}}),
-        "datasets.b: fold is 1, but folds is None",
     ),
     "imbalance factor of a data set with lists": (
         example(datasets={"big": {"source": "imagenet", "imbalance_factor": 100}}),
@@ -405,7 +438,7 @@ BAD = {
     "vary nowhere upstream": (
         varied({"filter.keep": ["all"]}, classifier="ce"),
         "recipes.tried: vary: 'filter.keep'",
-        "nothing upstream of the recipe is in filters",
+        "nothing upstream of the classifier ce is in filters",
     ),
     "vary a part that is not upstream": (
         example(

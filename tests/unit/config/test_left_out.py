@@ -80,14 +80,22 @@ def test_only_what_names_rest_has_another_setting():
     assert "rest" not in settings["ce"]
 
 
-NO_REST = "data names rest, but the data set keeps no such pictures; set `rest: true` in it"
+NO_REST = "data names rest, but the data set leaves no pictures out; set its `rest` to true"
 CONTROL = {"steps_as": ["likely"], "data": ["real", "rest"]}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"datasets": {"cifar100_lt": {"rest": False}}}, f"classifiers.bound on cifar100_lt: {NO_REST}"),
+        (
+            {"datasets": {"cifar100_lt": {"rest": False}}},
+            "foundations.tiny: it trains on pictures that cifar100_lt_200 leaves",
+        ),
+        (
+            {"datasets": {"cifar100_lt": {"rest": False}}, "foundations": {"tiny": {"dataset": "other"}}}
+            | {"datasets": {"cifar100_lt": {"rest": False}, "other": {"extends": "cifar100_lt", "rest": True}}},
+            f"classifiers.bound on cifar100_lt: {NO_REST}",
+        ),
         ({"filters": {"rest": {"pool": "cbdm"}}}, "filters: 'rest' is not a valid name"),
         (
             {"classifiers": {"painted": CONTROL}},

@@ -223,3 +223,14 @@ def test_json_may_have_tabs_and_an_empty_file_has_no_keys(tmp_path):
     assert read(tmp_path / "a.json") == {"recipes": {"a": {"main": True}}}
     (tmp_path / "empty.yaml").write_text("# nothing yet\n")
     assert read(tmp_path / "empty.yaml") == {}
+
+
+def test_a_mistake_of_the_users_own_entry_that_extends_a_preset_is_named_in_the_users_file(tmp_path):
+    base = "classifiers: {ce: {data: [real], epochs: 200, warmup_epochs: 5}}"
+    found = layers(tmp_path, base=base, own="classifiers: {short: {extends: ce, epochs: 3}}")
+    with pytest.raises(InputError) as caught:
+        Workflow(combined(found[:1], found[1].raw))
+    assert named_file(caught.value, found) == (
+        f"{tmp_path}/own.yaml: classifiers.short: warmup_epochs is 5; it must be less than epochs, 3 "
+        f"(warmup_epochs is in {tmp_path}/base.yaml, classifiers.ce)"
+    )

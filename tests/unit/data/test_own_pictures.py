@@ -90,7 +90,7 @@ BAD_TABLES = {
     "no class column": ("path,label\na/0.png,x\n", r"has the columns path, label; it must have path and class"),
     "class with a slash": ("path,class\na/0.png,a/b\n", r"line 2: class 'a/b' is not a valid file name"),
     "class that is two dots": ("path,class\na/0.png,..\n", r"line 2: class '\.\.' is not a valid file name"),
-    "empty class": ("path,class\na/0.png,\n", r"line 2: class '' is not a valid file name"),
+    "empty class": ("path,class\na/0.png,\n", r"line 2: the class is missing; give one, or delete the line"),
     "case": ("path,class\na/0.png,Owl\na/1.png,owl\n", r"'Owl' and 'owl' differ only in case"),
     "split": ("path,class,split\na/0.png,a,dev\n", r"split 'dev' is unknown; allowed: train, val, test"),
     "missing file": ("path,class\na/9.png,a\n", r"1 of 1 listed files are not in .*first: a/9.png"),
@@ -266,11 +266,15 @@ def test_bad_folders_are_told(tmp_path):
     refused(tmp_path / "cases", "'Owl' and 'owl' differ only in case", test_per_class=None)
     refused(
         birds(tmp_path / "blank", **{"owl": 2, "owl ": 2}),
-        "'owl' and 'owl ' differ only in case, blanks or the encoding of",
+        "'owl' and 'owl ' differ only in case, blanks, underscores or the encoding of",
+    )
+    refused(
+        birds(tmp_path / "line", **{"tawny owl": 2, "tawny_owl": 2}),
+        "'tawny owl' and 'tawny_owl' differ only in case, blanks, underscores or the encoding of",
     )
     refused(
         birds(tmp_path / "accent", **{"caf\u00e9": 2, "cafe\u0301": 2}),
-        "differ only in case, blanks or the encoding of accents",
+        "differ only in case, blanks, underscores or the encoding of accents",
     )
     refused(
         birds(tmp_path / "alone", pictures=4),

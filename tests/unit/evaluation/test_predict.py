@@ -130,7 +130,7 @@ def test_what_predict_cannot_do_is_one_sentence(root, tmp_path):
     for weights, words in (
         ("missing.safetensors", "missing.safetensors is missing"),
         ("old.safetensors", "is of an earlier version, without the names of its classes; train the classifier again"),
-        ("other.safetensors", "is no classifier; give a weights.safetensors of results/<dataset>/classifier"),
+        ("other.safetensors", r"is no classifier; give a weights\.safetensors of results/<dataset>/classifier"),
     ):
         with pytest.raises(InputError, match=words):
             run(predict, "--weights", tmp_path / weights, "--output", tmp_path / "found.csv", picture)
@@ -154,3 +154,18 @@ def test_the_command_line_takes_files_and_folders(root, tmp_path, monkeypatch):
     command.run(predict.main, predict.arguments())
     assert len(pd.read_csv(tmp_path / "new/found.csv")) == 5
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["found.csv"]
+
+
+def test_a_folder_as_output_is_told_before_the_work(tmp_path):
+    with pytest.raises(InputError, match=r"is a folder; give --output a file, .*predictions\.csv for example"):
+        run(predict, "--weights", tmp_path / "none.safetensors", "--output", tmp_path, tmp_path)
+
+
+def test_a_folder_or_a_table_as_weights_is_no_classifier(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "table.csv").write_text("a,b")
+    for weights in (tmp_path, tmp_path / "table.csv"):
+        with pytest.raises(
+            InputError, match=r"is no classifier; give a weights\.safetensors of results/<dataset>/classif"
+        ):
+            run(predict, "--weights", weights, "--output", tmp_path / "found.csv", tmp_path / "a.png")

@@ -1,5 +1,6 @@
 """CLIP models in open_clip's format: whole ones are loaded, and nothing that is missing is filled with random values."""
 
+import json
 import shutil
 
 import pytest
@@ -52,3 +53,39 @@ def test_a_missing_tensor_is_told(copy):
 def test_another_kind_of_model_is_told(tmp_path):
     with pytest.raises(InputError, match="is missing or damaged"):
         clip.load(stable_diffusion(tmp_path / "sd"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (("model_cfg", "text_cfg", "context_length"), 10, r"clip: positional_embedding has the shape \[77, .*\], but"),
+        (("model_cfg", "vision_cfg", "image_size"), 64, r"clip: visual\.positional_embedding has the shape"),
+        (("preprocess_cfg", "mean"), [0.5] * 4, "clip is missing or damaged"),
+        (("preprocess_cfg", "interpolation"), "nonsense", "clip is missing or damaged"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_weights_is_told(copy, keys, value, told):
+    path = copy / "open_clip_config.json"
+    config = entry = json.loads(path.read_text())
+    for key in keys[:-1]:
+        entry = entry[key]
+    entry[keys[-1]] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=told):
+        clip.load(copy)
+
+
+def test_weights_that_are_no_finite_numbers_are_told(copy):
+    weights = load_file(copy / "open_clip_model.safetensors")
+    weights["visual.proj"][0, 0] = float("inf")
+    save_file(weights, copy / "open_clip_model.safetensors")
+    with pytest.raises(InputError, match=r"clip: visual\.proj has values that are not finite numbers"):
+        clip.load(copy)
+
+
+def test_a_pickle_is_not_read(copy):
+    weights = load_file(copy / "open_clip_model.safetensors")
+    (copy / "open_clip_model.safetensors").unlink()
+    torch.save(weights, copy / "open_clip_pytorch_model.bin")
+    with pytest.raises(InputError, match=r"clip is missing or damaged \(no open_clip_model\.safetensors\)"):
+        clip.load(copy)

@@ -1,6 +1,8 @@
 """Models in diffusers' format: whole ones are loaded, and whatever is missing is named instead of filled with random values."""
 
+import errno
 import json
+import re
 import shutil
 
 import pytest
@@ -10,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import image_encoder, image_variation, stable_diffusion, unclip
 
 from pipeline.errors import InputError
-from pipeline.foundations.components import components
+from pipeline.foundations.components import components, reading
 from pipeline.foundations.fit import pipeline_class
 
 
@@ -244,3 +246,81 @@ def test_a_class_that_the_libraries_do_not_have_is_told(copy):
         InputError, match="unet is a UNetOfTomorrow of diffusers, which this version of that library does not"
     ):
         components(copy)
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_config_with_fewer_layers_than_there_are_weights_is_told(copy):
+    edit_json(copy / "text_encoder/config.json", num_hidden_layers=1)
+    with pytest.raises(InputError, match=r"text_encoder has .*layers\.1\..*, but its config has no such layer"):
+        components(copy)
+
+
+def test_more_tensors_of_other_names_are_not_read(copy):
+    path = copy / "text_encoder/model.safetensors"
+    save_file(load_file(path) | {"text_model.embeddings.position_ids": torch.arange(77)}, path, {"format": "pt"})
+    assert components(copy)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_that_are_no_finite_numbers_are_told(copy, name):
+    path = copy / name / WEIGHTS[name]
+    weights = load_file(path)
+    first = sorted(weights)[0]
+    weights[first].flatten()[0] = float("nan")
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(InputError, match=rf"{name}: {first} has values that are not finite numbers"):
+        components(copy)
+
+
+def test_weights_that_are_all_zero_are_told(copy):
+    path = copy / "vae" / WEIGHTS["vae"]
+    save_file({key: torch.zeros_like(value) for key, value in load_file(path).items()}, path, {"format": "pt"})
+    with pytest.raises(InputError, match=r"vae: all its weights are 0; get the model again"):
+        components(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "told"),
+    [
+        ("model_index.json", {"_class_name": []}, "model_index.json is missing or damaged"),
+        ("model_index.json", {"vae": ["diffusers"]}, "model_index.json: vae must have a library and a class"),
+        ("model_index.json", {"vae": ["diffusers", 3]}, "model_index.json: vae must have a library and a class"),
+        ("model_index.json", {"vae": ["diffusers", "logging"]}, "vae is a logging of diffusers, which this version"),
+        ("unet/config.json", {"attention_head_dim": 0}, "unet is missing or damaged"),
+        ("unet/config.json", {"sample_size": [8, 8]}, "unet: sample_size must be a whole number, but is"),
+        ("unet/config.json", {"sample_size": None}, "unet: sample_size must be a whole number, but is None"),
+        ("vae/config.json", {"scaling_factor": None}, "vae: scaling_factor must be a number above 0, but is None"),
+    ],
+)
+def test_a_wrong_value_in_a_config_is_one_sentence(copy, file, changes, told):
+    edit_json(copy / file, **changes)
+    with pytest.raises(InputError, match=re.escape(told)):
+        components(copy)
+
+
+def test_an_index_that_is_nested_without_end_is_damaged(copy):
+    (copy / "model_index.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"model_index\.json is missing or damaged"):
+        components(copy)
+
+
+def test_a_byte_order_mark_is_no_damage(copy):
+    path = copy / "model_index.json"
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert components(copy)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+)
+def test_a_lack_of_memory_is_no_damage(copy, error):
+    with pytest.raises(MemoryError), reading(copy):
+        raise error
+
+
+def test_an_unwell_disk_is_no_damage(copy):
+    with pytest.raises(OSError, match="Input/output error"), reading(copy):
+        raise OSError(errno.EIO, "Input/output error")

@@ -1,6 +1,7 @@
 """Models on a hub, a local HTTP server: which files are fetched, from which mirror, and what happens if they are not there."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -169,8 +170,8 @@ def test_a_download_that_is_cut_off_or_stalls_continues(hub, fetch, fault):
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("gone", "the hub has no such model (community/sd: "),
-        ("nonsense", "the hub has no such model (community/sd: "),
+        ("gone", "the hub does not give the model (community/sd: "),
+        ("nonsense", "the hub does not give the model (community/sd: "),
         ("other bytes", "has other bytes than the hub lists; run snakemake again to fetch it again"),
     ],
 )
@@ -185,7 +186,7 @@ def test_a_hub_that_is_away_is_one_sentence(hub, fetch):
     hub.server.server_close()
     code, said, _ = fetch("owner/one", "owner/two")
     assert code and "Traceback" not in said, said
-    assert "the hub has no such model (owner/one: " in said and "owner/two: " in said and "`kind: folder`" in said
+    assert "the hub does not give the model (owner/one: " in said and "owner/two: " in said and "`kind: folder`" in said
 
 
 def test_a_pickle_is_not_fetched_unless_it_is_allowed(hub, fetch):
@@ -198,3 +199,20 @@ def test_a_pickle_is_not_fetched_unless_it_is_allowed(hub, fetch):
     code, said, output = fetch(allow_pickle=True)
     assert code == 0, said
     assert "unet/diffusion_pytorch_model.bin" in set(shards.read_table(output)["file"])
+
+
+@pytest.mark.parametrize("fault", ["{}", "[]", '{"id": "community/sd", "siblings": null}'])
+def test_a_hub_that_answers_otherwise_is_one_sentence(hub, fetch, fault):
+    hub.fault = fault
+    code, said, _ = fetch()
+    assert code and "Traceback" not in said and "the hub does not give the model (community/sd: " in said, said
+
+
+@pytest.mark.parametrize("file", ["scheduler/scheduler_config.json", "unet/diffusion_pytorch_model.safetensors"])
+def test_a_file_that_was_damaged_without_a_trace_is_fetched_again(hub, fetch, file):
+    _, _, output = fetch()
+    path = output.parent / "files" / file
+    data, times = path.read_bytes(), path.stat()
+    path.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert fetch()[0] == 0 and path.read_bytes() == data

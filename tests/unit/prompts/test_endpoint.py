@@ -97,6 +97,8 @@ PASSING = {
     "another form": (200, [1, 2], {}),
     "no text": good(None),
     "an empty text": good(""),
+    "half an emoji": good("nice \ud83d"),
+    "nested without end": (200, b"[" * 100_000, {}),
     "no letters": good(" ... \n"),
     "parts in place of text": good([{"type": "text", "text": "a"}]),
     "an answer that is cut off": (200, b'{"choices": [{"mess', {"Content-Length": "400"}),
@@ -111,7 +113,7 @@ def test_what_passes_is_waited_for(run, endpoint, tmp_path, fault, capsys):
     assert len(server.asked) == 9 + 2 and found["answer"].str.startswith("A photo of").all()
 
 
-@pytest.mark.parametrize("fault", ["hangs", "drips"])
+@pytest.mark.parametrize("fault", ["hangs", "drips", "drips headers"])
 def test_a_hang_is_cut(run, endpoint, tmp_path, fault):
     server = endpoint(fault)
     began = time.monotonic()
@@ -123,6 +125,7 @@ def test_the_endpoints_own_pause_is_kept(run, endpoint, tmp_path):
     server = endpoint((429, b"", {"Retry-After": "1"}))
     asked(run, tmp_path, part(server.url, requests_at_once=1, per_class=1))
     assert 1 <= server.times[1] - server.times[0] < 3
+    assert chat._pause("Mon, 01 Jan 2024 00:00:00 +99999999999999") is None
     assert 100 < chat._pause(formatdate(time.time() + 120, usegmt=True)) < 121
 
 
@@ -144,6 +147,8 @@ ENDING = {
         1,
         "it answered 404 Not Found (no such model); check",
     ),
+    "an error that is nested without end": ((400, b"[" * 100_000, {}), 1, "it answered 400 Bad Request; check"),
+    "letters for a terminal": ((400, {"error": {"message": "a\x1b[2Jb"}}, {}), 1, "400 Bad Request (a[2Jb); check"),
     "a redirect": ((307, b"", {"Location": "http://127.0.0.1:9/v1/chat/completions"}), 1, "it answered 307 Temporary"),
     "a pause of an hour": (
         (429, b"", {"Retry-After": "3600"}),
@@ -260,6 +265,11 @@ def test_kept_answers_survive_lines_that_are_cut_off(tmp_path):
         ({"url": "https://me:pw@host/v1"}, "without a user, a key or a . in it"),
         ({"url": "https://host/v1?key=1"}, "without a user, a key or a . in it"),
         ({"url": "file:///etc/passwd"}, "it must be like https"),
+        ({"url": "https://höst/v1"}, "it must be like https"),
+        ({"url": "http://[::1/v1"}, "it must be like https"),
+        ({"url": "http://.example/v1"}, "it must be like https"),
+        ({"url": "http://host:port/v1"}, "it must be like https"),
+        ({"timeout": 1e12}, "less than or equal to 86400"),
         ({"parameters": {"stream": True}}, "'stream' is set by the other keys; remove it"),
         (
             {"key_variable": "sk-secret"},

@@ -159,9 +159,7 @@ def test_a_model_that_changed_is_refused(run, tmp_path):
     path = listed(gpt2(tmp_path / "model"))
     with open(tmp_path / "model/tokenizer_config.json", "a") as file:
         file.write("\n")
-    with pytest.raises(
-        SystemExit, match=r"tokenizer_config\.json is missing or was changed since the model was checked"
-    ):
+    with pytest.raises(SystemExit, match=r"tokenizer_config\.json is missing or damaged; say `make repair`"):
         run(prompts, settings(), "--foundation", path)
 
 

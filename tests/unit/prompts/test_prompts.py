@@ -1,5 +1,7 @@
 """Prompts of a data set's classes, and their way into a plan."""
 
+import unicodedata
+
 import numpy as np
 import open_clip
 import pandas as pd
@@ -136,3 +138,35 @@ def test_any_blocks_of_the_table_give_the_same_prompts(tmp_path_factory, counts,
         for label, index in zip(classes, indices, strict=True)
     ]
     assert PromptTable(path).of(classes, indices).tolist() == expected
+
+
+def test_a_file_may_write_accents_in_the_other_way(run, tmp_path):
+    subset(tmp_path, names=["grün", unicodedata.normalize("NFD", "weiß ü"), "wren"])
+    (tmp_path / "own.csv").write_text(f"class,text\n{unicodedata.normalize('NFD', 'grün')},a\nweiß ü,b\nwren,c\n")
+    found = run(prompts, settings(kind="file", path="own.csv"), "--path", tmp_path / "own.csv")
+    assert found["text"].tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("text", ["an owl", None, "a"], "own.parquet, row 2: text is missing; give it, or delete the row"),
+        ("text", [["a", "b"], ["c"], ["d"]], "own.parquet, row 1: text must be a text, but is array"),
+        ("class", [1.5, 1.5, 1.5], "own.parquet, row 1: class must be a text, but is 1.5"),
+    ],
+)
+def test_a_parquet_file_with_other_values_than_texts_is_one_sentence(run, tmp_path, column, values, told):
+    subset(tmp_path, names=["owl", "1", "wren"])
+    table = pd.DataFrame({"class": ["owl", "1", "wren"], "text": ["a", "b", "c"]}).astype(object)
+    table[column] = values
+    table.to_parquet(tmp_path / "own.parquet")
+    with pytest.raises(SystemExit) as ended:
+        run(prompts, settings(kind="file", path="own.parquet"), "--path", tmp_path / "own.parquet")
+    assert told in ended.value.code
+
+
+def test_a_parquet_file_may_have_whole_numbers_as_classes(run, tmp_path):
+    subset(tmp_path, names=["0", "1", "2"])
+    pd.DataFrame({"class": [0.0, 1.0, 2.0], "text": ["a", "b", "c"]}).to_parquet(tmp_path / "own.parquet")
+    found = run(prompts, settings(kind="file", path="own.parquet"), "--path", tmp_path / "own.parquet")
+    assert found["class_name"].tolist() == ["0", "1", "2"]
