@@ -19,6 +19,7 @@ if workflow.is_main_process:
     include: "rules/flow.smk"
     include: "rules/records.smk"
     include: "rules/cluster.smk"
+    include: "rules/models.smk"
     include: "rules/checks.smk"
 
     for stage in (*OUTPUTS, "verify"):
