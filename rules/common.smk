@@ -13,6 +13,9 @@ from pipeline.config.artifacts import OUTPUTS
 from pipeline.errors import OPTIONS, InputError, as_started, options_again
 from pipeline.jobs import RUN, planned
 
+if {"{", "}"} & set(str(workflow.basedir)):
+    raise WorkflowError(f"{workflow.basedir} has braces in its path, which Snakemake takes for wildcards; rename that folder")
+
 shell.executable("bash")
 shell.prefix(
     "set -euo pipefail; "  # Snakemake's own, which a prefix replaces; without it, a job succeeds if `tee` does

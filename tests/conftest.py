@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from workflow_helpers import REPOSITORY, copy_of, micro_run
+from workflow_helpers import REPOSITORY, copy_of, micro_run, planned
 
 # Before torch is imported: each worker has one core. Threads that wait for a busy core spin, which takes ten times as long
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -33,6 +33,7 @@ LONGEST = (
     "test_text_to_image_workflow",
     "test_rerun_matrix",
     "test_workflow",
+    "test_mistakes",
     "test_records",
 )
 """Files whose tests start first, so that no worker is left alone with one of them at the end."""
@@ -132,3 +133,9 @@ def finished(tmp_path_factory) -> Path:
 def copy(finished, tmp_path) -> Path:
     """A copy of the finished run, to be changed."""
     return copy_of(finished, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def commands(finished) -> dict[str, list[str]]:
+    """Every job of the micro run, with the arguments of its stage."""
+    return planned(finished, "--forceall", "--", "all_demo", "table_diffult_9")

@@ -149,7 +149,10 @@ def _rgb(image: Image.Image, levels: int) -> Image.Image:
     with contextlib.suppress(Exception):  # an unreadable orientation is ignored
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16-bit or 32-bit grey
-        grey = np.asarray(image).astype(np.int64).clip(0, levels) * 255 // levels
+        values = np.asarray(image).astype(np.int64)
+        grey = values.clip(0, levels) * 255 // levels
+        if isinstance(level := image.info.get("transparency"), int):
+            grey[values == level] = 255  # white, as below
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")

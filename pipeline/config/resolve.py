@@ -170,6 +170,11 @@ def check_references(parts: Parts) -> None:
 def check_names(parts: Parts, section: str, name: str, part: Part) -> None:
     """Raise InputError if the part names an undefined one."""
     for field, target, wanted in part.referenced():
+        other = next((one for one in parts if wanted in parts[one] and wanted not in parts[target]), None)
+        if other:
+            raise InputError(
+                f"{section}.{name}: {field} is '{wanted}', which is in {other}; name one of {target} instead"
+            )
         expect(wanted in parts[target], f"{section}.{name}", field, [wanted],
                 [*OWN] * (field == "data") + sorted(known for known in parts[target] if "~" not in known))  # fmt: skip
 

@@ -63,6 +63,12 @@ def test_a_palette_with_a_transparent_colour():
     assert (found[0, 0] == 255).all() and found[1, 1].tolist() == [10, 20, 30]
 
 
+def test_a_transparent_level_of_16_bits_becomes_white():
+    image = Image.fromarray(np.array([[0, 1000], [1001, 65535]], np.uint16))
+    found = decode(file(image, "PNG", transparency=1000))
+    assert found[..., 0].tolist() == [[0, 255], [3, 255]]
+
+
 def test_an_rgb_picture_with_a_transparent_colour():
     image = Image.new("RGB", (4, 4), (10, 20, 30))
     image.putpixel((0, 0), (1, 2, 3))

@@ -41,6 +41,10 @@ BAD = {
         "generators.cbdm.unet.multipliers.0: ",
         "greater than or equal to 1",
     ),
+    "pool in the place of a filter": (
+        example(classifiers={"diffult": {"data": ["real", "cbdm"]}}),
+        "classifiers.diffult: data is 'cbdm', which is in generators; name one of filters instead",
+    ),
     "site key with a mistake": (
         example(checkpoint_minute=1),
         "unknown section 'checkpoint_minute' (did you mean 'checkpoint_minutes'?)",
