@@ -1,6 +1,7 @@
 """Training loop of all classifiers; a scheme defines the loss of a batch."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -35,9 +36,10 @@ def train(
     checkpoint: Checkpoint,
     processes: Processes = ALONE,
 ) -> pd.DataFrame:
-    """Train `network` in place; return one row per epoch: epoch (from 1), learning_rate, loss, test_top1 (percent).
+    """Train `network` in place; return one row per epoch: epoch (from 1), learning_rate, loss, test_top1 (percent, or NaN).
 
-    An epoch goes through `epoch_length` pictures; some repeat if there are fewer. The test split is only reported.
+    An epoch goes through `epoch_length` pictures; some repeat if there are fewer. The test split is only reported, after every
+    `test_every` epochs and the last one.
     Schemes that choose on the validation split call `validation`. Continues from `checkpoint`. Every process has a part
     of each batch and the mean gradient. Raises InputError if data and scheme do not fit, or if the loss is no longer
     finite.
@@ -105,7 +107,8 @@ def _epochs(
                     training.save_if_due()
         loss = training.take_losses().mean().item()
         processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
-        top1 = _top1(training.averaged, test, processes)
+        looks = (epoch + 1) % settings["test_every"] == 0 or epoch + 1 == epochs
+        top1 = _top1(training.averaged, test, processes) if looks else math.nan
         training.history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": loss, "test_top1": top1})
     if processes.first:
         training.save()

@@ -35,7 +35,7 @@ BACKBONES = {
 
 
 class Work(NamedTuple):
-    """Passes over pictures for a cost estimate, besides the test split after every epoch."""
+    """Passes over pictures for a cost estimate, besides those over the test split."""
 
     epochs: int
     """Epochs of training; 0 trains nothing."""
@@ -78,6 +78,8 @@ class Classifier(RunPart):
     """Passes over the training pictures."""
     batch_size: int = Field(default=128, ge=2)
     """Pictures in a step, over all GPUs."""
+    test_every: int = Field(default=1, ge=1)
+    """Epochs from one look at the test split to the next, for the best test epoch; the last epoch is always looked at."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """The optimizer."""
     learning_rate: float = Field(default=0.1, gt=0)

@@ -190,7 +190,7 @@ class _Graph:
         epochs, views, at_validation = (
             part["work"][key] for key in ("epochs", "looks_an_epoch", "looks_at_validation")
         )
-        looks = max(epochs, 1) * looks + epochs * views * self._pictures("train") / gpus
+        looks = max(-(-epochs // part["test_every"]), 1) * looks + epochs * views * self._pictures("train") / gpus
         looks += at_validation * _filled_up(self._pictures("val"), AT_ONCE)
         work = {
             Figure("classifier", name, SECONDS_A_PICTURE): epochs * self._epoch(name) / gpus,

@@ -106,6 +106,14 @@ def same(one, other):
     return all(torch.equal(one.state_dict()[name], value) for name, value in other.state_dict().items())
 
 
+def test_looks_at_the_test_split_change_nothing_and_always_come_after_the_last_epoch(tmp_path):
+    network, every = trained(tmp_path / "a", settings(epochs=7))
+    rarely, found = trained(tmp_path / "b", settings(epochs=7, test_every=3))
+    assert same(network, rarely)
+    assert found["test_top1"].notna().tolist() == [False, False, True, False, False, True, True]
+    assert found["test_top1"].dropna().tolist() == every["test_top1"].iloc[[2, 5, 6]].tolist()
+
+
 def test_training_learns_and_repeats_itself(tmp_path):
     given = settings(epochs=20)
     network, history = trained(tmp_path / "a", given)

@@ -172,6 +172,12 @@ def test_several_gpus_share_a_batch():
     assert job.work[Figure("evaluate", "ce", "seconds a picture")] == 2 * 1000
 
 
+def test_fewer_looks_at_the_test_split_cost_less():
+    found = jobs(counted(workflow(classifiers__ce__epochs=5, classifiers__ce__test_every=2)), COUNTS)
+    (job,) = [job for job in found if job[:3] == ("classifier", "ce", "seed 0")]
+    assert job.work[Figure("evaluate", "ce", "seconds a picture")] == 3 * 500  # after the epochs 2, 4 and 5
+
+
 def test_seeds_of_pools_and_generators_are_more_jobs():
     found = listed(recipes__diffult__seeds=[0, 1], recipes__diffult__seeds_of=["classifier", "pool", "generator"])
     more = Counter((job.stage, job.piece if job.stage == "evaluate" else "") for job in found)
