@@ -54,7 +54,7 @@ def components(
         library.utils.logging.disable_progress_bar()
     index = model_index(folder)
     unused = _unused(folder, index, safety_checker)
-    named = {name: value for name, value in index.items() if isinstance(value, list) and name not in unused}
+    named = {name: value for name, value in index.items() if _names_a_component(name, value) and name not in unused}
     for name, entry in named.items():
         if len(entry) != 2 or not all(one is None or (isinstance(one, str) and one.isidentifier()) for one in entry):
             raise InputError(f"{folder / INDEX}: {name} must have a library and a class; get the model again")
@@ -70,6 +70,12 @@ def components(
         raise InputError(f"{folder / 'feature_extractor'} is missing; get the model again")
     require_fit(folder, index["_class_name"], found)
     return found
+
+
+def _names_a_component(name: str, value: Any) -> bool:
+    """Whether an entry of the index has a library and a class, or nothing; others are settings of the pipeline."""
+    is_list = isinstance(value, list) and not name.startswith("_")
+    return is_list and (not value or any(one is None or isinstance(one, str) for one in value))
 
 
 def component(

@@ -301,6 +301,11 @@ def test_a_wrong_value_in_a_config_is_one_sentence(copy, file, changes, told):
         components(copy)
 
 
+def test_settings_of_the_pipeline_in_the_index_are_no_components(copy):
+    edit_json(copy / "model_index.json", _ignore_files=["a.bin"], layers=[10, 20, 30])
+    assert sorted(components(copy)) == ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]
+
+
 def test_an_index_that_is_nested_without_end_is_damaged(copy):
     (copy / "model_index.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"model_index\.json is missing or damaged"):
