@@ -304,7 +304,7 @@ def test_more_pictures_than_memory_are_refused_before_they_are_read(twelve):
 
 def test_tables_of_different_sizes_need_a_side(twelve, tmp_path):
     other = table_of(tmp_path / "s.tar", [file(picture(0, (9, 9)))])
-    with pytest.raises(InputError, match=f"{tmp_path} have different sizes; give `side`, in pixels"):
+    with pytest.raises(InputError, match=f"{tmp_path} have different sizes; give the classifier's `side`, in pixels"):
         open_pictures([*twelve, (other, tmp_path)], None, CPU)
 
 
