@@ -129,9 +129,7 @@ def _opened(data: bytes, levels: int = WHITE) -> tuple[Image.Image, str, int | N
         brightest = _brightest(image, cut_off)
         return _rgb(image, levels), (image.format or "").lower(), brightest
     except Exception as error:  # each of Pillow's decoders has exceptions of its own
-        reason = (
-            str(error).replace("file <_io.BytesIO object", "it").replace("<_io.BytesIO object", "it").split(" at 0x")[0]
-        )
+        reason = str(error).split(" <_io.BytesIO")[0]
         raise Unreadable(f"{type(error).__name__}: {reason}") from None
 
 

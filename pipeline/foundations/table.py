@@ -1,7 +1,6 @@
 """The table that stands for a foundation: its files, with their digests."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +48,16 @@ def _files(folder: Path) -> list[str]:
 
     Raises InputError if a link leads back to a folder above it.
     """
-    found, above = [], {folder.resolve()}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for link in (Path(place, name) for name in folders if Path(place, name).is_symlink()):
-            if any(link.resolve() in (one, *one.parents) for one in above):
-                raise InputError(f"{link} is a link to a folder above it; remove it")
-        found += [os.path.relpath(Path(place, name), folder) for name in names if not name.startswith(".")]
-    return sorted(name for name in found if (folder / name).is_file())
+    return sorted(str(file.relative_to(folder)) for file in _below(folder, (*folder.resolve().parents,)))
+
+
+def _below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    if (real := folder.resolve()) in above:
+        raise InputError(f"{folder} is a link to a folder above it; remove it")
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _below(path, (*above, real))
+        elif path.is_file():
+            yield path

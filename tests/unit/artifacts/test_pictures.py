@@ -212,7 +212,7 @@ jpeg = KINDS["jpeg"][0]
 fractions = file(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
 DAMAGED = {
     "empty": (b"", "the file is empty"),
-    "text": (b"this is no picture", "UnidentifiedImageError"),
+    "text": (b"this is no picture", "UnidentifiedImageError: cannot identify image file$"),
     "truncated jpeg": (jpeg[:-50], "truncated"),
     "truncated png": (KINDS["png"][0][:-40], "OSError|SyntaxError|broken|truncated"),
     "truncated webp": (KINDS["webp"][0][:-40], "."),

@@ -8,7 +8,14 @@ SD, SDXL, UNCLIP = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "Stab
 
 
 @pytest.mark.parametrize(
-    "pair", [(SD, "text_to_image"), (SDXL, "image_to_image"), (UNCLIP, "unclip"), ("Glide", "glide")]
+    "pair",
+    [
+        (SD, "text_to_image"),
+        (SDXL, "image_to_image"),
+        (UNCLIP, "unclip"),
+        ("Glide", "glide"),
+        (UNCLIP, "a_kind_of_your_own"),
+    ],
 )
 def test_these_fit(pair):
     assert misuse("foundations.a", *pair) is None

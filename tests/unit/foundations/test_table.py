@@ -40,9 +40,13 @@ def test_a_file_that_came_later_is_named(model):
         table.folder_of(model / "results/foundation.parquet")
 
 
-def test_a_link_to_a_folder_above_is_refused(model):
-    (model / "model/again").symlink_to(".")
-    with pytest.raises(InputError, match="again is a link to a folder above it; remove it"):
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [("model/again", "."), ("model/again", ".."), ("shared/again", "../shared"), ("shared/again", "../model")],
+)
+def test_a_link_to_a_folder_above_is_refused(model, link, to):
+    (model / link).symlink_to(to)
+    with pytest.raises(InputError, match=r"is a link to a folder above it; remove it"):
         table.write(model / "model", model / "other.parquet")
 
 
