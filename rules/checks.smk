@@ -28,9 +28,7 @@ def warn_of_raw_data(dataset):
 def is_of_these_settings(subset, dataset):
     """Whether there is a subset, and it was made with the settings that the data set has."""
     said = made.about(Path(subset)).get("made") or {}
-    return os.path.exists(subset) and said.get("settings") == json.loads(
-        as_json(reads.settings(FLOW, "subset", {"dataset": dataset}))
-    )
+    return said.get("settings") == json.loads(as_json(reads.settings(FLOW, "subset", {"dataset": dataset})))
 
 
 def raw_data_refusals():

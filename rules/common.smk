@@ -14,7 +14,9 @@ from pipeline.errors import OPTIONS, InputError, as_started, options_again
 from pipeline.jobs import RUN, planned
 
 if {"{", "}"} & set(str(workflow.basedir)):
-    raise WorkflowError(f"{workflow.basedir} has braces in its path, which Snakemake takes for wildcards; rename that folder")
+    raise WorkflowError(
+        f"{workflow.basedir} has braces in its path, which Snakemake takes for wildcards; rename that folder"
+    )
 
 shell.executable("bash")
 shell.prefix(

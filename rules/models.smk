@@ -3,9 +3,8 @@
 import shutil
 
 from pipeline.config.parts import on_disk
-from pipeline.foundations import fit, hub
+from pipeline.foundations import CLIP_CONFIG, fit, hub
 
-CLIP = "open_clip_config.json"
 MODELS = {}  # models on a hub that this run will fetch
 
 
@@ -47,9 +46,9 @@ def parts_of(section, stage):
 def misused_clip(score):
     """Why a score's foundation is no CLIP; None if it is, or if its files come with its job."""
     part = FLOW.part("foundations", score.foundation) if score.kind == "clip" else None
-    if part is None or part.kind != "folder" or (Path(on_disk(part.path)) / CLIP).exists():
+    if part is None or part.kind != "folder" or (Path(on_disk(part.path)) / CLIP_CONFIG).exists():
         return None
-    return f"{part.path} has no {CLIP}, so it is no CLIP of open_clip; name another foundation"
+    return f"{part.path} has no {CLIP_CONFIG}, so it is no CLIP of open_clip; name another foundation"
 
 
 def misuse(generator):

@@ -1,4 +1,4 @@
-rule recipe:
+use rule summary as recipe with:
     input:
         results=lambda wildcards: targets.result_files(recipe_runs(wildcards)),
         foundations=lambda wildcards: targets.trained_foundations(FLOW, recipe_runs(wildcards)),
@@ -6,18 +6,9 @@ rule recipe:
         **OUTPUTS["recipe"],
     log:
         "logs/recipe/{dataset}/{recipe}.log",
-    conda:
-        "../envs/counterweight.yaml"
     params:
         config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in recipe_runs(wildcards)]}),
         code=lambda wildcards: fingerprint("stages.summary"),
         output=subpath(output.recipe_summary, parent=True),
     message:
         "gather the results of {wildcards.recipe} on {wildcards.dataset}"
-    shell:
-        "python -m pipeline.stages.summary"
-        " --config {params.config:q}"
-        " --code {params.code:q}"
-        " --foundations {input.foundations:q}"
-        " --output {params.output:q}"
-        " 2>&1 | logged {log:q}"

@@ -149,7 +149,7 @@ def save(network: Network, path: Path, outcome: Mapping[str, Any]) -> None:
 def load(path: Path, device: torch.device) -> Network:
     """Load a network that `save` wrote, in evaluation mode. Raises InputError if the file is missing or damaged."""
     try:
-        if path.is_dir() or path.suffix != ".safetensors":
+        if path.suffix != ".safetensors":
             raise _NoClassifier
         with safe_open(path, "pt", device=str(device)) as file:
             network = Network(**_header(file)["network"]).to(device)

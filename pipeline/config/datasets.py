@@ -57,7 +57,7 @@ class Dataset(Part):
         return self.known[self.source].has_validation
 
     def without_rest(self) -> str | None:
-        """Why there are no left-out pictures, and how to have some; None if there are, or if that is not known yet."""
+        """What to do if pictures that the long tail left out are wanted and there are none; None if there may be some."""
         return None if self.rest else "set its `rest` to true"
 
     @property
@@ -137,13 +137,13 @@ class LargeTail(Dataset):
 class AsItIs(Dataset):
     """A data set used as a whole: iNaturalist 2018, NICO++."""
 
-    def without_rest(self) -> str | None:
-        return "it is used as a whole, so name another data set"
-
     known: ClassVar[dict[str, Known]] = {
         "inaturalist2018": Known(8142, varied_sides=True, has_validation=False),
         "nico": Known(60, varied_sides=True, has_validation=True),
     }
+
+    def without_rest(self) -> str | None:
+        return "name another data set, because it is used as a whole"
 
 
 class ImageFolder(Dataset):

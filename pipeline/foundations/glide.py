@@ -13,6 +13,7 @@ from pipeline.artifacts.digests import digest
 from pipeline.artifacts.weights import read_weights
 from pipeline.errors import InputError
 from pipeline.foundations import GLIDE
+from pipeline.foundations.fit import INDEX
 from pipeline.foundations.glide_conversion import convert
 from pipeline.foundations.gpt2_tokenizer import WANTED, read_tokenizer
 from pipeline.jobs.inputs import Inputs
@@ -53,5 +54,5 @@ def make(settings: Mapping[str, Any], inputs: Inputs, folder: Path, checkpoint: 
             component.save_pretrained(folder / f"{prefix}{what}")
             library = {"text_encoder": "glide", "tokenizer": "transformers"}.get(what, "diffusers")
             index[f"{prefix}{what}"] = (library, type(component).__name__)
-    (folder / "model_index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
     return folder, {"originals": {settings[name]: digest(Path(settings[name])) for name in (*given, "vocabulary")}}

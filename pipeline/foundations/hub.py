@@ -12,18 +12,17 @@ from typing import NamedTuple
 from pipeline.artifacts.digests import digest
 from pipeline.deadline import within
 from pipeline.errors import InputError
-from pipeline.foundations import SAFETY_CHECKER
+from pipeline.foundations import CLIP_CONFIG, CLIP_WEIGHTS, SAFETY_CHECKER
 from pipeline.foundations.fit import INDEX, pipeline_class
 
 _TEXTS = (".json", ".txt", ".model", ".jinja")
-_CLIP = "open_clip_model.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PATIENCE = 10
 """Seconds to wait for a hub's answer."""
 
 
 class File(NamedTuple):
-    """A file of a model. Large files have a sha256, and others the digest that git gives them."""
+    """A file of a model. Large files have a sha256; of others, the digest that git gives them counts."""
 
     name: str
     bytes: int
@@ -69,9 +68,7 @@ def find(
             asked = {"revision": revision or None, "files_metadata": True, "timeout": PATIENCE}
             found = within(2 * PATIENCE, HfApi().model_info, name, **asked)
             files = [
-                File(file.rfilename, file.size or 0, file.lfs.sha256, None)
-                if file.lfs
-                else File(file.rfilename, file.size or 0, None, file.blob_id)
+                File(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None, file.blob_id)
                 for file in found.siblings
             ]
         except (HTTPError, OSError, ValueError) as error:
@@ -99,10 +96,12 @@ def chosen(
     another format than diffusers', open_clip's or transformers'.
     """
     names = {file.name for file in files}
-    if "open_clip_config.json" in names:
-        found = [file for file in files if "/" not in file.name and (file.name.endswith(_TEXTS) or file.name == _CLIP)]
-        if _CLIP not in names:
-            raise InputError(f"it has no {_CLIP}")
+    if CLIP_CONFIG in names:
+        found = [
+            file for file in files if "/" not in file.name and (file.name.endswith(_TEXTS) or file.name == CLIP_WEIGHTS)
+        ]
+        if CLIP_WEIGHTS not in names:
+            raise InputError(f"it has no {CLIP_WEIGHTS}")
         return sorted(found)
     if INDEX not in names:
         if "config.json" not in names:

@@ -86,6 +86,7 @@ class Chat:
             raise _Again(f"the connection failed: {self._shown(reason) or type(reason).__name__}") from None
 
     def _sent(self, request: urllib.request.Request) -> bytes:
+        """The body of the answer. `_read` ends slow bodies; `within` is for headers that never end."""
         with self._opener.open(request, timeout=self._timeout) as response:
             return self._read(response)
 

@@ -16,7 +16,7 @@ from pipeline.jobs import command
 
 def main(args) -> None:
     from pipeline import kinds
-    from pipeline.foundations import clip, components, fit, language_model, table
+    from pipeline.foundations import CLIP_CONFIG, clip, components, fit, language_model, table
     from pipeline.jobs.checkpoint import Checkpoint
 
     begun = []
@@ -30,7 +30,7 @@ def main(args) -> None:
     folder, about = make(args.config, args.inputs, args.output.parent / "files", checkpoint)
     read = {"variant": None, "allow_pickle": False, "safety_checker": False}
     read |= {key: args.config[key] for key in read if key in args.config}
-    found = [type(clip.load(folder).model).__name__] if (folder / clip.CONFIG).is_file() else []
+    found = [type(clip.load(folder).model).__name__] if (folder / CLIP_CONFIG).is_file() else []
     draws = (folder / fit.INDEX).is_file()
     if not found and not draws and (folder / language_model.CONFIG).is_file():
         weights = {key: read[key] for key in ("variant", "allow_pickle")}

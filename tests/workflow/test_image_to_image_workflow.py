@@ -154,4 +154,7 @@ def test_a_model_without_a_safety_checker_or_of_another_class_is_refused(copy):
     assert snakemake(copy, "--force", "results/foundations/tiny_variation/foundation.parquet").returncode == 0
     ran = snakemake(copy, SHARD.replace("edited", "varied"))
     assert ran.returncode == 1 and "Traceback" not in ran.stdout
-    assert "foundations.tiny_variation is a StableDiffusionPipeline, but a generator of kind image_variation draws" in ran.stdout
+    assert (
+        "foundations.tiny_variation is a StableDiffusionPipeline, but a generator of kind image_variation draws"
+        in ran.stdout
+    )

@@ -208,22 +208,23 @@ def test_a_model_that_is_not_there_is_told_before_any_job(begun, tmp_path):
     assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
 
 
-def with_unclip(config):
-    """The same pool, asked of another kind of generator."""
+def refuses_unclip(root):
+    """Whether a run refuses the same pool of another kind of generator, and makes nothing before."""
+    file = root / "workflow_config.yaml"
+    config = yaml.safe_load(file.read_text())
     config["generators"]["painter"]["kind"] = "unclip"
     config["pools"]["painted"]["draw"] = {"kind": "unclip", "steps": 2}
-    return config
+    file.write_text(yaml.safe_dump(config))
+    ran = snakemake(root, TARGET)
+    told = "generators.painter: foundations.tiny is a StableDiffusionPipeline, but a generator of kind unclip draws with a StableUn"
+    assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
+    return not (root / "results/foundations").exists()
 
 
 def test_a_generator_that_cannot_draw_with_its_model_is_told_before_any_job(begun, tmp_path):
     root = copy_of(begun, tmp_path / "copy")
     shutil.rmtree(root / "results/foundations", ignore_errors=True)
-    file = root / "workflow_config.yaml"
-    file.write_text(yaml.safe_dump(with_unclip(yaml.safe_load(file.read_text()))))
-    ran = snakemake(root, TARGET)
-    told = "generators.painter: foundations.tiny is a StableDiffusionPipeline, but a generator of kind unclip draws with a StableUn"
-    assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
-    assert not (root / "results/foundations").exists()
+    assert refuses_unclip(root)
 
 
 def test_a_folder_that_no_generator_draws_with_is_told_before_any_job(begun, tmp_path):
@@ -290,13 +291,8 @@ def test_a_model_is_fetched_once_and_then_needs_no_network(fetching, hub):
     assert hub.asked == []
 
 
-def test_a_model_on_a_hub_that_a_generator_cannot_draw_with_is_not_fetched(fetching, hub):
-    file = fetching / "workflow_config.yaml"
-    file.write_text(yaml.safe_dump(with_unclip(yaml.safe_load(file.read_text()))))
-    ran = snakemake(fetching, TARGET)
-    told = "generators.painter: foundations.tiny is a StableDiffusionPipeline, but a generator of kind unclip draws with a StableUn"
-    assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
-    assert not (fetching / "results/foundations").exists()
+def test_a_model_on_a_hub_that_a_generator_cannot_draw_with_is_not_fetched(fetching):
+    assert refuses_unclip(fetching)
 
 
 @pytest.mark.nightly

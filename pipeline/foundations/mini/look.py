@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pipeline.foundations.clip import CONFIG
+from pipeline.foundations import CLIP_CONFIG, CLIP_WEIGHTS
 from pipeline.foundations.mini.steps import trained
 from pipeline.jobs.checkpoint import Checkpoint
 from pipeline.seeds import mixed_seed
@@ -66,9 +66,9 @@ def save(folder: Path, clip: open_clip.CLIP, settings: Mapping[str, Any], side: 
     """Write `open_clip_config.json` and `open_clip_model.safetensors`; the tokenizer is open_clip's own."""
     look = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
     config = {"model_cfg": _shape(settings, side), "preprocess_cfg": look}
-    (folder / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+    (folder / CLIP_CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
     weights = {name: tensor.contiguous().cpu() for name, tensor in clip.state_dict().items()}
-    save_file(weights, folder / "open_clip_model.safetensors")
+    save_file(weights, folder / CLIP_WEIGHTS)
 
 
 def tokenizer() -> CLIPTokenizer:

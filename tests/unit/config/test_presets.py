@@ -152,13 +152,18 @@ def test_an_error_names_the_file_that_holds_the_mistake(tmp_path, own, file, mes
     assert told.startswith(f"{tmp_path}/{file}.yaml: {message}"), told
 
 
-def test_a_mistake_in_what_is_extended_is_named_where_it_lies(tmp_path):
-    found = layers(
-        tmp_path, base=BASE.replace("backbone: small", "backbone: smal"), own="classifiers: {new: {extends: second}}"
-    )
+def told_of(tmp_path, base, own):
+    """What is said of a mistake in a preset's file `base` with the user's `own` on top."""
+    found = layers(tmp_path, base=base, own=own)
     with pytest.raises(InputError) as caught:
         Workflow(combined(found[:1], found[1].raw))
-    assert named_file(caught.value, found).startswith(f"{tmp_path}/base.yaml: classifiers.ce.backbone: ")
+    return named_file(caught.value, found)
+
+
+def test_a_mistake_in_what_is_extended_is_named_where_it_lies(tmp_path):
+    base = BASE.replace("backbone: small", "backbone: smal")
+    told = told_of(tmp_path, base, "classifiers: {new: {extends: second}}")
+    assert told.startswith(f"{tmp_path}/base.yaml: classifiers.ce.backbone: ")
 
 
 def test_extends_in_an_entry_on_top_of_a_presets_leaves_the_presets_own_keys_on_top(tmp_path):
@@ -170,10 +175,7 @@ def test_extends_in_an_entry_on_top_of_a_presets_leaves_the_presets_own_keys_on_
 
 def test_a_key_of_the_users_that_spoils_a_preset_is_named_with_the_preset(tmp_path):
     base = "classifiers: {ce: {data: [real], epochs: 200}, slow: {extends: ce, warmup_epochs: 20}}"
-    found = layers(tmp_path, base=base, own="classifiers: {ce: {epochs: 7}}")
-    with pytest.raises(InputError) as caught:
-        Workflow(combined(found[:1], found[1].raw))
-    assert named_file(caught.value, found) == (
+    assert told_of(tmp_path, base, "classifiers: {ce: {epochs: 7}}") == (
         f"{tmp_path}/base.yaml: classifiers.slow: warmup_epochs is 20; it must be less than epochs, 7 "
         f"({tmp_path}/own.yaml changes classifiers.ce)"
     )
@@ -227,10 +229,7 @@ def test_json_may_have_tabs_and_an_empty_file_has_no_keys(tmp_path):
 
 def test_a_mistake_of_the_users_own_entry_that_extends_a_preset_is_named_in_the_users_file(tmp_path):
     base = "classifiers: {ce: {data: [real], epochs: 200, warmup_epochs: 5}}"
-    found = layers(tmp_path, base=base, own="classifiers: {short: {extends: ce, epochs: 3}}")
-    with pytest.raises(InputError) as caught:
-        Workflow(combined(found[:1], found[1].raw))
-    assert named_file(caught.value, found) == (
+    assert told_of(tmp_path, base, "classifiers: {short: {extends: ce, epochs: 3}}") == (
         f"{tmp_path}/own.yaml: classifiers.short: warmup_epochs is 5; it must be less than epochs, 3 "
         f"(warmup_epochs is in {tmp_path}/base.yaml, classifiers.ce)"
     )

@@ -173,4 +173,4 @@ def test_the_config_says_how_it_looks(model):
     seen = loaded.preprocess(Image.fromarray(np.full((16, 16, 3), 255, np.uint8)))
     assert seen.shape == (3, 16, 16)
     assert (seen == 1).all()
-    assert json.loads((found / clips.CONFIG).read_text())["model_cfg"]["vision_cfg"]["image_size"] == 16
+    assert json.loads((found / "open_clip_config.json").read_text())["model_cfg"]["vision_cfg"]["image_size"] == 16
