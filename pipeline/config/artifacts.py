@@ -22,6 +22,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
     # the history stands for all of a generator's files, because it has their digests
     "generator": {"generator": "results/{dataset}/generator/{name}/history.parquet"},
+    "adapt": {"adapted": "results/{dataset}/adapt/{name}/shard-{shard}.parquet"},
     "plan": {"plan": "results/{dataset}/plan/{name}/plan.parquet"},
     "sample": {
         "pictures": "results/{dataset}/sample/{name}/shard-{shard}.tar",
@@ -67,7 +68,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
     "foundations": ("foundation", "fetch"),
     "prompts": ("prompts", "ask"),
-    "generators": ("generator",),
+    "generators": ("generator", "adapt"),
     "pools": ("sample", "plan", "grid"),
     "scores": ("score",),
     "filters": ("select",),
@@ -98,6 +99,7 @@ SEALED: dict[str, str] = {
     "ask": "answers",
     "prompts": "prompts",
     "generator": "generator",
+    "adapt": "adapted",
     "plan": "plan",
     "sample": "index",
     "features": "features",
@@ -109,12 +111,13 @@ SEALED: dict[str, str] = {
 }
 """Stage -> its output that is written last and says what made it. Stages without one make reports, in little time."""
 
-TRAININGS = ("generator", "classifier")
+TRAININGS = ("generator", "adapt", "classifier")
 """Stages that may take days; a repair never runs them."""
 
 _OF_A_DATA_SET = (
     "describe",
     "generator",
+    "adapt",
     "score",
     "select",
     "classifier",

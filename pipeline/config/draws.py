@@ -14,6 +14,8 @@ class Draw(Part):
 
     reads_sources: ClassVar[bool] = False
     """Whether each picture is made from a real one, which its row of the plan names."""
+    reads_checkpoints: ClassVar[bool] = False
+    """Whether each picture is drawn with one of the states that the generator kept, which its row of the plan names."""
 
     @property
     def cost_steps(self) -> int:
@@ -83,6 +85,25 @@ class TextToImage(Pretrained):
         if self.negative_prompt and self.guidance_scale <= 1:
             raise ValueError("negative_prompt has no effect without guidance; set guidance_scale above 1, or remove it")
         return self
+
+
+class TextualInversion(TextToImage):
+    """Drawing from texts with learned vectors in them. The defaults are Fill-Up's."""
+
+    kind: Literal["textual_inversion"]
+    scheduler: Literal["saved", "ddim", "ddpm", "dpm_solver", "euler", "euler_ancestral", "lcm", "pndm", "unipc"] = (
+        "ddim"
+    )
+    """The model's own scheduler, or another one with its noise schedule."""
+    guidance_scale: float = Field(default=1.0, ge=0)
+    """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
+    checkpoints: Literal["all", "last"] | Annotated[int, Field(ge=1)] = "all"
+    """The vectors that were kept after this step of training, the last ones, or all, which the pictures of a class use in turn."""
+
+    reads_checkpoints: ClassVar[bool] = True
+
+    def plan_settings(self) -> dict[str, Any]:
+        return super().plan_settings() | {"checkpoints": self.checkpoints}
 
 
 class Glide(Draw):

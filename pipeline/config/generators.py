@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import draws
 from pipeline.config.datasets import Dataset
 from pipeline.config.draws import Ddim, Ddpm, Draw
 from pipeline.config.parts import Part, Reference, RunPart
+from pipeline.config.prompts import checked_template
 from pipeline.config.unread import refuse_unread
+from pipeline.learned import LEARNED
 
 
 class UNet(Part):
@@ -62,8 +64,12 @@ class Generator(RunPart):
     kind: str
     trained: ClassVar[bool] = True
     """Whether it has a training stage: `train` in `pipeline.generators.<kind>.train`."""
+    adapted: ClassVar[bool] = False
+    """Whether its stage is `adapt`, with a job for each of its `shards`, and not `generator`."""
     draws: ClassVar[tuple[type[Draw], ...]] = ()
     """The types of `draw` that its sampler accepts."""
+    drawn_with: ClassVar[tuple[str, ...]] = ()
+    """References that its sampler reads beside what was trained."""
     reads_prompts: ClassVar[bool | None] = False
     """Whether it draws from texts, so that its pools must name prompts; None if they may."""
 
@@ -180,6 +186,7 @@ class Untrained(Generator):
     """Number format of the network's weights and operations. In half precision, a black picture is drawn again in float32."""
 
     trained: ClassVar[bool] = False
+    drawn_with: ClassVar[tuple[str, ...]] = ("foundation",)
     references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations")}
 
     def needs_subset(self) -> bool:
@@ -261,6 +268,91 @@ class Unclip(Pretrained):
     reads_prompts: ClassVar[None] = None
 
 
+class Adapted(Pretrained):
+    """A model of diffusers that learns from the subset's real pictures: a little is trained, and the model stays as it is."""
+
+    shards: int = Field(default=1, ge=1, le=10_000)
+    """Number of jobs that the classes are split over, with about as many steps each."""
+    batch_size: int = Field(default=2, ge=1)
+    """Pictures of a class in a step."""
+    learning_rate: float = Field(default=5e-3, gt=0)
+    """The learning rate of AdamW; it stays the same."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """AdamW's weight decay."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Seed of order, flips, noise and texts; each class has its own, made of it and the class's number."""
+
+    trained: ClassVar[bool] = True
+    adapted: ClassVar[bool] = True
+    references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations", stage="adapt")}
+
+    def needs_subset(self) -> bool:
+        return True
+
+    def modules(self) -> list[str]:
+        return [f"generators.{self.kind}.train"]
+
+    def adapting_settings(self) -> dict[str, Any]:
+        """Settings of the stage `adapt`."""
+        return {name: value for name, value in self.settings().items() if name not in ("shards", "safety_checker")}
+
+    def drawing_settings(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"kind", "precision", "safety_checker"})
+
+
+class TextualInversion(Adapted):
+    """A text-to-image model with vectors for each class, learned from its real pictures (Gal et al. 2022). Fill-Up draws with it.
+
+    The vectors stand in a text where a name would: prompts have a `*` for them. The defaults are Fill-Up's.
+    """
+
+    kind: Literal["textual_inversion"]
+    vectors: int = Field(default=4, ge=1)
+    """Vectors for each class, as many as tokens of a name."""
+    initial_text: str = Field(default="object", min_length=1)
+    """The vectors begin as the embeddings of its tokens, repeated. It may have `{class}`, the name of the class."""
+    placeholder: str = Field(default="<learned>", pattern=r"^\S+$")
+    """The token of the vectors, which the model's tokenizer must not have."""
+    templates: Literal["photos", "all"] | tuple[Annotated[str, Field(min_length=1)], ...] = "photos"
+    """Texts of training, one at random for each picture: 27 on photographs, 81 with illustrations and depictions, or your own, with a *."""
+    steps_per_picture: int = Field(default=100, ge=0)
+    """Steps for each real picture of a class, within the next two."""
+    least_steps: int = Field(default=2000, ge=1)
+    """Least number of steps of a class."""
+    most_steps: int = Field(default=10_000, ge=1)
+    """Largest number of steps of a class."""
+    checkpoint_steps: int = Field(default=100, ge=1)
+    """A class's vectors are kept after every this many steps, and pools use all that were kept."""
+    scale_learning_rate: bool = False
+    """Multiply the learning rate by `batch_size`, as the code of latent diffusion does by default."""
+    horizontal_flip: bool = True
+    """Mirror half of the pictures."""
+    classes_at_once: int = Field(default=16, ge=1)
+    """Classes that are trained in one pass of the network; fewer need less memory, and hardly change the vectors."""
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.TextualInversion,)
+    reads_prompts: ClassVar[bool] = True
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_place(cls, templates: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for template in templates if isinstance(templates, tuple) else ():
+            if template.count(LEARNED) != 1:
+                raise ValueError(f"'{template}' must have one {LEARNED} in it, the place of the vectors")
+        return templates
+
+    @field_validator("initial_text")
+    @classmethod
+    def _initial_text(cls, value: str) -> str:
+        return checked_template(value, needs=(), may=("class",))
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TextualInversion":
+        if self.least_steps > self.most_steps:
+            raise ValueError(f"least_steps is {self.least_steps}, which is more than most_steps, {self.most_steps}")
+        return self
+
+
 GENERATORS: dict[str, type[Generator]] = {
     "cbdm": Cbdm,
     "text_to_image": TextToImage,
@@ -268,5 +360,6 @@ GENERATORS: dict[str, type[Generator]] = {
     "image_variation": ImageVariation,
     "unclip": Unclip,
     "glide": Glide,
+    "textual_inversion": TextualInversion,
 }
 """Kind -> type of its entries; register new kinds here."""

@@ -46,6 +46,10 @@ class Part(BaseModel):
                 raise ValueError(f"{key} is {str(switches[0]).lower()}, but must be a number")
         return values
 
+    def also_read(self, stage: str) -> tuple[str, ...]:
+        """Fields of references that a stage reads beside those that are its own."""
+        return ()
+
     def referenced(self) -> Iterator[tuple[str, str, str]]:
         """(field, section, name) of every part that this one names."""
         for field, reference in self.references.items():

@@ -12,6 +12,7 @@ from pipeline.config.draws import Ddpm
 from pipeline.config.generators import GENERATORS
 from pipeline.config.parts import Part, Reference, RunPart, by_kind
 from pipeline.config.unread import refuse_unread
+from pipeline.learned import LEARNED
 
 AnyDraw = Annotated[
     reduce(or_, dict.fromkeys(draw for generator in GENERATORS.values() for draw in generator.draws)),
@@ -103,6 +104,13 @@ class Pool(RunPart):
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
             )
             raise ValueError(f"{self.generator} {needs}")
+        learned = parts["prompts"][self.prompts].learned if self.prompts else None
+        if learned not in (None, self.draw.reads_checkpoints):
+            needs = "needs prompts with" if self.draw.reads_checkpoints else "has learned nothing for"
+            raise ValueError(f"{self.generator} {needs} a {LEARNED}, the place of learned vectors; name other prompts")
+
+    def also_read(self, stage: str) -> tuple[str, ...]:
+        return ("generator",) if stage == "plan" and self.draw.reads_checkpoints else ()
 
     def needs_subset(self) -> bool:
         return self.per_class is None or len(set(self.shots)) < 3 or self.draw.reads_sources

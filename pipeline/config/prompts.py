@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline.config.parts import Part, Reference, RunPart, by_kind
+from pipeline.learned import LEARNED
 
 
 class Prompts(RunPart):
@@ -22,6 +23,11 @@ class Prompts(RunPart):
     reads_pictures: ClassVar[bool] = False
     """Whether its job reads the real pictures, and not only the names of their classes."""
 
+    @property
+    def learned(self) -> bool | None:
+        """Whether each text has one place for learned vectors; None if that is not known before the texts are read."""
+        return False
+
     def modules(self) -> list[str]:
         return [f"prompts.{self.kind}"]
 
@@ -34,12 +40,28 @@ class Templates(Prompts):
 
     kind: Literal["templates"] = "templates"
     templates: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=("A photo of a {class}.",), min_length=1)
-    """The sentences; `{class}` is the name of the class, with blanks for _. The default is SAU's."""
+    """The sentences; `{class}` is the name of the class, with blanks for _. The default is SAU's.
+
+    For a generator of kind textual_inversion, `*` is the place of the vectors that it has learned.
+    """
+
+    @property
+    def learned(self) -> bool:
+        return LEARNED in self.templates[0]
 
     @field_validator("templates")
     @classmethod
     def _have_a_class(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(checked_template, templates))
+        if len({LEARNED in template for template in templates}) > 1:
+            raise ValueError(f"some of the templates have a {LEARNED}, the place of learned vectors, and others do not")
+        for template in templates:
+            if LEARNED not in template:
+                checked_template(template)
+            elif template.count(LEARNED) > 1:
+                raise ValueError(f"'{template}' must have one {LEARNED}, the place of learned vectors")
+            else:
+                checked_template(template, needs=(), may=("class",))
+        return templates
 
 
 class ClipTemplates(Prompts):
@@ -56,6 +78,10 @@ class PromptFile(Prompts):
     """A .csv file, UTF-8, with the columns `class` (its name) and `text`, and any number of rows for each class."""
 
     files: ClassVar[tuple[str, ...]] = ("path",)
+
+    @property
+    def learned(self) -> None:
+        return None
 
     def settings(self) -> dict[str, Any]:
         return {"kind": self.kind}  # the table itself is an input

@@ -99,6 +99,8 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
         return part.asking_settings()
     if stage == "sample":
         return part.sampling_settings(flow.on(wildcards["dataset"]))
+    if stage == "adapt":
+        return part.adapting_settings()
     if stage == "store":
         return part.storing_settings()
     if stage == "manifest":
@@ -108,7 +110,7 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
 
 def shard(flow: Workflow, stage: str, wildcards: Wildcards) -> str | None:
     """The shard that a job makes, as `0 of 16`; None for a stage that does not say how many shards there are."""
-    if stage not in ("store", "sample"):
+    if stage not in ("store", "adapt", "sample"):
         return None
     return f"{int(wildcards['shard'])} of {_part(flow, stage, wildcards)[1].shards}"
 
@@ -119,13 +121,14 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
         return ["stages.classes", f"data.{wildcards['dataset']}"]
     section, part = _part(flow, stage, wildcards)
     found = [f"stages.{stage}"]
-    if stage == SECTIONS[section][0]:
+    if stage in (SECTIONS[section][0], "adapt"):
         found += part.modules()
     elif stage in ("store", "features", "evaluate"):  # which read what their own part says, or made
         found += part.read_modules()
     for owner, field, _ in _read(flow, stage, wildcards):
         for _, target, name in (named for named in owner.referenced() if named[0] == field):
-            if target != "datasets":  # whose pictures every stage reads
+            # every stage reads a data set's pictures, and a plan only the table of what a generator kept
+            if target != "datasets" and field not in part.also_read(stage):
                 found += flow.part(target, name, wildcards.get("dataset")).read_modules()
     return found
 
@@ -158,14 +161,15 @@ def _refuse_second_copy(flow: Workflow, stage: str, section: str, wildcards: Wil
 
 
 def _read(flow: Workflow, stage: str, wildcards: Wildcards) -> Iterator[tuple[Part, str, Reference]]:
-    """The references that a stage reads: those of the job's part, and of generators that it names and that nothing trains."""
+    """The references that a stage reads: those of the job's part, and those that a generator which it names draws with."""
     section, part = _part(flow, stage, wildcards)
     main = SECTIONS[section][0]
     read = [field for field, reference in part.references.items() if stage == (reference.stage or main)]
-    yield from ((part, field, part.references[field]) for field in read)
+    yield from ((part, field, part.references[field]) for field in (*read, *part.also_read(stage)))
     for field, target, name in part.referenced():
-        if field in read and not getattr(other := flow.part(target, name, wildcards.get("dataset")), "trained", True):
-            yield from ((other, *reference) for reference in other.references.items())
+        if field in read:
+            other = flow.part(target, name, wildcards.get("dataset"))
+            yield from ((other, named, other.references[named]) for named in getattr(other, "drawn_with", ()))
 
 
 def _reads_sources(part: Part, stage: str) -> bool:
@@ -202,6 +206,10 @@ def _paths(
     target = parts[reference.section][name]
     if not getattr(target, "trained", True):
         return []
+    if output == "generator" and target.adapted:
+        return [
+            locate("adapted", dataset=wildcards["dataset"], name=name, shard=shard) for shard in range(target.shards)
+        ]
     if SECTION_OF[output] != reference.section:
         name = target.pool_of(parts)
     place = {"dataset": flow.home(SECTION_OF[output], name, wildcards["dataset"]), "name": name}

@@ -17,10 +17,15 @@ UNCLIP = "StableUnCLIPImg2ImgPipeline"
 """Class of models that read a text and the CLIP embedding of a picture, with noise on it."""
 FAMILY = (*STABLE_DIFFUSION, IMAGE_VARIATION, UNCLIP)
 """Classes of models whose components work in the latent space of a VAE."""
-OF_KIND = {"glide": GLIDE, "image_variation": IMAGE_VARIATION, "unclip": UNCLIP}
-"""Kind of a generator -> the only class of models that it draws with."""
+OF_KIND = {
+    "glide": (GLIDE,),
+    "image_variation": (IMAGE_VARIATION,),
+    "unclip": (UNCLIP,),
+    "textual_inversion": STABLE_DIFFUSION,
+}
+"""Kind of a generator -> the only classes of models that it draws with."""
 FROM_TEXTS = ("text_to_image", "image_to_image")
-"""Kinds that draw with any class of models but those of OF_KIND."""
+"""Kinds that draw with any class of models but those that only another kind draws with."""
 
 _ALL = ("unet", "vae", "scheduler")
 _TEXT = ("text_encoder", "tokenizer")
@@ -55,10 +60,12 @@ def misuse(model: str, pipeline: str, kind: str) -> str | None:
     """Why a generator of this kind cannot draw with a model of diffusers' class `pipeline`; None if it may."""
     if "Inpaint" in pipeline:
         return f"{model} is a {pipeline}, which fills in parts of pictures; name another foundation"
-    wanted = OF_KIND.get(kind, pipeline)
-    if wanted != pipeline:
-        return f"{model} is a {pipeline}, but a generator of kind {kind} draws with a {wanted}; name another foundation"
-    fitting = next((name for name, only in OF_KIND.items() if only == pipeline), kind)
+    wanted = OF_KIND.get(kind, (pipeline,))
+    if pipeline not in wanted:
+        return (
+            f"{model} is a {pipeline}, but a generator of kind {kind} draws with a {wanted[0]}; name another foundation"
+        )
+    fitting = next((name for name, only in OF_KIND.items() if pipeline in only and only != STABLE_DIFFUSION), kind)
     if fitting != kind and kind in FROM_TEXTS:
         return (
             f"{model} is a {pipeline}, but a generator of kind {kind} does not draw with it; use one of kind {fitting}"

@@ -1,5 +1,6 @@
 """The table that stands for a foundation: its files, with their digests."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ def folder_of(path: Path) -> Path:
         if not file.is_file() or file.stat().st_size != row.bytes or digest(file) != row.sha256:
             raise InputError(f"{file} is missing or was changed since the model was checked; restore it, or {again}")
     return folder
+
+
+def identity(path: Path) -> str:
+    """A digest of a model's files, wherever they lie: the SHA-256 of their names and digests."""
+    table = shards.read_table(path, ["file", "sha256"])
+    return hashlib.sha256("".join(f"{row.file}\0{row.sha256}\n" for row in table.itertuples()).encode()).hexdigest()
 
 
 def _is_own(folder: Path, path: Path) -> bool:

@@ -6,15 +6,18 @@
 
 writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
 `--prompts PATH`, the prompts of the classes. With "sources" in the settings, the column source has the key of a real training picture
-of the class. With "strength", a lowest and a highest one, the column strength has one for each picture.
+of the class. With "strength", a lowest and a highest one, the column strength has one for each picture. With "checkpoints" ("all",
+"last" or a number) and `--generator PATHS`, the tables of what a generator kept, the column checkpoint has a step of its training.
 """
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.artifacts import shards
 from pipeline.data.classes import class_names, counts_of
+from pipeline.generators.checkpoints import Checkpoints
 from pipeline.generators.plan import Plan
 from pipeline.generators.sources import Sources, strengths
 from pipeline.jobs import command
@@ -33,6 +36,11 @@ def main(args) -> None:
     plan = Plan(args.config, counts_of(manifest)["train"] if "split" in manifest else np.zeros(len(names), np.int64))
     prompts = PromptTable(only(args.inputs, "prompts")) if "prompts" in args.inputs else None
     sources, spread, seed = None, args.config.get("strength"), args.config["seed"]
+    checkpoints = None
+    if asked := args.config.get("checkpoints"):
+        kept = pd.concat([shards.read_table(path, ["class", "step"]) for path in args.inputs["generator"]])
+        checkpoints = Checkpoints(kept, asked)
+        checkpoints.require(plan.per_class, names)
     if args.config.get("sources"):
         sources = Sources(manifest[manifest["split"] == "train"], seed)
         sources.require(plan.per_class, names)
@@ -48,6 +56,8 @@ def main(args) -> None:
                 rows["source"] = sources.of(*row)
             if spread:
                 rows["strength"] = strengths(seed, *row, *spread)
+            if checkpoints:
+                rows["checkpoint"] = checkpoints.of(*row)
             yield rows
 
     shards.write_blocks(blocks(), args.output)

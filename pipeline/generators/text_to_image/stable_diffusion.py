@@ -71,7 +71,7 @@ class StableDiffusion:
 
         The network always sees the whole batch, because its shape must not depend on which pictures are in it.
         """
-        texts = self._texts(rows["prompt"].tolist())
+        texts = self._texts(rows)
         times = groups[0].scheduler.timesteps
         for place in range(groups[0].first, len(times)):
             begun = [group for group in groups if group.first <= place]
@@ -94,11 +94,15 @@ class StableDiffusion:
         unconditional, conditional = predicted.chunk(2)
         return unconditional + self._scale * (conditional - unconditional)
 
-    def _texts(self, prompts: list[str]) -> torch.Tensor:
-        """Hidden states of the prompts; with guidance, below those of the negative prompt: [B or 2 B, tokens, width]."""
-        texts = self._encoded(prompts)
+    def _texts(self, rows: pd.DataFrame) -> torch.Tensor:
+        """Hidden states of the rows' texts; with guidance, below those of the negative prompt: [B or 2 B, tokens, width]."""
+        texts = self.conditions(rows)
         guided = self._scale > 1  # without guidance, the unconditional prediction is not needed
-        return torch.cat([self._encoded([self._negative] * len(prompts)), texts]) if guided else texts
+        return torch.cat([self._encoded([self._negative] * len(rows)), texts]) if guided else texts
+
+    def conditions(self, rows: pd.DataFrame) -> torch.Tensor:
+        """Hidden states of the rows' prompts, [B, tokens, width]."""
+        return self._encoded(rows["prompt"].tolist())
 
     def _encoded(self, prompts: list[str]) -> torch.Tensor:
         """Hidden states of the texts, [B, tokens, width]."""
