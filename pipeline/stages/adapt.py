@@ -4,8 +4,8 @@
         --manifest results/demo/subset/manifest.parquet --foundation results/foundations/demo_mini/foundation.parquet \\
         --output results/demo/adapt/demo_fill_up/shard-00000.parquet
 
-writes the trained files into a folder beside OUTPUT, of its name, and OUTPUT, a row for each state that was kept: class, class_name, step, loss. The shards have
-about the same number of steps. Until it ends, a checkpoint is in the folder `checkpoints`; a run with the same settings, code and
+writes the trained files into a folder beside OUTPUT, of its name, and OUTPUT, a row for each state that was kept: class, class_name,
+step, loss. The shards have about the same number of steps. Until it ends, a checkpoint is in the folder `checkpoints`; a run with the same settings, code and
 pictures continues from it.
 """
 

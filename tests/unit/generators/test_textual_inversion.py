@@ -146,7 +146,7 @@ def by_a_larger_table(job, model, label, keys):
 def test_vectors_are_those_of_a_larger_table_of_tokens(job, model):
     keys = settings(templates=("a photo of a *", "the *, at night"), most_steps=3)
     one = job(1)
-    _, files = train(keys, one)
+    train(keys, one)
     expected = by_a_larger_table(one, model, 1, keys)
     torch.testing.assert_close(learned(one.output, 1)[3], expected, atol=1e-6, rtol=0)
 
@@ -223,7 +223,7 @@ def test_a_class_that_diverges_ends_alone(job, monkeypatch, capsys, precision):
 
 
 def test_a_class_without_any_finite_vectors_is_an_error(job):
-    with pytest.raises(InputError, match="class 0 and of 2 more classes were not finite.* lower learning_rate"):
+    with pytest.raises(InputError, match=r"class 0 and of 2 more classes were not finite.* lower learning_rate"):
         train(settings(learning_rate=1e36), job(0, 1, 2))
 
 
@@ -337,16 +337,16 @@ def test_a_picture_depends_on_its_own_row_alone(draws):
 def test_vectors_of_another_model_are_refused(draws, tmp_path):
     draw, _ = draws
     other = listed(stable_diffusion(tmp_path / "other", seed=1))
-    with pytest.raises(InputError, match="was learned with another model than .*other.parquet; learn it again"):
+    with pytest.raises(InputError, match=r"was learned with another model than .*other.parquet; learn it again"):
         draw(ROWS, foundation=other)
 
 
 def test_missing_vectors_are_named(draws):
     draw, tables = draws
-    with pytest.raises(InputError, match="00000.steps.safetensors has no vectors of step 5"):
+    with pytest.raises(InputError, match=r"00000.steps.safetensors has no vectors of step 5"):
         draw(ROWS.assign(checkpoint=5))
     (tables[0].with_suffix("") / "00002.steps.safetensors").unlink()
-    with pytest.raises(InputError, match="00002.steps.safetensors has no vectors of step 4"):
+    with pytest.raises(InputError, match=r"00002.steps.safetensors has no vectors of step 4"):
         draw(ROWS)
     with pytest.raises(InputError, match="there are no learned vectors; give --generator"):
         draw(ROWS, tables=[])
