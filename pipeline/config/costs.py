@@ -41,6 +41,7 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
                 name: part.model_dump(mode="json", exclude={"where"})
                 | {"work": part.work()}
                 | ({"splits": part.splits, "filters": part.filters} if section == "classifiers" else {})
+                | ({"adapted": part.adapted} if section == "generators" else {})
                 | (_drawn_from(flow, dataset, name, parts) if section == "pools" else {})
                 for name, part in found.items()
                 if getattr(part, "trained", True)
@@ -54,7 +55,8 @@ def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Map
     """A pool's foundations, and whether it needs no more of the data set than its classes."""
     generator = parts["generators"][parts["pools"][pool].generator]
     found = sorted({name for _, section, name in generator.referenced() if section == "foundations"})
-    return {"foundations": found, "shared": flow.is_shared("pools", pool, dataset)}
+    learned = "generator" in parts["pools"][pool].also_read("plan")
+    return {"foundations": found, "shared": flow.is_shared("pools", pool, dataset), "plans_what_was_learned": learned}
 
 
 def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:
@@ -70,7 +72,11 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "dataset": dataset,
         **entry.storing_settings(),
-        "generators": {name: part.timed_settings() for name, part in generators.items() if part.trained},
+        "generators": {
+            name: part.timed_settings() | {"adapted": part.adapted, "reads": _read_by(part)}
+            for name, part in generators.items()
+            if part.trained
+        },
         "pools": {
             name: part.sampling_settings(parts)
             | {
@@ -89,7 +95,6 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _read_by(generator: Any) -> dict[str, str]:
-    """What drawing with a generator that nothing trains reads: name of the input -> path."""
-    if generator.trained:
-        return {}
-    return {field: locate(MAIN_OUTPUTS[section], name=name) for field, section, name in generator.referenced()}
+    """What drawing with a generator reads beside its training: name of the input -> path."""
+    named = [reference for reference in generator.referenced() if reference[0] in generator.drawn_with]
+    return {field: locate(MAIN_OUTPUTS[section], name=name) for field, section, name in named}

@@ -73,8 +73,15 @@ class Generator(RunPart):
     reads_prompts: ClassVar[bool | None] = False
     """Whether it draws from texts, so that its pools must name prompts; None if they may."""
 
+    @property
+    def stage(self) -> str | None:
+        """The stage that trains it, if any."""
+        return ("adapt" if self.adapted else "generator") if self.trained else None
+
     def modules(self) -> list[str]:
-        return [f"generators.{self.kind}.train"] if self.trained else []
+        if not self.trained:
+            return []
+        return [f"generators.{self.kind}.train", *([f"generators.{self.kind}.steps"] if self.adapted else [])]
 
     def read_modules(self) -> list[str]:
         return [f"generators.{self.kind}.sample"]
@@ -288,9 +295,6 @@ class Adapted(Pretrained):
 
     def needs_subset(self) -> bool:
         return True
-
-    def modules(self) -> list[str]:
-        return [f"generators.{self.kind}.train"]
 
     def adapting_settings(self) -> dict[str, Any]:
         """Settings of the stage `adapt`."""

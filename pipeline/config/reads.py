@@ -28,6 +28,9 @@ def inputs(
     place = f"{section}.{wildcards.get('name') or wildcards['dataset']}"
     if complaint := part.complaint():
         raise InputError(f"{place}: {complaint}")
+    if section == "generators" and part.stage != stage:
+        instead = f"is trained by the stage {part.stage}" if part.stage else "needs no training"
+        raise InputError(f"{place} {instead}, so the stage {stage} makes nothing of it; ask for another file")
     if stage in OF_SOURCES:
         _refuse_second_copy(flow, stage, section, wildcards)
     found: dict[str, list[Any]] = {}

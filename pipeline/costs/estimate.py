@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
+    BYTES_A_STATE,
     BYTES_OF_CHECKPOINT,
     BYTES_OF_WEIGHTS,
     Figure,
@@ -25,7 +26,7 @@ COLUMNS = (
     "disk_bytes",
     "checkpoint_bytes",
 )
-KEPT = (BYTES_A_PICTURE, BYTES_OF_WEIGHTS)
+KEPT = (BYTES_A_PICTURE, BYTES_A_STATE, BYTES_OF_WEIGHTS)
 SHORTEST, BEST, LONGEST = 600.0, 1800.0, 3600.0
 """Shortest, best and longest job of a shard, in seconds."""
 MOST_SHARDS = 100_000

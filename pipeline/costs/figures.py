@@ -14,8 +14,10 @@ SECONDS_A_JOB = "seconds a job"
 SECONDS_A_PICTURE = "seconds a picture"
 SECONDS_A_STEP = "seconds a picture and step"
 SECONDS_A_PAIR = "seconds a pair"
+SECONDS_TO_ENCODE = "seconds to encode a picture"
 BYTES_A_PICTURE = "bytes a picture"
 BYTES_OF_WEIGHTS = "bytes of weights"
+BYTES_A_STATE = "bytes of a kept state"
 BYTES_OF_CHECKPOINT = "bytes of a checkpoint"
 
 COLUMNS = ("stage", "part", "quantity", "value", "batch", "origin", "hardware", "date")
@@ -38,14 +40,19 @@ START_OF_GENERATORS = Figure("start", "generators", SECONDS_A_JOB)
 def wanted(config: Mapping[str, Any]) -> list[Figure]:
     """The figures of the parts named in `config`: dataset, generators, pools, scores, classifiers.
 
-    "generator" and "classifier" mean training: one picture of a batch with all its views and passes. "sample" is one picture
+    "generator", "adapt" and "classifier" mean training: one picture of a batch with all its views and passes. "sample" is one picture
     at one step of the sampler, with guidance both passes, and with a share of what comes once a picture. "evaluate" is one
     picture that a classifier predicts, in any stage. "score" is a pair of a generated picture and a real one of its class.
     """
     found = [START, *([START_OF_GENERATORS] if config["pools"] else [])]
     found += [Figure("store", config["dataset"], quantity) for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)]
     trained = (SECONDS_A_PICTURE, BYTES_OF_WEIGHTS, BYTES_OF_CHECKPOINT)
-    found += [Figure("generator", name, quantity) for name in config["generators"] for quantity in trained]
+    for name, part in config["generators"].items():
+        if part["adapted"]:
+            quantities = (SECONDS_A_PICTURE, SECONDS_TO_ENCODE, BYTES_A_STATE, BYTES_OF_CHECKPOINT)
+            found += [Figure("adapt", name, quantity) for quantity in quantities]
+        else:
+            found += [Figure("generator", name, quantity) for quantity in trained]
     found += [
         Figure("sample", name, quantity) for name in config["pools"] for quantity in (SECONDS_A_STEP, BYTES_A_PICTURE)
     ]

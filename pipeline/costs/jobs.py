@@ -7,20 +7,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline import kinds
 from pipeline.artifacts.shards import rows_of
 from pipeline.classifiers import AT_ONCE
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
+    BYTES_A_STATE,
     BYTES_OF_CHECKPOINT,
     BYTES_OF_WEIGHTS,
     SECONDS_A_PAIR,
     SECONDS_A_PICTURE,
     SECONDS_A_STEP,
+    SECONDS_TO_ENCODE,
     START,
     START_OF_GENERATORS,
     Figure,
 )
 from pipeline.generators.plan import Plan
+from pipeline.generators.shares import classes_of
 from pipeline.scores.selection import asked
 
 
@@ -84,7 +88,7 @@ class _Graph:
         work: Mapping[Figure, float] | None = None,
         needs: Sequence[int] = (),
     ) -> int:
-        start = START_OF_GENERATORS if stage in ("generator", "sample") else START
+        start = START_OF_GENERATORS if stage in ("generator", "adapt", "sample") else START
         self.jobs.append(Job(stage, part, piece, gpus, {start: 1, **(work or {})}, sorted(set(needs))))
         return len(self.jobs) - 1
 
@@ -99,10 +103,30 @@ class _Graph:
         return self.add("manifest", dataset, needs=stored)
 
     @_once
-    def generator(self, name: str) -> int:
-        part = self.config["generators"][name]
+    def generator(self, name: str) -> list[int]:
+        """The jobs of a generator's training; none if nothing trains it."""
+        part = self.config["generators"].get(name)
+        if part is None:
+            return []
+        if part["adapted"]:
+            return self._adapted(name, part)
         work = {Figure("generator", name, SECONDS_A_PICTURE): part["work"]["trained_pictures"]}
-        return self.add("generator", name, "", 1, work | _kept("generator", name), [self.manifest()])
+        return [self.add("generator", name, "", 1, work | _kept("generator", name), [self.manifest()])]
+
+    def _adapted(self, name: str, part: Mapping[str, Any]) -> list[int]:
+        counts = self.counts["train"]
+        steps = kinds.load("generators", f"{part['kind']}.steps").steps_of(part, counts)
+        needs, found = [self.manifest(), self.foundation(part["foundation"])], []
+        for shard in range(part["shards"]):
+            own = classes_of(steps, shard, part["shards"])
+            work = {
+                Figure("adapt", name, SECONDS_A_PICTURE): int(steps[own].sum()) * part["batch_size"],
+                Figure("adapt", name, SECONDS_TO_ENCODE): int(counts[own].sum()),
+                Figure("adapt", name, BYTES_A_STATE): int(-(-steps[own] // part["checkpoint_steps"]).sum()),
+                Figure("adapt", name, BYTES_OF_CHECKPOINT): len(own),
+            }
+            found.append(self.add("adapt", name, f"shard {shard}", 1, work, needs))
+        return found
 
     @_once
     def foundation(self, name: str) -> int:
@@ -129,9 +153,9 @@ class _Graph:
         part = self.config["pools"][pool]
         texts = [self.prompts(part["prompts"])] if part["prompts"] else []
         counted = self.classes() if part["shared"] else self.manifest()
-        plan, generator = self.add("plan", pool, needs=[counted, *texts]), part["generator"]
-        needs = [plan, *([self.generator(generator)] if generator in self.config["generators"] else [])]
-        needs += map(self.foundation, part["foundations"])
+        generator = self.generator(part["generator"])
+        plan = self.add("plan", pool, needs=[counted, *texts, *(generator if part["plans_what_was_learned"] else [])])
+        needs = [plan, *generator, *map(self.foundation, part["foundations"])]
         found = []
         for shard, rows in enumerate(self._shards(pool)):
             work = {

@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline.costs.estimate import Advice
-from pipeline.costs.figures import SECONDS_A_PICTURE, SECONDS_A_STEP
+from pipeline.costs.figures import SECONDS_A_PICTURE, SECONDS_A_STEP, Figure
+from pipeline.costs.jobs import Job
 from pipeline.reporting.results import markdown
 
 
 def page(
     config: Mapping[str, Any],
+    listed: Sequence[Job],
     table: pd.DataFrame,
     walls: pd.DataFrame,
     advice: Sequence[Advice],
@@ -21,8 +23,8 @@ def page(
 ) -> str:
     """The page, in Markdown.
 
-    table: from `estimate.by_part`. walls: columns gpus, seconds. throughput: the figures with their columns. given: the file
-    of the figures, or None if they were measured for this estimate.
+    listed: all jobs. table: from `estimate.by_part`. walls: columns gpus, seconds. throughput: the figures with their columns.
+    given: the file of the figures, or None if they were measured for this estimate.
     """
     dataset, hours, kept = config["dataset"], table["gpu_hours"].sum(), table["disk_bytes"].sum()
     recipes = ", ".join(run["recipe"] for run in config["runs"])
@@ -57,6 +59,7 @@ def page(
                 for row in table.itertuples()
             ],
         ),
+        *_learned(config, listed),
         f"While a training runs, its checkpoint needs additional disk space: {_checkpoints(table)}.\n",
         "## Shards\n",
         *_shards(advice),
@@ -118,6 +121,16 @@ def _figures(throughput: pd.DataFrame, given: Path | None) -> str:
     )
 
 
+def _learned(config: Mapping[str, Any], listed: Sequence[Job]) -> list[str]:
+    """A line for each generator that learns class by class."""
+    lines = []
+    for name, part in config["generators"].items():
+        if part["adapted"]:
+            pictures = sum(job.work.get(Figure("adapt", name, SECONDS_A_PICTURE), 0) for job in listed)
+            lines.append(f"{name} learns in {round(pictures / part['batch_size']):,} steps, each of one class.\n")
+    return lines
+
+
 def _checkpoints(table: pd.DataFrame) -> str:
     rows = table[table["checkpoint_bytes"] > 0]
     return ", ".join(f"{row.stage} {row.part} {size(row.checkpoint_bytes)}" for row in rows.itertuples())
@@ -139,7 +152,10 @@ def _shards(advice: Sequence[Advice]) -> list[str]:
 
 def _smaller_batches(config: Mapping[str, Any], throughput: pd.DataFrame) -> list[str]:
     """A note on figures of smaller batches than the config's, if a step took a second or memory was full."""
-    asked = {("generator", name): part["batch_size"] for name, part in config["generators"].items()}
+    asked = {
+        ("adapt", name) if part["adapted"] else ("generator", name): part["batch_size"] * part.get("classes_at_once", 1)
+        for name, part in config["generators"].items()
+    }
     asked |= {("sample", name): part["batch_size"] for name, part in config["pools"].items()}
     asked |= {
         ("classifier", name): -(-part["batch_size"] // part["gpus"]) for name, part in config["classifiers"].items()

@@ -5,8 +5,8 @@
         --output results/demo/adapt/demo_fill_up/shard-00000.parquet
 
 writes the trained files into a folder beside OUTPUT, of its name, and OUTPUT, a row for each state that was kept: class, class_name,
-step, loss. The shards have about the same number of steps. Until it ends, a checkpoint is in the folder `checkpoints`; a run with the same settings, code and
-pictures continues from it.
+step, loss. The shards have about the same number of steps. Until it ends, a checkpoint is in the folder `checkpoints`; a run with the
+same settings, code and pictures continues from it.
 """
 
 from pathlib import Path
@@ -32,8 +32,8 @@ def main(args) -> None:
         raise InputError(
             f"{names[counts == 0][0]} has no real training picture to learn from; leave such classes out of the data set"
         )
-    kind = kinds.load("generators", f"{args.config['kind']}.train")
-    own = classes_of(kind.steps_of(args.config, counts), *args.shard)
+    kind, steps = (kinds.load("generators", f"{args.config['kind']}.{name}") for name in ("train", "steps"))
+    own = classes_of(steps.steps_of(args.config, counts), *args.shard)
     real = manifest[(manifest["split"] == "train") & manifest["class"].isin(own)]
     foundation = only(args.inputs, "foundation")
     settings = args.config | {"shard": args.shard}

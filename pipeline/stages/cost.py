@@ -29,6 +29,7 @@ def main(args) -> None:
     ours = args.throughput.resolve().parent == args.output.resolve()
     text = report.page(
         args.config,
+        listed,
         table,
         estimate.walls(listed, seconds),
         estimate.better_shards(args.config, listed, seconds),

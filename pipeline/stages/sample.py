@@ -38,6 +38,7 @@ def main(args) -> None:
     pieces = Pieces(
         args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, [args.plan, *tables]
     )
+    drawer = next((str(path.parent) for path in [*args.inputs.get("generator", []), *tables]), kind)
     about = rows.to_dict("records")
     # a small foundation has seen real pictures that other generators have not
     marks = {"foundation": "mini"} if any(made.about(table).get("kind") == "mini" for table in tables) else {}
@@ -51,7 +52,7 @@ def main(args) -> None:
             for fault, had in zip(again, faults, strict=True):
                 again[fault] += int(had)
             key = f"{row['class']:05d}-{row['index']:07d}"
-            provenance = row | {"generator": str(tables[0].parent) if tables else kind} | marks
+            provenance = row | {"generator": drawer} | marks
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 
     batches = pieces.continued(lambda done: drawn(sampler, rows[done:]))

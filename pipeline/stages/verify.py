@@ -86,7 +86,7 @@ _WORDS = {"settings": "settings", "code": "code", "shard": "numbers of shards"}
 
 
 def _job_of(path: Path, results: Path) -> Job | None:
-    """The job that makes a file, if any; all files below the folder of a generator, of a shard of one, or of a foundation are its table's."""
+    """The job that makes a file, if any; files below the folder of a generator, of its shard, or of a foundation are of its table's."""
     place = Path(_named(path, results))
     tables = [place, *(parent / "history.parquet" for parent in place.parents), place.parent.with_suffix(".parquet")]
     models = [parent.parent for parent in place.parents if parent.name == "files"]

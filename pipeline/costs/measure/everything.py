@@ -79,6 +79,9 @@ def _figures(
     yield Figure("store", config["dataset"], figures.BYTES_A_PICTURE), path.stat().st_size / len(few), None
 
     for name, settings in config["generators"].items():
+        if settings["adapted"]:
+            yield from _adapted(name, settings, stored, device, folder / name)
+            continue
         pictures = shards.read_pictures(*stored, settings["side"])
         labels = stored.table["class"].to_numpy("int64")
         yield from _trained(
@@ -112,7 +115,7 @@ def _pool(
     """Figures of a pool; `folder` contains the trained generators, by name."""
     inputs = {name: [Path(path)] for name, path in settings["reads"].items()} | {"manifest": [folder / "real.parquet"]}
     if settings["trained"]:
-        inputs["generator"] = [folder / settings["drawn_by"] / "history.parquet"]
+        inputs["generator"] = [folder / settings["drawn_by"] / generators.TABLE]
     timed = generators.drawing(settings, inputs, classes, device)
     yield Figure("sample", name, figures.SECONDS_A_STEP), timed.a_picture, timed.batch
     pictures = shards.read_pictures(*stored, settings["side"])
@@ -120,6 +123,17 @@ def _pool(
     encoded = [encodings.encode(picture[..., 0] if grey else picture, **settings["store"]) for picture in pictures]
     size = _shard_bytes(encoded, folder / "pool.tar")
     yield Figure("sample", name, figures.BYTES_A_PICTURE), size / len(encoded), None
+
+
+def _adapted(
+    name: str, settings: Mapping[str, Any], stored: Stored, device: torch.device, folder: Path
+) -> Iterator[tuple[Figure, float, int | None]]:
+    """Figures of a generator that learns class by class."""
+    adapted = generators.adapting(settings, stored, device, folder)
+    yield Figure("adapt", name, figures.SECONDS_A_PICTURE), adapted.timed.a_picture, adapted.timed.batch
+    yield Figure("adapt", name, figures.SECONDS_TO_ENCODE), adapted.to_encode, None
+    yield Figure("adapt", name, figures.BYTES_A_STATE), adapted.state, None
+    yield Figure("adapt", name, figures.BYTES_OF_CHECKPOINT), adapted.checkpoint, None
 
 
 def _trained(stage: str, name: str, trained: Trained) -> Iterator[tuple[Figure, float, int | None]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,10 @@ import torch
 
 from pipeline import kinds
 from pipeline.artifacts import shards
+from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import (
     LONG,
+    Once,
     Stopwatch,
     Timed,
     Trained,
@@ -19,8 +21,13 @@ from pipeline.costs.measure.timing import (
     seconds_of,
     with_growing_batches,
 )
+from pipeline.foundations.table import identity
+from pipeline.generators.adapting import Job
 from pipeline.jobs.inputs import Inputs, only
+from pipeline.learned import LEARNED
 
+TABLE = "history.parquet"
+"""Name of the table in a trained generator's folder."""
 TRAINED_STEPS = 5
 DRAWN_STEPS = 51
 """Largest number of steps; noise is drawn for 50 steps at once."""
@@ -54,6 +61,44 @@ def training(
     return Trained(timed, weights, watch.bytes)
 
 
+class Adapted(NamedTuple):
+    """A pass's time, with all its pictures; seconds to encode a picture; bytes of a kept state, and of a class's checkpoint."""
+
+    timed: Timed
+    to_encode: float
+    state: float
+    checkpoint: float
+
+
+def adapting(settings: Mapping[str, Any], stored: Stored, device: torch.device, folder: Path) -> Adapted:
+    """Time the `train` of a generator that learns class by class, on some real pictures that take the classes' places.
+
+    What it learns is written to `folder`.
+    """
+    train = kinds.load("generators", f"{settings['kind']}.train")
+    size, foundation = settings["batch_size"], Path(settings["reads"]["foundation"])
+    few = settings | {"steps_per_picture": 0, "least_steps": TRAINED_STEPS, "most_steps": TRAINED_STEPS}
+    output, watch, job = (folder / TABLE).with_suffix(""), Stopwatch(device), None
+
+    def step_seconds(batch: int) -> float:
+        nonlocal watch, job
+        watch, classes = Stopwatch(device), -(-batch // size)
+        real = stored.table.iloc[np.arange(max(classes, len(stored.table))) % len(stored.table)]
+        real = real.assign(**{"class": np.arange(len(real)) % classes}).sort_values("class", ignore_index=True)
+        names = np.array([f"class {label}" for label in range(classes)], object)
+        job = Job(foundation, real, stored.folder, np.arange(classes), names, device, watch, Once(device), output)
+        history, files = train.train(few | {"classes_at_once": classes}, job)
+        about = {"foundation": identity(foundation)} | train.about(settings)
+        shards.write_table(history, folder / TABLE, files, about)
+        return watch.step_seconds()
+
+    timed = with_growing_batches(step_seconds, size, size * settings["classes_at_once"])
+    states = [path.stat().st_size for path in folder.rglob("*.safetensors")]
+    return Adapted(
+        timed, job.pieces.seconds / len(job.real), sum(states) / len(job.classes), watch.bytes / len(job.classes)
+    )
+
+
 def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: torch.device) -> Timed:
     """Time the generator's own sampler; a step is one step of the sampler for all pictures of a batch.
 
@@ -66,6 +111,10 @@ def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: t
     def step_seconds(batch: int) -> float:
         rows = {"class": np.arange(batch) % classes, "seed": np.arange(batch), "prompt": "A photo of a class."}
         rows |= {"source": np.resize(sources, batch), "strength": 1.0}  # all of the steps are done
+        if "checkpoints" in settings["draw"]:
+            states = shards.read_table(only(inputs, "generator"), ["class", "step"])
+            states = states.iloc[np.arange(batch) % len(states)].reset_index(drop=True)
+            rows |= {"class": states["class"], "checkpoint": states["step"], "prompt": f"A photo of a {LEARNED}."}
         rows = pd.DataFrame(rows)
 
         def draw(steps: int):

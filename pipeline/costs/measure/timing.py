@@ -2,9 +2,10 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 LONG = 1.0
@@ -83,6 +84,19 @@ class Stopwatch:
     def step_seconds(self) -> float:
         """Median time from one step's end to the next, without the step after the save."""
         return statistics.median(end - begin for begin, end in zip(self._ends[1:], self._ends[2:], strict=False))
+
+
+class Once:
+    """Replaces the pieces of a job: it keeps nothing, and notes the time that they take."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self.seconds = 0.0
+
+    def continued(self, make: Callable[[int], Iterator[np.ndarray]]) -> list[np.ndarray]:
+        found: list[np.ndarray] = []
+        self.seconds = seconds_of(lambda: found.extend(make(0)), self._device)
+        return found
 
 
 def _now(device: torch.device) -> float:

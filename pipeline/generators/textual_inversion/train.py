@@ -15,7 +15,7 @@ from pipeline.generators.adapting import Job
 from pipeline.generators.textual_inversion import files
 from pipeline.generators.textual_inversion.learning import Learning
 from pipeline.generators.textual_inversion.model import Model
-from pipeline.generators.textual_inversion.steps import steps_of as steps_of  # the stage deals the classes by it
+from pipeline.generators.textual_inversion.steps import steps_of
 from pipeline.jobs.progress import progress
 
 

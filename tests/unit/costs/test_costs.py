@@ -380,6 +380,7 @@ def page(tmp_path, given, table=None):
     config = counted(workflow())
     return report.page(
         config,
+        found,
         rows.reset_index(),
         estimate.walls(found, seconds),
         estimate.better_shards(config, found, seconds),

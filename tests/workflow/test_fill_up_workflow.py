@@ -1,0 +1,155 @@
+"""Fill-Up: vectors are learned in shards, a pool is drawn with all that were kept, and a classifier trains in two stages."""
+
+import pandas as pd
+import pytest
+import yaml
+from runs import Run
+from tiny_models import stable_diffusion
+from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
+
+pytestmark = pytest.mark.slow
+
+ADDED = {
+    "foundations": {"tiny": {"kind": "folder", "path": "models/tiny"}},
+    "prompts": {"learned": {"kind": "templates", "templates": ["a photo of a *"]}},
+    "generators": {
+        "inverted": {
+            "kind": "textual_inversion",
+            "foundation": "tiny",
+            "steps_per_picture": 1,
+            "least_steps": 4,
+            "most_steps": 12,
+            "checkpoint_steps": 4,
+            "shards": 2,
+            "classes_at_once": 3,
+        }
+    },
+    "pools": {
+        "inverted": {
+            "generator": "inverted",
+            "prompts": "learned",
+            "draw": {"kind": "textual_inversion", "steps": 2},
+            "store": {"side": 8},
+            "fill_to": 30,
+            "batch_size": 8,
+            "shards": 2,
+        }
+    },
+    "filters": {"inverted": {"pool": "inverted"}},
+    "classifiers": {
+        "stage_1": {"extends": "ce", "data": ["real", "inverted"], "loss": "balanced_softmax"},
+        "stage_2": {"extends": "ce", "init": "stage_1", "loss": "balanced_softmax", "learning_rate": 0.001},
+    },
+    "recipes": {"fill_up": {"classifiers": ["stage_1", "stage_2"], "datasets": ["demo"], "seeds": [0], "main": True}},
+}
+TARGET = "recipe_fill_up"
+SHARD = "results/demo/adapt/inverted/shard-00000.parquet"
+
+
+@pytest.fixture(scope="module")
+def filled(finished, tmp_path_factory):
+    root = copy_of(finished, tmp_path_factory.mktemp("fill_up") / "micro")
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    for section, entries in ADDED.items():
+        config.setdefault(section, {}).update(entries)
+    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    stable_diffusion(root / "models/tiny")
+    ran = snakemake(root, TARGET)
+    assert ran.returncode == 0, ran.stdout
+    return root
+
+
+@pytest.fixture
+def copy(filled, tmp_path):
+    return copy_of(filled, tmp_path / "copy")
+
+
+def changed(root, old, new):
+    config = (root / "workflow_config.yaml").read_text()
+    assert old in config
+    (root / "workflow_config.yaml").write_text(config.replace(old, new))
+
+
+def test_the_vectors_reach_the_classifier(filled):
+    tables = sorted(filled.glob("results/demo/adapt/inverted/shard-*.parquet"))
+    kept = pd.concat(map(pd.read_parquet, tables))
+    counts = pd.read_parquet(filled / "results/demo/subset/manifest.parquet").query("split == 'train'")["class"]
+    for label, count in counts.value_counts().items():
+        steps = min(max(count, 4), 12)
+        assert kept.loc[kept["class"] == label, "step"].tolist() == sorted({*range(4, steps + 1, 4), steps})
+    index = pd.concat(pd.read_parquet(path) for path in sorted(filled.glob("results/demo/sample/inverted/*.parquet")))
+    for label, own in index.groupby("class"):
+        used = own["checkpoint"].value_counts().reindex(kept.loc[kept["class"] == label, "step"])
+        assert used.max() - used.min() <= 1
+    assert set(index["generator"]) == {"results/demo/adapt/inverted"} and set(index["prompt"]) == {"a photo of a *"}
+    results = pd.read_csv(filled / "results/demo/recipe/fill_up/results.csv")
+    assert {"stage_1", "stage_2"} <= set(results["recipe"])
+    assert planned(filled, TARGET) == {}
+
+
+def test_every_module_that_its_jobs_load_is_in_their_fingerprints(filled):
+    missed = modules_beside_fingerprints(filled)
+    assert {"adapt", "plan", "sample"} <= set(missed)
+    assert not any(missed.values())
+
+
+def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
+    expected = bytes_under(copy / "results")
+    (copy / SHARD).unlink()
+    for path in (copy / SHARD).with_suffix("").iterdir():
+        path.unlink()
+    run = Run(copy, SHARD, "--config", "checkpoint_minutes=0")
+    assert run.wait_until(lambda: any(copy.glob("results/demo/adapt/inverted/checkpoints/*/last.pt"))), run.told
+    run.kill()
+    snakemake(copy, "--unlock")
+    again = snakemake(copy, SHARD)
+    assert again.returncode == 0, again.stdout
+    assert bytes_under(copy / "results") == expected
+
+
+def test_only_what_follows_from_a_change_is_planned(copy):
+    drawn = {"sample inverted", "grid inverted", "select inverted", "classifier stage_1", "classifier stage_2"}
+    reported = {"evaluate stage_1", "evaluate stage_2", "summary recipe"}
+    config = (copy / "workflow_config.yaml").read_text()
+
+    def jobs_after(old, new):
+        changed(copy, old, new)
+        jobs = {" ".join(job.split()[:2]).removesuffix(".png") for job in planned(copy, TARGET)}
+        (copy / "workflow_config.yaml").write_text(config)
+        return jobs
+
+    planned_again = {"plan inverted", *drawn, *reported}
+    assert jobs_after("least_steps: 4", "least_steps: 8") == {"adapt inverted", *planned_again}
+    assert (
+        jobs_after(
+            "kind: textual_inversion\n      steps", "checkpoints: last\n      kind: textual_inversion\n      steps"
+        )
+        == planned_again
+    )
+    assert jobs_after("a photo of a *", "a picture of a *") == {"prompts learned", *planned_again}
+    assert jobs_after("learning_rate: 0.001", "learning_rate: 0.002") == {
+        "classifier stage_2",
+        "evaluate stage_2",
+        "summary recipe",
+    }
+
+
+def test_damaged_vectors_are_found_and_not_trained_again_by_a_repair(copy):
+    path = next(iter(sorted((copy / SHARD).with_suffix("").iterdir())))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    ran = snakemake(copy, "verify")
+    assert ran.returncode == 1 and f"{path.relative_to(copy)}: its bytes differ" in ran.stdout, ran.stdout
+
+
+def test_a_training_of_another_stage_is_refused(copy):
+    ran = snakemake(copy, "-n", "results/demo/generator/inverted/history.parquet")
+    assert ran.returncode == 1
+    assert "generators.inverted is trained by the stage adapt, so the stage generator makes nothing of it" in ran.stdout
+
+
+@pytest.mark.nightly
+def test_its_cost_is_estimated(copy):
+    ran = snakemake(copy, "cost_demo")
+    assert ran.returncode == 0, ran.stdout
+    page = (copy / "results/demo/cost/cost.md").read_text()
+    assert "inverted learns in 95 steps, each of one class." in page and "| adapt " in page
