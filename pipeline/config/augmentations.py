@@ -101,8 +101,21 @@ class Cutout(Part):
     """Side of the black square, in pixels."""
 
 
-Step = Annotated[
-    Crop | Flip | ResizedCrop | ColorJitter | Grayscale | Blur | AutoAugment | RandAugment | Cutout,
-    Field(discriminator="kind"),
-]
+_ANY = Crop | Flip | ResizedCrop | ColorJitter | Grayscale | Blur | AutoAugment | RandAugment | Cutout
+_Steps = tuple[Annotated[_ANY, Field(discriminator="kind"), BeforeValidator(by_kind)], ...]
+
+
+class Either(Part):
+    """One of two lists of steps, drawn for each picture."""
+
+    kind: Literal["either"]
+    first: _Steps = Field(min_length=1)
+    """The steps of the first list."""
+    second: _Steps = Field(min_length=1)
+    """The steps of the second list."""
+    probability: Probability = 0.5
+    """Probability of the first list."""
+
+
+Step = Annotated[_ANY | Either, Field(discriminator="kind")]
 Augment = tuple[Annotated[Step, BeforeValidator(by_kind)], ...]

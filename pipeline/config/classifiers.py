@@ -237,7 +237,10 @@ class Classifier(RunPart):
         if REST in self.data and (remedy := dataset.without_rest()):
             raise ValueError(f"data names rest, but the data set leaves no pictures out; {remedy}")
         side = self.side or dataset.side
-        for step in self._steps():
+        steps = [
+            one for step in self._steps() for one in ((*step.first, *step.second) if step.kind == "either" else [step])
+        ]
+        for step in steps:
             if side and step.kind == "cutout" and step.size >= side:
                 raise ValueError(f"cutout of size {step.size} would black out pictures of {side} px; it must be less")
             if side and step.kind == "crop" and step.padding >= side:

@@ -275,6 +275,10 @@ class Unclip(Pretrained):
     reads_prompts: ClassVar[None] = None
 
 
+_OF_DRAWING = ("shards", "precision", "safety_checker")
+"""Keys that do not change what is learned."""
+
+
 class Adapted(Pretrained):
     """A model of diffusers that learns from the subset's real pictures: a little is trained, and the model stays as it is."""
 
@@ -286,6 +290,8 @@ class Adapted(Pretrained):
     """The learning rate of AdamW; it stays the same."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """AdamW's weight decay."""
+    learning_precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the networks while they learn; `precision` is that of drawing."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of order, flips, noise and texts; each class has its own, made of it and the class's number."""
 
@@ -298,7 +304,7 @@ class Adapted(Pretrained):
 
     def adapting_settings(self) -> dict[str, Any]:
         """Settings of the stage `adapt`."""
-        return {name: value for name, value in self.settings().items() if name not in ("shards", "safety_checker")}
+        return {name: value for name, value in self.settings().items() if name not in _OF_DRAWING}
 
     def drawing_settings(self) -> dict[str, Any]:
         return self.model_dump(mode="json", include={"kind", "precision", "safety_checker"})

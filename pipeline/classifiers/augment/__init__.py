@@ -21,7 +21,7 @@ KINDS = {
 def augment(pictures: torch.Tensor, steps: Sequence[Mapping[str, Any]], draws: Draws) -> torch.Tensor:
     """Apply `steps` in order to RGB pictures, uint8 [B, 3, H, W]; the result is uint8 on the same device.
 
-    A step is {"kind": one of KINDS, ...} with the parameters of that kind. `draws` has B rows, on the pictures' device.
+    A step is {"kind": one of KINDS, or "either", ...} with the parameters of that kind. `draws` has B rows, on the pictures' device.
     How many numbers a step takes from it depends only on the step's parameters. Pixels are whole numbers after each
     step, as in Pillow. Raises InputError for pictures of another type or shape and for unknown kinds.
     """
@@ -32,7 +32,25 @@ def augment(pictures: torch.Tensor, steps: Sequence[Mapping[str, Any]], draws: D
     for step in steps:
         parameters = dict(step)
         kind = parameters.pop("kind")
+        if kind == "either":
+            pictures = _either(pictures, draws, **parameters)
+            continue
         if kind not in KINDS:
             raise InputError(f"there is no augmentation {kind}; allowed are {', '.join(KINDS)}")
         pictures = KINDS[kind](pictures, draws, **parameters)
     return pictures
+
+
+def _either(
+    pictures: torch.Tensor,
+    draws: Draws,
+    first: Sequence[Mapping[str, Any]],
+    second: Sequence[Mapping[str, Any]],
+    probability: float,
+) -> torch.Tensor:
+    """Apply the first steps to a sample with a probability, and else the second steps, as CMO's code does (Park et al. 2022)."""
+    chosen = draws.uniform() < probability
+    result = torch.empty_like(pictures)
+    for rows, steps in ((chosen, first), (~chosen, second)):
+        result[rows] = augment(pictures[rows], steps, draws.of(rows))
+    return result

@@ -23,14 +23,20 @@ class Draws:
         device: str | torch.device = "cpu",
     ):
         generator = torch.Generator().manual_seed(mixed_seed(seed, step, stream))
-        self._parts, self._device = [(generator, total, mine)], device
+        self._parts, self._device, self._among = [(generator, total, mine)], device, None
 
     @classmethod
     def joined(cls, steps: "Sequence[Draws]") -> "Draws":
         """The draws of several steps, one step's samples after another's; each step's numbers stay the same."""
         found = cls.__new__(cls)
         found._parts = [part for step in steps for part in step._parts]
-        found._device = steps[0]._device
+        found._device, found._among = steps[0]._device, None
+        return found
+
+    def of(self, rows: torch.Tensor) -> "Draws":
+        """The draws of some of the samples, bool [B]. Both draw from one stream: what one draws, the other does not."""
+        found = self.joined([self])
+        found._among = rows
         return found
 
     def uniform(self, *shape: int) -> torch.Tensor:
@@ -45,4 +51,5 @@ class Draws:
 
     def _own(self, whole: list[torch.Tensor]) -> torch.Tensor:
         own = [drawn[mine] for drawn, (_, _, mine) in zip(whole, self._parts, strict=True)]
-        return torch.cat(own).to(self._device, non_blocking=True)
+        found = torch.cat(own).to(self._device, non_blocking=True)
+        return found if self._among is None else found[self._among]

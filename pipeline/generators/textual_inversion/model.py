@@ -29,7 +29,7 @@ class Model:
         folder, about = folder_of(job.foundation), made.about(job.foundation)
         if complaint := misuse(str(folder), pipeline_class(folder), settings["kind"]):
             raise InputError(complaint)
-        dtype = getattr(torch, settings["precision"])
+        dtype = getattr(torch, settings["learning_precision"])
         found = components(folder, dtype, about["variant"], about["allow_pickle"])
         self._settings, self._job, self._dtype = settings, job, dtype
         self._vae, self._unet = found["vae"], found["unet"].to(job.device)

@@ -217,7 +217,7 @@ def test_a_class_that_diverges_ends_alone(job, monkeypatch, capsys, precision):
         usual(self, loss)
 
     monkeypatch.setattr(Learning, "take", take)
-    history, _ = train(settings(precision=precision), job(0, 1, 2))
+    history, _ = train(settings(learning_precision=precision), job(0, 1, 2))
     assert history.groupby("class")["step"].max().to_dict() == {0: 6, 1: 3, 2: 2}
     assert "class 2 diverged before step 4; those of step 2 are the last good ones" in capsys.readouterr().out
 
