@@ -23,6 +23,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     # the history stands for all of a generator's files, because it has their digests
     "generator": {"generator": "results/{dataset}/generator/{name}/history.parquet"},
     "adapt": {"adapted": "results/{dataset}/adapt/{name}/shard-{shard}.parquet"},
+    "states": {"states": "results/{dataset}/adapt/{name}/states.parquet"},
     "plan": {"plan": "results/{dataset}/plan/{name}/plan.parquet"},
     "sample": {
         "pictures": "results/{dataset}/sample/{name}/shard-{shard}.tar",
@@ -68,7 +69,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
     "foundations": ("foundation", "fetch"),
     "prompts": ("prompts", "ask"),
-    "generators": ("generator", "adapt"),
+    "generators": ("generator", "adapt", "states"),
     "pools": ("sample", "plan", "grid"),
     "scores": ("score",),
     "filters": ("select",),
@@ -100,6 +101,7 @@ SEALED: dict[str, str] = {
     "prompts": "prompts",
     "generator": "generator",
     "adapt": "adapted",
+    "states": "states",
     "plan": "plan",
     "sample": "index",
     "features": "features",
@@ -132,6 +134,7 @@ READS: dict[str, tuple[str, ...]] = {
     "throughput": ("subset",),
     "cost": ("subset",),
     **dict.fromkeys(_OF_A_DATA_SET, ("manifest",)),
+    "states": ("adapted",),
     "sample": ("plan",),
     "features": ("manifest", "weights"),
     "evaluate": ("manifest", "weights"),

@@ -74,9 +74,9 @@ class Generator(RunPart):
     """Whether it draws from texts, so that its pools must name prompts; None if they may."""
 
     @property
-    def stage(self) -> str | None:
-        """The stage that trains it, if any."""
-        return ("adapt" if self.adapted else "generator") if self.trained else None
+    def stages(self) -> tuple[str, ...]:
+        """The stages that make it; the first one trains."""
+        return ("adapt", "states") if self.adapted else ("generator",) if self.trained else ()
 
     def modules(self) -> list[str]:
         if not self.trained:

@@ -28,8 +28,8 @@ def inputs(
     place = f"{section}.{wildcards.get('name') or wildcards['dataset']}"
     if complaint := part.complaint():
         raise InputError(f"{place}: {complaint}")
-    if section == "generators" and part.stage != stage:
-        instead = f"is trained by the stage {part.stage}" if part.stage else "needs no training"
+    if section == "generators" and stage not in part.stages:
+        instead = f"is trained by the stage {part.stages[0]}" if part.stages else "needs no training"
         raise InputError(f"{place} {instead}, so the stage {stage} makes nothing of it; ask for another file")
     if stage in OF_SOURCES:
         _refuse_second_copy(flow, stage, section, wildcards)
@@ -87,7 +87,7 @@ def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
 
 def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any] | None:
     """Settings of the job's part for the stage; None for a stage that finds them in what it reads."""
-    if stage in ("features", "evaluate"):
+    if stage in ("states", "features", "evaluate"):
         return None
     if stage == "classes":
         return {"source": wildcards["dataset"]}
@@ -210,9 +210,7 @@ def _paths(
     if not getattr(target, "trained", True):
         return []
     if output == "generator" and target.adapted:
-        return [
-            locate("adapted", dataset=wildcards["dataset"], name=name, shard=shard) for shard in range(target.shards)
-        ]
+        output = "states"
     if SECTION_OF[output] != reference.section:
         name = target.pool_of(parts)
     place = {"dataset": flow.home(SECTION_OF[output], name, wildcards["dataset"]), "name": name}

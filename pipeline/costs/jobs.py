@@ -104,7 +104,7 @@ class _Graph:
 
     @_once
     def generator(self, name: str) -> list[int]:
-        """The jobs of a generator's training; none if nothing trains it."""
+        """The last job of a generator's training; none if nothing trains it."""
         part = self.config["generators"].get(name)
         if part is None:
             return []
@@ -126,7 +126,7 @@ class _Graph:
                 Figure("adapt", name, BYTES_OF_CHECKPOINT): len(own),
             }
             found.append(self.add("adapt", name, f"shard {shard}", 1, work, needs))
-        return found
+        return [self.add("states", name, needs=found)]
 
     @_once
     def foundation(self, name: str) -> int:

@@ -7,13 +7,12 @@
 writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
 `--prompts PATH`, the prompts of the classes. With "sources" in the settings, the column source has the key of a real training picture
 of the class. With "strength", a lowest and a highest one, the column strength has one for each picture. With "checkpoints" ("all",
-"last" or a number) and `--generator PATHS`, the tables of what a generator kept, the column checkpoint has a step of its training.
+"last" or a number) and `--generator PATH`, the table of what a generator kept, the column checkpoint has a step of its training.
 """
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from pipeline.artifacts import shards
 from pipeline.data.classes import class_names, counts_of
@@ -38,8 +37,7 @@ def main(args) -> None:
     sources, spread, seed = None, args.config.get("strength"), args.config["seed"]
     checkpoints = None
     if asked := args.config.get("checkpoints"):
-        kept = pd.concat([shards.read_table(path, ["class", "step"]) for path in args.inputs["generator"]])
-        checkpoints = Checkpoints(kept, asked)
+        checkpoints = Checkpoints(shards.read_table(only(args.inputs, "generator"), ["class", "step"]), asked)
         checkpoints.require(plan.per_class, names)
     if args.config.get("sources"):
         sources = Sources(manifest[manifest["split"] == "train"], seed)

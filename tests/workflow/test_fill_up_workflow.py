@@ -71,8 +71,7 @@ def changed(root, old, new):
 
 
 def test_the_vectors_reach_the_classifier(filled):
-    tables = sorted(filled.glob("results/demo/adapt/inverted/shard-*.parquet"))
-    kept = pd.concat(map(pd.read_parquet, tables))
+    kept = pd.read_parquet(filled / "results/demo/adapt/inverted/states.parquet")
     counts = pd.read_parquet(filled / "results/demo/subset/manifest.parquet").query("split == 'train'")["class"]
     for label, count in counts.value_counts().items():
         steps = min(max(count, 4), 12)
@@ -89,7 +88,7 @@ def test_the_vectors_reach_the_classifier(filled):
 
 def test_every_module_that_its_jobs_load_is_in_their_fingerprints(filled):
     missed = modules_beside_fingerprints(filled)
-    assert {"adapt", "plan", "sample"} <= set(missed)
+    assert {"adapt", "states", "plan", "sample"} <= set(missed)
     assert not any(missed.values())
 
 
@@ -119,7 +118,7 @@ def test_only_what_follows_from_a_change_is_planned(copy):
         return jobs
 
     planned_again = {"plan inverted", *drawn, *reported}
-    assert jobs_after("least_steps: 4", "least_steps: 8") == {"adapt inverted", *planned_again}
+    assert jobs_after("least_steps: 4", "least_steps: 8") == {"adapt inverted", "states inverted", *planned_again}
     assert (
         jobs_after(
             "kind: textual_inversion\n      steps", "checkpoints: last\n      kind: textual_inversion\n      steps"

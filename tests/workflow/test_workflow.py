@@ -340,6 +340,7 @@ def test_every_module_that_a_job_loads_is_in_its_fingerprint(finished):
             "ask",
             "prompts",
             "adapt",
+            "states",
         ),  # those of test_text_to_image_workflow.py, test_prompts_workflow.py and test_fill_up_workflow.py
     }  # the first two are part of no result
     assert not any(missed.values())

@@ -89,7 +89,7 @@ def adapting(settings: Mapping[str, Any], stored: Stored, device: torch.device, 
         job = Job(foundation, real, stored.folder, np.arange(classes), names, device, watch, Once(device), output)
         history, files = train.train(few | {"classes_at_once": classes}, job)
         about = {"foundation": identity(foundation)} | train.about(settings)
-        shards.write_table(history, folder / TABLE, files, about)
+        shards.write_table(history.assign(folder=output.name), folder / TABLE, files, about)
         return watch.step_seconds()
 
     timed = with_growing_batches(step_seconds, size, size * settings["classes_at_once"])

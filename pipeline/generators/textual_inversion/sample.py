@@ -20,22 +20,16 @@ from pipeline.jobs.inputs import only
 class Sampler(PretrainedSampler):
     """Stable Diffusion that draws from the rows' prompts, and the vectors of their class and checkpoint.
 
-    inputs: also `generator`, the tables of the learned vectors. Raises InputError if they were learned with another model.
+    inputs: also `generator`, the table of the learned vectors. Raises InputError if they were learned with another model.
     """
 
     def model(self, found: dict[str, Any]) -> Model:
-        tables = self.inputs.get("generator", ())
-        if not tables:
-            raise InputError("there are no learned vectors; give --generator PATH ..., the tables that `adapt` wrote")
-        learned = made.about(tables[0])
-        foundation = only(self.inputs, "foundation")
+        path, foundation = only(self.inputs, "generator"), only(self.inputs, "foundation")
+        learned = made.about(path)
         if learned.get("foundation") != identity(foundation):
-            raise InputError(f"{tables[0].parent} was learned with another model than {foundation}; learn it again")
-        folders = {
-            label: table.with_suffix("")
-            for table in tables
-            for label in set(shards.read_table(table, ["class"])["class"].tolist())
-        }
+            raise InputError(f"{path.parent} was learned with another model than {foundation}; learn it again")
+        states = shards.read_table(path, ["class", "folder"])
+        folders = {row[0]: path.parent / row.folder for row in states.drop_duplicates("class").itertuples(index=False)}
         return _WithVectors(found, self.how, self.device, folders, learned)
 
 

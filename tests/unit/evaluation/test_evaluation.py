@@ -1,11 +1,14 @@
 """Accuracy by shot, Fréchet distance and inception score against plain formulas and an independent library."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_accuracy
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from pipeline.evaluation.accuracy import accuracy, accuracy_of_each
+from pipeline.evaluation.figures import figures
 from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
 
 COUNTS = np.array([500, 101, 100, 21, 20, 19, 5])
@@ -38,6 +41,31 @@ def test_accuracy_by_shot_equals_a_loop():
     expected = {name: plain_accuracy(labels, predicted, classes) for name, classes in SHOTS.items()}
     expected |= dict.fromkeys(("top1", "balanced"), plain_accuracy(labels, predicted, range(7)))
     assert accuracy(labels, predicted, COUNTS) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("classes", [5, 6, 20])
+def test_top_5_is_that_of_torchmetrics(classes):
+    random = np.random.default_rng(classes)
+    labels = np.tile(np.arange(classes), 12)
+    splits = np.repeat(["train", "val", "test"], 4 * classes)
+    manifest = pd.DataFrame({"key": np.arange(len(labels)).astype(str), "class": labels, "split": splits})
+    manifest["class_name"] = "class " + manifest["class"].astype(str)
+    judged = manifest[manifest["split"] != "train"]
+    probabilities = random.dirichlet(np.ones(classes), len(judged))
+    metrics = figures(manifest, judged, probabilities, "test").metrics
+    for name, prefix in (("test", ""), ("val", "val_")):
+        rows = (judged["split"] == name).to_numpy()
+        if classes == 5:  # of which all are among five
+            assert f"{prefix}top5" not in metrics
+            continue
+        expected = multiclass_accuracy(
+            torch.from_numpy(probabilities[rows]),
+            torch.from_numpy(judged["class"].to_numpy()[rows]),
+            classes,
+            average="micro",
+            top_k=5,
+        )
+        assert metrics[f"{prefix}top5"] == pytest.approx(100 * expected.item())
 
 
 def test_an_uneven_split_has_shots_over_classes_and_over_pictures():

@@ -3,6 +3,8 @@
 import copy
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
 from real_pictures import manifest
 from safetensors.torch import load_file
 from tiny_models import SIDE, WIDTH, listed, stable_diffusion, tokenizer
+from workflow_helpers import REPOSITORY
 
 from pipeline.artifacts import shards
 from pipeline.config.draws import TextualInversion as Draw
@@ -278,19 +281,21 @@ def draws(job, model, tmp_path):
     for shard, labels in enumerate([(0, 2), (1,)]):
         own = tmp_path / "adapt" / f"shard-{shard:05d}"
         own.mkdir(parents=True)
-        for label in labels:
-            for file in files:
-                if file.name.startswith(f"{label:05d}"):
-                    shutil.copy(file, own)
+        for file in files:
+            if int(file.name[:5]) in labels:
+                shutil.copy(file, own)
         tables.append(own.with_suffix(".parquet"))
         about = {"foundation": identity(model)} | about_of(settings())
         shards.write_table(history[history["class"].isin(labels)], tables[-1], sorted(own.iterdir()), about)
+    states = tmp_path / "adapt" / "states.parquet"
+    listed_by = ["--adapted", *map(str, tables), "--output", str(states)]
+    subprocess.run([sys.executable, "-m", "pipeline.stages.states", *listed_by], check=True, cwd=REPOSITORY)
 
-    def drawn(rows, batch_size=2, foundation=model, tables=tables, **keys):
+    def drawn(rows, batch_size=2, foundation=model, **keys):
         draw = Draw(kind="textual_inversion", **{"steps": 4} | keys).model_dump()
         generator = {"kind": "textual_inversion", "precision": "float32", "safety_checker": False}
         found = {"draw": draw, "batch_size": batch_size, "generator": generator}
-        sampler = Sampler({"foundation": [foundation], "generator": tables}, found, torch.device("cpu"))
+        sampler = Sampler({"foundation": [foundation], "generator": [states]}, found, torch.device("cpu"))
         return np.concatenate(list(sampler.draw(rows)))
 
     return drawn, tables
@@ -348,5 +353,3 @@ def test_missing_vectors_are_named(draws):
     (tables[0].with_suffix("") / "00002.steps.safetensors").unlink()
     with pytest.raises(InputError, match=r"00002.steps.safetensors has no vectors of step 4"):
         draw(ROWS)
-    with pytest.raises(InputError, match="there are no learned vectors; give --generator"):
-        draw(ROWS, tables=[])
