@@ -118,7 +118,7 @@ def test_only_what_follows_from_a_change_is_planned(copy):
         return jobs
 
     planned_again = {"plan inverted", *drawn, *reported}
-    assert jobs_after("least_steps: 4", "least_steps: 8") == {"adapt inverted", "states inverted", *planned_again}
+    assert jobs_after("least_steps: 4", "least_steps: 8") == {"adapt inverted", "states adapt", *planned_again}
     assert (
         jobs_after(
             "kind: textual_inversion\n      steps", "checkpoints: last\n      kind: textual_inversion\n      steps"
