@@ -81,7 +81,9 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
         if not _is_of_memory(error):
             raise
         first = str(error).partition("\n")[0]
-        sys.exit(f"error: {given.output}: out of memory ({first}); give the job more (mem_mb), or lower batch_size")
+        config = getattr(given, "config", None) or {}
+        key = next((key for key in ("classes_at_once", "batch_size") if key in config), "batch_size")
+        sys.exit(f"error: {given.output}: out of memory ({first}); give the job more (mem_mb), or lower {key}")
     finally:
         claim.release()
 

@@ -54,3 +54,15 @@ def test_share_of_sampling(tmp_path):
 def test_cost_of_the_check_of_inputs():
     told = benchmark("input_checks.py")
     assert re.findall(r"^(\S+): [\d.]+ s for a gigabyte$", told, re.MULTILINE) == ["index.parquet", "weights.bin"]
+
+
+def test_textual_inversion_beside_the_usual_script(tmp_path):
+    foundation = listed(stable_diffusion(tmp_path / "sd"))
+    told = benchmark(
+        "textual_inversion.py", "--foundation", foundation, "--classes", "2", "--turns", "1", "--passes", "1"
+    )
+    assert re.search(r"^CPU: 2 classes at once, 2 pictures of each$", told, re.MULTILINE)
+    faster = float(re.search(r"^steps of a class in a second: .*, ([\d.]+) times as many$", told, re.MULTILINE)[1])
+    shares = [float(share) for share in re.findall(r"a share of ([\d.]+)$", told, re.MULTILINE)]
+    assert faster > 0 and len(shares) == 4 and max(shares) < 1
+    assert shares[2:] == [0.6, 0.5]  # of Stable Diffusion 1.5, which are counted

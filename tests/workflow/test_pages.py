@@ -89,10 +89,11 @@ def test_results_can_be_used_as_the_page_says(finished, tmp_path):
     assert Image.open(next(unpacked.glob("*.png"))).size == (8, 8)
 
 
-def test_the_page_on_text_to_image_models_has_a_config_that_works():
+def test_the_pages_on_text_to_image_models_have_a_config_that_works():
     page = (REPOSITORY / "docs/text_to_image.md").read_text()
     own = {}
-    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+    pages = page + (REPOSITORY / "docs/fill_up.md").read_text()
+    for block in re.findall(r"```yaml\n(.*?)```", pages, re.DOTALL):
         own = deep_merge(own, yaml.safe_load(block))
     readme = (REPOSITORY / "README.md").read_text()
     birds = yaml.safe_load(re.search(r"\n    datasets:\n.*?\n\n", readme, re.DOTALL)[0])

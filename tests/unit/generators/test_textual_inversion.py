@@ -5,12 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from real_pictures import manifest
 from safetensors.torch import load_file
 from tiny_models import SIDE, WIDTH, listed, stable_diffusion, tokenizer
@@ -353,3 +357,35 @@ def test_missing_vectors_are_named(draws):
     (tables[0].with_suffix("") / "00002.steps.safetensors").unlink()
     with pytest.raises(InputError, match=r"00002.steps.safetensors has no vectors of step 4"):
         draw(ROWS)
+
+
+@settings_of_hypothesis(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    order=st.permutations([0, 1, 2]),
+    sizes=st.sampled_from([(3,), (1, 2), (2, 1), (1, 1, 1)]),
+    at_once=st.integers(1, 3),
+    kill=st.integers(1, 6),
+)
+def test_any_grouping_order_and_kill_gives_the_same_vectors(job, order, sizes, at_once, kill):
+    train(settings(), job(0, 1, 2, name="reference"))
+    ends = np.cumsum(sizes)
+    for number, own in enumerate(np.split(np.array(order), ends[:-1])):
+        name = f"{order}{sizes}{at_once}{kill}{number}".replace(" ", "")
+        keys, usual, passes = settings(classes_at_once=at_once), Model.losses, []
+
+        def stops(self, active, passes=passes, usual=usual):
+            passes.append(len(active))
+            if len(passes) == kill + 1:
+                raise Stopped
+            return usual(self, active)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Model, "losses", stops)
+            with suppress(Stopped):
+                train(keys, job(*sorted(own.tolist()), minutes=0, name=name))
+        made = job(*sorted(own.tolist()), minutes=0, name=name)
+        train(keys, made)
+        for label in own:
+            found = learned(made.output, label)
+            for step, vectors in learned(made.output.parent / "reference", label).items():
+                torch.testing.assert_close(found[step], vectors, atol=1e-6, rtol=0)

@@ -283,6 +283,12 @@ def test_want_of_memory_is_told_in_a_sentence(tmp_path, library):
     assert "give the job more (mem_mb), or lower batch_size" in told
 
 
+def test_want_of_memory_names_the_key_that_helps(tmp_path):
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**36,) * 2)\n"
+    told = ended(started(tmp_path, f"{limit}args.config = dict(batch_size=2, classes_at_once=16)\nbytearray(2**40)"))
+    assert "give the job more (mem_mb), or lower classes_at_once" in told
+
+
 # Threads
 
 CONVOLVES = """
