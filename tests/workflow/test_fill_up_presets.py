@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import trees
-import yaml
 from tiny_models import stable_diffusion
 from workflow_helpers import REPOSITORY, planned, snakemake
 
@@ -21,14 +20,18 @@ foundations:
 generators:
   fill_up: {foundation: tiny, precision: float32, steps_per_picture: 0, least_steps: 2, most_steps: 2, checkpoint_steps: 1, shards: 2}
   adm64:
-    {side: 16, steps: 2, batch_size: 4, precision: float32, unet: {channels: 32, multipliers: [1], blocks: 1, attention_levels: [], head_channels: 8}}
+    side: 16
+    steps: 2
+    batch_size: 4
+    precision: float32
+    unet: {channels: 32, multipliers: [1], blocks: 1, attention_levels: [], head_channels: 8}
 pools:
-  fill_up: {draw: {steps: 2}, per_class: 4, store: {side: 16}, batch_size: 16, shards: 2}
-  adm64: {fill_to: null, per_class: 1, draw: {steps: 2}, batch_size: 16, shards: 2}
+  fill_up: {draw: {steps: 2}, store: {side: 16}, batch_size: 16, shards: 2, where: {imagenet100_lt: {per_class: 4}}}
+  adm64: {fill_to: 6, draw: {steps: 2}, batch_size: 16, shards: 2}
 filters:
   fill_up: {fill_to: 9}
 classifiers:
-  imagenet_ce: {backbone: small, width: 8, side: 16, epochs: 1, precision: float32}
+  imagenet_ce: {backbone: small, side: 16, epochs: 1, precision: float32}
   fill_up_real: {epochs: 1}
   fill_up: {epochs: 2, warmup_epochs: 1}
 datasets:
@@ -79,11 +82,11 @@ def test_fill_up_goes_all_the_way(finished):
 
 
 @pytest.mark.parametrize("table", ["1", "3", "5", "6", "a7", "a8", "a10"])
-def test_a_table_is_planned(finished, table):
-    ran = snakemake(finished, "-n", f"table_fill_up_{table}")
+def test_a_table_is_planned(table):
+    ran = snakemake(REPOSITORY, "-n", f"table_fill_up_{table}")
     assert ran.returncode == 0, ran.stdout
 
 
-def test_weights_that_are_not_there_are_told_before_any_job(finished):
-    ran = snakemake(finished, "-n", "table_fill_up_4")
+def test_weights_that_are_not_there_are_told_before_any_job():
+    ran = snakemake(REPOSITORY, "-n", "table_fill_up_4")
     assert ran.returncode == 1 and "pretrained is 'models/resnet152.pth', but there is no such file" in ran.stdout
