@@ -69,10 +69,8 @@ class Model:
         shape = self._moments.shape[2] // 2, *self._moments.shape[3:]
         steps = len(self._noising.alphas_cumprod)
         draws = [one.draw(len(self._texts.ids), steps, shape) for one in active]
-        rows = torch.cat([one.pictures + self._first[of.label] for one, of in zip(draws, active, strict=True)])
-        joined = {
-            name: torch.cat([getattr(one, name) for one in draws]) for name in draws[0]._fields if name != "pictures"
-        }
+        rows = torch.cat([own.pictures + self._first[one.label] for own, one in zip(draws, active, strict=True)])
+        joined = {name: torch.cat([getattr(own, name) for own in draws]) for name in draws[0]._fields}
         found = self._moments[rows, joined["mirrored"]]
         device = self._job.device
         of_latents, noise, times = (joined[name].to(device) for name in ("of_latents", "noise", "times"))
