@@ -85,7 +85,7 @@ def our_steps(given: argparse.Namespace, target: torch.device, folder: Path) -> 
     names = np.array([f"class {label}" for label in labels], object)
     job = Job(given.foundation, real, folder, np.array(labels), names, target, None, Once(target), folder)
     model = Model(keys, job)
-    model.encode()
+    model.denoiser.encode()
     learning = [Learning(label, given.batch_size, 10**6, model.initial(names[label]), keys) for label in labels]
 
     def step() -> None:

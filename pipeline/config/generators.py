@@ -275,6 +275,8 @@ class Unclip(Pretrained):
     reads_prompts: ClassVar[None] = None
 
 
+TIMED_STEPS = 5
+"""Steps of a training that is timed."""
 _OF_DRAWING = ("shards", "precision", "safety_checker")
 """Keys that do not change what is learned."""
 
@@ -288,6 +290,8 @@ class Adapted(Pretrained):
     """Pictures of a class in a step."""
     learning_rate: float = Field(default=5e-3, gt=0)
     """The learning rate of AdamW; it stays the same."""
+    horizontal_flip: bool = True
+    """Mirror half of the pictures."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """AdamW's weight decay."""
     learning_precision: Literal["float32", "bfloat16"] = "float32"
@@ -297,6 +301,7 @@ class Adapted(Pretrained):
 
     trained: ClassVar[bool] = True
     adapted: ClassVar[bool] = True
+    reads_prompts: ClassVar[bool] = True
     references: ClassVar[dict[str, Reference]] = {"foundation": Reference("foundations", stage="adapt")}
 
     def needs_subset(self) -> bool:
@@ -335,13 +340,10 @@ class TextualInversion(Adapted):
     """A class's vectors are kept after every this many steps, and pools use all that were kept."""
     scale_learning_rate: bool = False
     """Multiply the learning rate by `batch_size`, as the code of latent diffusion does by default."""
-    horizontal_flip: bool = True
-    """Mirror half of the pictures."""
     classes_at_once: int = Field(default=16, ge=1)
     """Classes that are trained in one pass of the network; fewer need less memory, and hardly change the vectors."""
 
     draws: ClassVar[tuple[type[Draw], ...]] = (draws.TextualInversion,)
-    reads_prompts: ClassVar[bool] = True
 
     @field_validator("templates")
     @classmethod
@@ -356,11 +358,53 @@ class TextualInversion(Adapted):
     def _initial_text(cls, value: str) -> str:
         return checked_template(value, needs=(), may=("class",))
 
+    def timed_settings(self) -> dict[str, Any]:
+        return self.settings() | {"steps_per_picture": 0, "least_steps": TIMED_STEPS, "most_steps": TIMED_STEPS}
+
     @model_validator(mode="after")
     def _ordered(self) -> "TextualInversion":
         if self.least_steps > self.most_steps:
             raise ValueError(f"least_steps is {self.least_steps}, which is more than most_steps, {self.most_steps}")
         return self
+
+
+class Lora(Adapted):
+    """A text-to-image model with low-rank changes of its attention (Hu et al. 2022), learned from real pictures and their classes' names.
+
+    So DataDream (Kim et al. 2024) learns for each class, and others for the whole data set.
+    """
+
+    kind: Literal["lora"]
+    per: Literal["class", "dataset"] = "class"
+    """Changes for each class, or one for all."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of a change."""
+    steps: int = Field(default=1000, ge=1)
+    """Steps of each class, or of the data set."""
+    batch_size: int = Field(default=8, ge=1)
+    """Pictures in a step."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """The learning rate of AdamW; it stays the same."""
+    templates: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=("a photo of a {class}",), min_length=1)
+    """Texts of training, one at random for each picture; `{class}` is the name of the class."""
+
+    draws: ClassVar[tuple[type[Draw], ...]] = (draws.TextToImage,)
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_class(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_template, templates))
+
+    @model_validator(mode="after")
+    def _one_job(self) -> "Lora":
+        if self.per == "dataset" and self.shards > 1:
+            raise ValueError(
+                f"shards is {self.shards}, but changes for the whole data set are learned in one job; remove it"
+            )
+        return self
+
+    def timed_settings(self) -> dict[str, Any]:
+        return self.settings() | {"steps": TIMED_STEPS}
 
 
 GENERATORS: dict[str, type[Generator]] = {
@@ -371,5 +415,6 @@ GENERATORS: dict[str, type[Generator]] = {
     "unclip": Unclip,
     "glide": Glide,
     "textual_inversion": TextualInversion,
+    "lora": Lora,
 }
 """Kind -> type of its entries; register new kinds here."""

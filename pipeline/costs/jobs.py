@@ -115,14 +115,15 @@ class _Graph:
 
     def _adapted(self, name: str, part: Mapping[str, Any]) -> list[int]:
         counts = self.counts["train"]
-        steps = kinds.load("generators", f"{part['kind']}.steps").steps_of(part, counts)
+        kind = kinds.load("generators", f"{part['kind']}.steps")
+        steps = kind.steps_of(part, counts)
         needs, found = [self.manifest(), self.foundation(part["foundation"])], []
         for shard in range(part["shards"]):
             own = classes_of(steps, shard, part["shards"])
             work = {
                 Figure("adapt", name, SECONDS_A_PICTURE): int(steps[own].sum()) * part["batch_size"],
                 Figure("adapt", name, SECONDS_TO_ENCODE): int(counts[own].sum()),
-                Figure("adapt", name, BYTES_A_STATE): int(-(-steps[own] // part["checkpoint_steps"]).sum()),
+                Figure("adapt", name, BYTES_A_STATE): kind.states_of(part, steps[own]),
                 Figure("adapt", name, BYTES_OF_CHECKPOINT): len(own),
             }
             found.append(self.add("adapt", name, f"shard {shard}", 1, work, needs))

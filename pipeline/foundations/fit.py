@@ -22,6 +22,7 @@ OF_KIND = {
     "image_variation": (IMAGE_VARIATION,),
     "unclip": (UNCLIP,),
     "textual_inversion": STABLE_DIFFUSION,
+    "lora": STABLE_DIFFUSION,
 }
 """Kind of a generator -> the only classes of models that it draws with."""
 FROM_TEXTS = ("text_to_image", "image_to_image")

@@ -11,7 +11,10 @@ pytestmark = pytest.mark.slow
 
 ADDED = {
     "foundations": {"tiny": {"kind": "folder", "path": "models/tiny"}},
-    "prompts": {"learned": {"kind": "templates", "templates": ["a photo of a *"]}},
+    "prompts": {
+        "learned": {"kind": "templates", "templates": ["a photo of a *"]},
+        "named": {"kind": "templates"},
+    },
     "generators": {
         "inverted": {
             "kind": "textual_inversion",
@@ -22,7 +25,8 @@ ADDED = {
             "checkpoint_steps": 4,
             "shards": 2,
             "classes_at_once": 3,
-        }
+        },
+        "lora": {"kind": "lora", "foundation": "tiny", "rank": 2, "steps": 2, "shards": 2},
     },
     "pools": {
         "inverted": {
@@ -33,14 +37,23 @@ ADDED = {
             "fill_to": 30,
             "batch_size": 8,
             "shards": 2,
-        }
+        },
+        "lora": {
+            "extends": "inverted",
+            "generator": "lora",
+            "prompts": "named",
+            "draw": {"kind": "text_to_image", "steps": 2, "guidance_scale": 1.0},
+        },
     },
-    "filters": {"inverted": {"pool": "inverted"}},
+    "filters": {"inverted": {"pool": "inverted"}, "lora": {"pool": "lora"}},
     "classifiers": {
         "stage_1": {"extends": "ce", "data": ["real", "inverted"], "loss": "balanced_softmax"},
+        "lora": {"extends": "ce", "data": ["real", "lora"]},
         "stage_2": {"extends": "ce", "init": "stage_1", "loss": "balanced_softmax", "learning_rate": 0.001},
     },
-    "recipes": {"fill_up": {"classifiers": ["stage_1", "stage_2"], "datasets": ["demo"], "seeds": [0], "main": True}},
+    "recipes": {
+        "fill_up": {"classifiers": ["stage_1", "stage_2", "lora"], "datasets": ["demo"], "seeds": [0], "main": True}
+    },
 }
 TARGET = "recipe_fill_up"
 SHARD = "results/demo/adapt/inverted/shard-00000.parquet"
@@ -81,8 +94,10 @@ def test_the_vectors_reach_the_classifier(filled):
         used = own["checkpoint"].value_counts().reindex(kept.loc[kept["class"] == label, "step"])
         assert used.max() - used.min() <= 1
     assert set(index["generator"]) == {"results/demo/adapt/inverted"} and set(index["prompt"]) == {"a photo of a *"}
+    drawn = pd.concat(pd.read_parquet(path) for path in sorted(filled.glob("results/demo/sample/lora/*.parquet")))
+    assert set(drawn["generator"]) == {"results/demo/adapt/lora"} and len(drawn) == len(index)
     results = pd.read_csv(filled / "results/demo/recipe/fill_up/results.csv")
-    assert {"stage_1", "stage_2"} <= set(results["recipe"])
+    assert {"stage_1", "stage_2", "lora"} <= set(results["recipe"])
     assert planned(filled, TARGET) == {}
 
 
@@ -151,4 +166,8 @@ def test_its_cost_is_estimated(copy):
     ran = snakemake(copy, "cost_demo")
     assert ran.returncode == 0, ran.stdout
     page = (copy / "results/demo/cost/cost.md").read_text()
-    assert "inverted learns in 95 steps, each of one class." in page and "| adapt " in page
+    assert (
+        "inverted learns in 95 steps, each of one class." in page
+        and "lora learns in 20 steps" in page
+        and "| adapt " in page
+    )

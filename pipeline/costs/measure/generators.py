@@ -77,22 +77,24 @@ def adapting(settings: Mapping[str, Any], stored: Stored, device: torch.device, 
     """
     train = kinds.load("generators", f"{settings['kind']}.train")
     size, foundation = settings["batch_size"], Path(settings["reads"]["foundation"])
-    few = settings | {"steps_per_picture": 0, "least_steps": TRAINED_STEPS, "most_steps": TRAINED_STEPS}
     output, watch, job = (folder / TABLE).with_suffix(""), Stopwatch(device), None
 
     def step_seconds(batch: int) -> float:
         nonlocal watch, job
-        watch, classes = Stopwatch(device), -(-batch // size)
+        at_once = "classes_at_once" in settings  # if not, one class after the other learns
+        watch, classes = Stopwatch(device), -(-batch // size) if at_once else 1
+        few = settings | ({"classes_at_once": classes} if at_once else {"batch_size": batch})
         real = stored.table.iloc[np.arange(max(classes, len(stored.table))) % len(stored.table)]
         real = real.assign(**{"class": np.arange(len(real)) % classes}).sort_values("class", ignore_index=True)
         names = np.array([f"class {label}" for label in range(classes)], object)
         job = Job(foundation, real, stored.folder, np.arange(classes), names, device, watch, Once(device), output)
-        history, files = train.train(few | {"classes_at_once": classes}, job)
+        history, files = train.train(few, job)
         about = {"foundation": identity(foundation)} | train.about(settings)
         shards.write_table(history.assign(folder=output.name), folder / TABLE, files, about)
         return watch.step_seconds()
 
-    timed = with_growing_batches(step_seconds, size, size * settings["classes_at_once"])
+    most = size * settings.get("classes_at_once", 1)
+    timed = with_growing_batches(step_seconds, size if "classes_at_once" in settings else 1, most)
     states = [path.stat().st_size for path in folder.rglob("*.safetensors")]
     return Adapted(
         timed, job.pieces.seconds / len(job.real), sum(states) / len(job.classes), watch.bytes / len(job.classes)

@@ -79,7 +79,7 @@ class Stopwatch:
         return len(self._ends) == 1
 
     def save(self, state: Mapping[str, Any]) -> None:
-        self.bytes = _bytes(state)
+        self.bytes = max(self.bytes, _bytes(state))
 
     def step_seconds(self) -> float:
         """Median time from one step's end to the next, without the step after the save."""

@@ -32,8 +32,6 @@ class StableDiffusion:
         self._text_encoder, self._unet, self.vae = (found[name].to(device) for name in ("text_encoder", "unet", "vae"))
         self.steps, self._scale, self.device = draw["steps"], draw["guidance_scale"], device
         self._negative = draw["negative_prompt"]
-        # a tokenizer without a limit of its own says 1e30
-        self._tokens = min(self._tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)
         halvings = 2 ** (len(self.vae.config.block_out_channels) - 1)
         side = draw["side"] // halvings if draw["side"] else self._unet.config.sample_size
         self._shape = (self._unet.config.in_channels, side, side)
@@ -42,7 +40,8 @@ class StableDiffusion:
 
     def cut(self, prompts: list[str]) -> int:
         """Number of prompts with more tokens than the text encoder reads."""
-        return sum(len(ids) > self._tokens for ids in self._tokenizer(prompts).input_ids)
+        longest = limit(self._tokenizer, self._text_encoder)
+        return sum(len(ids) > longest for ids in self._tokenizer(prompts).input_ids)
 
     def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
         """Pictures in [0, 1] before clamping, [B, 3, H, W]; each has its own generator, which draws on the CPU."""
@@ -106,16 +105,26 @@ class StableDiffusion:
 
     def _encoded(self, prompts: list[str]) -> torch.Tensor:
         """Hidden states of the texts, [B, tokens, width]."""
-        tokens = self._tokenizer(
-            prompts,
-            padding="max_length",
-            max_length=self._tokens,
-            truncation=True,
-            return_tensors="pt",
-        )
-        masked = getattr(self._text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask.to(self.device) if masked else None
-        return self._text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0]
+        return encoded(self._tokenizer, self._text_encoder, prompts)
+
+
+def limit(tokenizer: Any, text_encoder: Any) -> int:
+    """Number of tokens that the text encoder reads."""
+    return min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)  # without a limit it says 1e30
+
+
+def encoded(tokenizer: Any, text_encoder: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Hidden states of the texts as Stable Diffusion reads them, [N, tokens, width]; longer texts are cut."""
+    tokens = tokenizer(
+        list(texts),
+        padding="max_length",
+        max_length=limit(tokenizer, text_encoder),
+        truncation=True,
+        return_tensors="pt",
+    )
+    masked = getattr(text_encoder.config, "use_attention_mask", False)
+    mask = tokens.attention_mask.to(text_encoder.device) if masked else None
+    return text_encoder(tokens.input_ids.to(text_encoder.device), attention_mask=mask)[0]
 
 
 def _draws_noise(scheduler: Any) -> bool:

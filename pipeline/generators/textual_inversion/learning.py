@@ -1,28 +1,11 @@
-"""The state of one class: its vectors, their optimizer, and what it draws for a step."""
+"""The state of one class: its vectors, and their optimizer."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from pipeline.seeds import epoch_order, mixed_seed
-
-
-class Draws(NamedTuple):
-    """What the pictures of one class's step depend on, all on the CPU."""
-
-    pictures: torch.Tensor
-    """Positions of the pictures within the class, int64 [B]."""
-    mirrored: torch.Tensor
-    """1 for a mirrored picture and 0 else, int64 [B]."""
-    texts: torch.Tensor
-    """Numbers of the templates, int64 [B]."""
-    times: torch.Tensor
-    """Steps of the noising process, int64 [B]."""
-    of_latents: torch.Tensor
-    """The noise that draws latents from their distribution, float32 [B, C, h, w]."""
-    noise: torch.Tensor
-    """The noise to be predicted, float32 [B, C, h, w]."""
+from pipeline.generators.step_draws import Draws, Shape, drawn
 
 
 class Learning:
@@ -48,24 +31,9 @@ class Learning:
     def ended(self) -> bool:
         return self.diverged or self.step >= self.steps
 
-    def draw(self, templates: int, timesteps: int, shape: torch.Size) -> Draws:
+    def draw(self, shape: Shape) -> Draws:
         """The draws of the next step; they depend only on (seed, class, step)."""
-        seed, size = self._settings["seed"], self._settings["batch_size"]
-        random = torch.Generator().manual_seed(mixed_seed(seed, self.label, self.step))
-        places = range(self.step * size, (self.step + 1) * size)
-        orders = {
-            epoch: epoch_order(self.pictures, mixed_seed(seed, self.label), epoch)
-            for epoch in {place // self.pictures for place in places}
-        }
-        share = 0.5 if self._settings["horizontal_flip"] else 0.0
-        return Draws(
-            torch.stack([orders[place // self.pictures][place % self.pictures] for place in places]),
-            (torch.rand(size, generator=random) < share).long(),
-            torch.randint(templates, (size,), generator=random),
-            torch.randint(timesteps, (size,), generator=random),
-            torch.randn((size, *shape), generator=random),
-            torch.randn((size, *shape), generator=random),
-        )
+        return drawn(self._settings, self.label, self.step, self.pictures, shape)
 
     def take(self, loss: torch.Tensor) -> None:
         """Take a step with the gradient of `loss`, and keep the vectors if it is time, unless they are not finite."""

@@ -1,4 +1,4 @@
-"""The number of training steps of each class."""
+"""The number of training steps of each class, and of states that are kept."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,3 +13,8 @@ def steps_of(settings: Mapping[str, Any], counts: np.ndarray) -> np.ndarray:
     """
     steps = np.clip(settings["steps_per_picture"] * counts, settings["least_steps"], settings["most_steps"])
     return np.where(counts > 0, steps, 0)
+
+
+def states_of(settings: Mapping[str, Any], steps: np.ndarray) -> int:
+    """Number of states that are kept of classes with so many steps, int64 [N]. settings: checkpoint_steps."""
+    return int(-(-steps // settings["checkpoint_steps"]).sum())

@@ -40,7 +40,7 @@ def train(settings: Mapping[str, Any], job: Job) -> tuple[pd.DataFrame, list[Pat
         print(f"continuing at step {_done(learning)} of all classes from {job.checkpoint.path}", flush=True)
     # the longest first, so that the last passes are no smaller than they must be
     waiting = sorted(learning, key=lambda one: (-one.steps, one.label))
-    model.encode()
+    model.denoiser.encode()
     for _ in progress(
         _passes(model, waiting, settings, job), "learning vectors", int(steps.sum()), _done(learning), "step"
     ):

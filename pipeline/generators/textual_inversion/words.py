@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pipeline.errors import InputError
+from pipeline.generators.text_to_image.stable_diffusion import limit
 from pipeline.learned import LEARNED
 
 
@@ -36,8 +37,7 @@ class Words:
         first = len(self._tokenizer)
         self._tokenizer.add_tokens(self._names)
         self._added = list(range(first, first + vectors))
-        # a tokenizer without a limit of its own says 1e30
-        self.limit = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+        self.limit = limit(tokenizer, text_encoder)
         found = self._tokenizer(f"a {self._spelled()} b", add_special_tokens=False).input_ids
         if [one for one in found if one >= first] != self._added:
             raise InputError(f"the model's tokenizer splits '{placeholder}'; choose another placeholder, as <learned>")

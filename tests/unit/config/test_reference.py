@@ -38,7 +38,8 @@ def test_the_reference_shows_types_limits_and_defaults(page):
         "| `generated_weight` | number, at least 0, at most 1 | `1.0` | omega of Eq. 4. |",
         "`glmc`, `sau`. The default is `plain`.",
         "`kind` chooses the type: `classifier`, `clip`. The default is `classifier`.",
-        "`kind` chooses the type: `cbdm`, `text_to_image`, `image_to_image`, `image_variation`, `unclip`, `glide`, `textual_inversion`.\n",
+        "`kind` chooses the type: `cbdm`, `text_to_image`, `image_to_image`, `image_variation`, `unclip`, `glide`, "
+        "`textual_inversion`, `lora`.\n",
         "\nn^-power for a class of n pictures.\n",
         "`extends: ce`",
     ):

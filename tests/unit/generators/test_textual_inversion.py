@@ -27,7 +27,8 @@ from pipeline.errors import InputError
 from pipeline.foundations.components import components
 from pipeline.foundations.table import identity
 from pipeline.generators.adapting import Job
-from pipeline.generators.textual_inversion.latents import sampled
+from pipeline.generators.latents import sampled
+from pipeline.generators.step_draws import Shape
 from pipeline.generators.textual_inversion.learning import Learning
 from pipeline.generators.textual_inversion.model import Model
 from pipeline.generators.textual_inversion.sample import Sampler
@@ -133,7 +134,7 @@ def by_a_larger_table(job, model, label, keys):
     one = Learning(label, 1, 3, before[own].clone(), keys)
     texts = [text.replace("*", " ".join(names)) for text in keys["templates"]]
     for _ in range(3):
-        draws = one.draw(len(texts), 1000, (4, SIDE // 2, SIDE // 2))
+        draws = one.draw(Shape(len(texts), 1000, (4, SIDE // 2, SIDE // 2)))
         seen = torch.stack([pixels[0].flip(-1) if mirrored else pixels[0] for mirrored in draws.mirrored])
         latents = sampled(vae.encode(seen).latent_dist.parameters, draws.of_latents) * vae.config.scaling_factor
         noisy = noising.add_noise(latents, draws.noise, draws.times)
@@ -202,7 +203,7 @@ def test_nothing_of_the_model_moves(job, monkeypatch):
 
     def kept(self, *arguments):
         usual(self, *arguments)
-        parts = {"unet": self._unet, "text_encoder": self._words.text_encoder, "vae": self._vae}
+        parts = {"unet": self.denoiser.unet, "text_encoder": self.words.text_encoder, "vae": self.denoiser._vae}
         models.append((parts, {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}))
 
     monkeypatch.setattr(Model, "__init__", kept)
