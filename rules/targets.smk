@@ -41,11 +41,12 @@ for dataset in sorted({run.dataset for runs in FLOW.families().values() for run 
         localrule: True
 
 
-for table in TABLES:
+for table, file in TABLES.items():
+    is_figure = file.stem.startswith("figure_")
 
     rule:
         name:
-            f"table_{table}"
+            f"figure_{table.replace('_figure_', '_')}" if is_figure else f"table_{table}"
         input:
-            PATHS["table_page"].format(table=table),
+            PATHS["figure" if is_figure else "table_page"].format(table=table),
         localrule: True

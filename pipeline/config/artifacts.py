@@ -63,6 +63,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "recipe_summary": "results/{dataset}/recipe/{recipe}/summary.md",
     },
     "tables": {"table": "results/tables/{table}.csv", "table_page": "results/tables/{table}.md"},
+    "figures": {"figure": "results/figures/{table}.png"},
 }
 
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -13,10 +13,9 @@ from pipeline.errors import InputError
 
 
 def published_tables(folder: Path) -> dict[str, Path]:
-    """Name -> file of every published table: `diffult_3` -> `folder`/diffult/table_3.csv."""
-    return {
-        f"{path.parent.name}_{path.stem.removeprefix('table_')}": path for path in sorted(folder.glob("*/table_*.csv"))
-    }
+    """Name -> file of every published table, or table of a figure: `diffult_3` -> `folder`/diffult/table_3.csv."""
+    files = sorted([*folder.glob("*/table_*.csv"), *folder.glob("*/figure_*.csv")])
+    return {f"{path.parent.name}_{path.stem.removeprefix('table_')}": path for path in files}
 
 
 def table_runs(flow: Workflow, table: Path) -> list[Run]:

@@ -50,6 +50,9 @@ def main(args) -> None:
         args.output.with_suffix(""),
     )
     history, files = kind.train(args.config, job)
+    if job.output.is_dir():  # of a shard that had other classes before, whose files no table would seal
+        for stale in set(job.output.iterdir()) - set(files):
+            stale.unlink()
     shards.write_table(
         history, args.output, beside=files, about={"foundation": identity(foundation)} | kind.about(args.config)
     )

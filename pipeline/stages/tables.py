@@ -3,9 +3,9 @@
     python -m pipeline.stages.tables --config '{"runs": [...]}' --published papers/diffult/table_3.csv \\
         --output results/tables/diffult_3.csv
 
-`runs` are as in the stage `summary`, each with `stands_for`, the recipes that the table names for it, and `differs`, a list of its
-differences from the paper. Writes OUTPUT (row, dataset, recipe, metric, published, measured, deviation, seeds, seeds_of, network,
-differs, note), with the recipes that ran, and the same as Markdown beside it.
+A table of a figure has more columns: panel, series and x. `runs` are as in the stage `summary`, each with `stands_for`, the recipes that
+the table names for it, and `differs`, a list of its differences from the paper. Writes OUTPUT (row, dataset, recipe, metric, published,
+measured, deviation, seeds, seeds_of, network, differs, note), with the recipes that ran, and the same as Markdown beside it.
 """
 
 from pathlib import Path
@@ -31,6 +31,7 @@ def main(args) -> None:
     table = table.merge(networks, how="left").merge(differs, how="left")
     table = table.rename(columns={"mean": "measured"}).astype({"seeds": "Int64"})
     columns = [
+        *(name for name in ("panel", "series", "x") if name in published),
         "row",
         "dataset",
         "recipe",

@@ -155,6 +155,33 @@ def test_damaged_vectors_are_found_and_not_trained_again_by_a_repair(copy):
     assert ran.returncode == 1 and f"{path.relative_to(copy)}: its bytes differ" in ran.stdout, ran.stdout
 
 
+def test_other_shards_leave_no_files_behind_that_no_table_knows(copy):
+    before = pd.read_parquet(copy / "results/demo/adapt/inverted/states.parquet")
+    changed(copy, "shards: 2\n    steps_per_picture", "shards: 3\n    steps_per_picture")
+    made = snakemake(copy, "results/demo/adapt/inverted/states.parquet")
+    assert made.returncode == 0, made.stdout
+    after = pd.read_parquet(copy / "results/demo/adapt/inverted/states.parquet")
+    pd.testing.assert_frame_equal(after.drop(columns=["folder", "loss"]), before.drop(columns=["folder", "loss"]))
+    assert after["folder"].nunique() == 3
+    verified = snakemake(copy, "verify")
+    assert verified.returncode == 0 and "0 damaged" in verified.stdout, verified.stdout
+
+
+def test_a_sweep_is_plotted(copy):
+    rows = [
+        ("stage", "Fill-Up", number, f"stage {number}", "demo", f"stage_{number}", "top1", 50.0, "")
+        for number in (1, 2)
+    ]
+    columns = ["panel", "series", "x", "row", "dataset", "recipe", "metric", "published", "note"]
+    pd.DataFrame(rows, columns=columns).to_csv(copy / "papers/diffult/figure_8.csv", index=False)
+    made = snakemake(copy, "figure_diffult_8")
+    assert made.returncode == 0, made.stdout
+    table = pd.read_csv(copy / "results/tables/diffult_figure_8.csv")
+    assert table["x"].tolist() == [1, 2] and table["measured"].between(0, 100).all()
+    assert (copy / "results/figures/diffult_figure_8.png").stat().st_size > 1000
+    assert not any(modules_beside_fingerprints(copy).values())
+
+
 def test_a_training_of_another_stage_is_refused(copy):
     ran = snakemake(copy, "-n", "results/demo/generator/inverted/history.parquet")
     assert ran.returncode == 1

@@ -282,6 +282,18 @@ def plain(value):
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "papers").glob("*/figure_*.csv")), ids=lambda p: p.stem)
+def test_published_figures_name_recipes_that_exist(path, flow):
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert list(rows[0]) == ["panel", "series", "x", "row", "dataset", "recipe", "metric", "published", "note"]
+    for row in rows:
+        run = flow.run(row["recipe"], row["dataset"])
+        assert row["published"] or row["note"]
+        varied = [float(value) for value in row["recipe"].rpartition("=")[2:] if value]
+        if row["x"] not in ("1300", "4", "50"):  # which are the paper's own settings
+            assert run.varied and varied == [float(row["x"])], row
+
+
 def test_the_papers_tables_are_there():
     assert [f"{path.parent.name}_{path.stem.removeprefix('table_')}" for path in PUBLISHED] == [
         *(f"diffult_{number}" for number in range(1, 8)),
