@@ -36,7 +36,18 @@ RECIPES = {  # recipe of tests/micro.yaml -> its seeds
     "diffult_filters~filter.keep=all": {0},
     "diffult_filters~filter.keep=d3_ge_5e-7": {0},
 }
-ACCURACIES = {"top1", "many", "medium", "few", "medium_few", "medium_le20", "few_le20", "balanced", "best_test_top1"}
+ACCURACIES = {
+    "top5",
+    "top1",
+    "many",
+    "medium",
+    "few",
+    "medium_few",
+    "medium_le20",
+    "few_le20",
+    "balanced",
+    "best_test_top1",
+}
 FACTS = {"steps", "real_pictures", "generated_pictures", "best_test_epoch"}
 QUALITIES = {"fd_scorer", "is_scorer", "is_scorer_std", "quality_generated_pictures", "quality_real_pictures"}
 
