@@ -136,6 +136,7 @@ READS: dict[str, tuple[str, ...]] = {
     "cost": ("subset",),
     **dict.fromkeys(_OF_A_DATA_SET, ("manifest",)),
     "states": ("adapted",),
+    "figures": ("table",),
     "sample": ("plan",),
     "features": ("manifest", "weights"),
     "evaluate": ("manifest", "weights"),
