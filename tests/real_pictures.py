@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from pipeline.artifacts import pictures, shards
+from pipeline.generators.adapting import Job
+from pipeline.jobs.checkpoint import Checkpoint, Pieces
 
 SIZES = [(16, 16), (24, 16), (40, 48), (16, 16)]
 """Height and width of the pictures, in pixels."""
@@ -42,3 +45,23 @@ def manifest(folder: Path, labels: tuple[int, ...] = (0, 0, 1, 2)) -> Path:
 def images(numbers: list[int]) -> list[Image.Image]:
     """The pictures real0, real1 and so on."""
     return [Image.fromarray(picture(number)) for number in numbers]
+
+
+def adapting_job(
+    foundation: Path, real: Path, names: list[str], classes: tuple[int, ...], folder: Path, minutes: float
+) -> Job:
+    """The job, on a CPU, that trains `classes` of a manifest into `folder`; its checkpoint is due after `minutes`."""
+    table = shards.read_table(real)
+    table = table[(table["split"] == "train") & table["class"].isin(classes)]
+    kept = folder / "checkpoints", {}, None, [real]
+    return Job(
+        foundation,
+        table.sort_values(["class", "key"], ignore_index=True),
+        real.parent,
+        np.array(classes),
+        np.array(names, object),
+        torch.device("cpu"),
+        Checkpoint(*kept, minutes),
+        Pieces(*kept),
+        folder,
+    )

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.config.presets import combined, preset_layers, read
 from pipeline.config.workflow import Workflow
@@ -101,6 +102,16 @@ def micro_run(root: Path) -> Path:
 def copy_of(root: Path, target: Path) -> Path:
     """All of `root`, times included, as `target`."""
     return shutil.copytree(root, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "log", "loaded"))
+
+
+def copy_with(root: Path, target: Path, added: dict[str, dict]) -> Path:
+    """`copy_of`, with more entries in its config: section -> name -> keys."""
+    copy_of(root, target)
+    config = yaml.safe_load((target / "workflow_config.yaml").read_text())
+    for section, entries in added.items():
+        config.setdefault(section, {}).update(entries)
+    (target / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    return target
 
 
 def snakemake(root: Path, *arguments: str, profile: str = "local") -> subprocess.CompletedProcess:

@@ -2,10 +2,9 @@
 
 import pandas as pd
 import pytest
-import yaml
 from runs import Run
 from tiny_models import stable_diffusion
-from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -61,11 +60,7 @@ SHARD = "results/demo/adapt/inverted/shard-00000.parquet"
 
 @pytest.fixture(scope="module")
 def filled(finished, tmp_path_factory):
-    root = copy_of(finished, tmp_path_factory.mktemp("fill_up") / "micro")
-    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
-    for section, entries in ADDED.items():
-        config.setdefault(section, {}).update(entries)
-    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    root = copy_with(finished, tmp_path_factory.mktemp("fill_up") / "micro", ADDED)
     stable_diffusion(root / "models/tiny")
     ran = snakemake(root, TARGET)
     assert ran.returncode == 0, ran.stdout

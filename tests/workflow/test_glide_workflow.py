@@ -9,7 +9,7 @@ import yaml
 from runs import Run
 from tiny_glide import originals
 from tiny_models import clip
-from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
 
 from pipeline.artifacts import made
 from pipeline.artifacts.digests import digest
@@ -48,11 +48,7 @@ FOUNDATION = "results/foundations/glide/foundation.parquet"
 @pytest.fixture(scope="module")
 def begun(finished, tmp_path_factory):
     """A copy of the micro run, with a pool from GLIDE in its config, of which nothing has been made."""
-    root = copy_of(finished, tmp_path_factory.mktemp("glide") / "micro")
-    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
-    for section, entries in ADDED.items():
-        config.setdefault(section, {}).update(entries)
-    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    root = copy_with(finished, tmp_path_factory.mktemp("glide") / "micro", ADDED)
     originals(root / "models/glide")
     clip(root / "models/clip")
     return root

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from runs import Run
 from tiny_models import clip, image_variation, stable_diffusion, unclip
-from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
 
 pytestmark = pytest.mark.nightly
 
@@ -53,11 +53,7 @@ SHARD = "results/demo/sample/edited/shard-00000.tar"
 @pytest.fixture(scope="module")
 def edited(finished, tmp_path_factory):
     """A copy of the micro run, with the pools in its config and a classifier that is trained on them."""
-    root = copy_of(finished, tmp_path_factory.mktemp("images") / "micro")
-    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
-    for section, entries in ADDED.items():
-        config.setdefault(section, {}).update(entries)
-    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    root = copy_with(finished, tmp_path_factory.mktemp("images") / "micro", ADDED)
     stable_diffusion(root / "models/tiny", threshold=0.332)
     image_variation(root / "models/variation")
     unclip(root / "models/unclip")

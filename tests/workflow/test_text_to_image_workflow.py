@@ -12,7 +12,7 @@ import yaml
 from local_hub import Hub
 from runs import Run
 from tiny_models import clip, stable_diffusion
-from workflow_helpers import bytes_under, copy_of, modules_beside_fingerprints, planned, snakemake, stage
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake, stage
 
 pytestmark = pytest.mark.slow
 
@@ -48,11 +48,7 @@ FOUNDATION = "results/foundations/tiny/foundation.parquet"
 @pytest.fixture(scope="module")
 def begun(finished, tmp_path_factory):
     """A copy of the micro run, with a text-to-image pool in its config, of which nothing has been made."""
-    root = copy_of(finished, tmp_path_factory.mktemp("text") / "micro")
-    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
-    for section, entries in ADDED.items():
-        config.setdefault(section, {}).update(entries)
-    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    root = copy_with(finished, tmp_path_factory.mktemp("text") / "micro", ADDED)
     stable_diffusion(root / "models/tiny")
     clip(root / "models/clip")
     return root

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
-from real_pictures import manifest
+from real_pictures import adapting_job, manifest
 from safetensors.torch import load_file
 from tiny_models import SIDE, listed, stable_diffusion
 
@@ -17,17 +17,15 @@ from pipeline.config.generators import Lora
 from pipeline.errors import InputError
 from pipeline.foundations.components import components
 from pipeline.foundations.table import identity
-from pipeline.generators.adapting import Job
 from pipeline.generators.denoiser import Denoiser
 from pipeline.generators.latents import sampled
 from pipeline.generators.lora.sample import Sampler
 from pipeline.generators.lora.steps import states_of, steps_of
 from pipeline.generators.lora.train import about, train
 from pipeline.generators.step_draws import Shape, drawn
-from pipeline.jobs.checkpoint import Checkpoint, Pieces
 
 LABELS = (0, 0, 0, 1, 2, 2)
-NAMES = np.array(["ant", "bee", "tree_frog"], object)
+NAMES = ["ant", "bee", "tree_frog"]
 
 
 def settings(**keys):
@@ -49,20 +47,7 @@ def real(tmp_path_factory):
 @pytest.fixture
 def job(model, real, cpu, tmp_path):
     def made(*classes, minutes=60, name="output"):
-        table = shards.read_table(real)
-        table = table[(table["split"] == "train") & table["class"].isin(classes)]
-        kept = tmp_path / name / "checkpoints", {}, None, [real]
-        return Job(
-            model,
-            table.sort_values(["class", "key"], ignore_index=True),
-            real.parent,
-            np.array(classes),
-            NAMES,
-            torch.device("cpu"),
-            Checkpoint(*kept, minutes),
-            Pieces(*kept),
-            tmp_path / name,
-        )
+        return adapting_job(model, real, NAMES, classes, tmp_path / name, minutes)
 
     return made
 

@@ -15,7 +15,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
 from hypothesis import HealthCheck, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
-from real_pictures import manifest
+from real_pictures import adapting_job, manifest
 from safetensors.torch import load_file
 from tiny_models import SIDE, WIDTH, listed, stable_diffusion, tokenizer
 from workflow_helpers import REPOSITORY
@@ -26,7 +26,6 @@ from pipeline.config.generators import TextualInversion
 from pipeline.errors import InputError
 from pipeline.foundations.components import components
 from pipeline.foundations.table import identity
-from pipeline.generators.adapting import Job
 from pipeline.generators.latents import sampled
 from pipeline.generators.step_draws import Shape
 from pipeline.generators.textual_inversion.learning import Learning
@@ -36,7 +35,6 @@ from pipeline.generators.textual_inversion.steps import steps_of
 from pipeline.generators.textual_inversion.train import about as about_of
 from pipeline.generators.textual_inversion.train import train
 from pipeline.generators.textual_inversion.words import Words
-from pipeline.jobs.checkpoint import Checkpoint, Pieces
 
 LABELS = (0, 0, 0, 1, 2, 2)
 SHORT = {
@@ -68,20 +66,7 @@ def job(model, real, cpu, tmp_path):
     """The job of some classes; its checkpoint is due after `minutes`."""
 
     def made(*classes, foundation=model, minutes=60, name="output"):
-        table = shards.read_table(real)
-        table = table[(table["split"] == "train") & table["class"].isin(classes)]
-        kept = tmp_path / name / "checkpoints", {}, None, [real]
-        return Job(
-            foundation,
-            table.sort_values(["class", "key"], ignore_index=True),
-            real.parent,
-            np.array(classes),
-            np.array(["class 0", "class 1", "class 2"], object),
-            torch.device("cpu"),
-            Checkpoint(*kept, minutes),
-            Pieces(*kept),
-            tmp_path / name,
-        )
+        return adapting_job(foundation, real, ["class 0", "class 1", "class 2"], classes, tmp_path / name, minutes)
 
     return made
 
