@@ -11,7 +11,7 @@ def plot(table: pd.DataFrame, title: str) -> Figure:
     """A panel for each `panel` of the table, side by side, in its order.
 
     table: columns panel, series, x, metric, published, measured, deviation (the last three may be NaN). Measured values are points on a
-    line with their deviation over seeds, published ones crosses on a dashed line, in the colour of their series.
+    line with their deviation over seeds, published ones crosses, in the colour of their series.
     """
     panels = list(dict.fromkeys(table["panel"]))
     figure = Figure(figsize=(WIDTH * len(panels), HEIGHT), layout="constrained")
@@ -21,7 +21,7 @@ def plot(table: pd.DataFrame, title: str) -> Figure:
         own = table[table["panel"] == panel]
         for series, rows in own.groupby("series", sort=False):
             rows = rows.sort_values("x")
-            for column, how in (("measured", {"marker": "o"}), ("published", {"marker": "x", "linestyle": "--"})):
+            for column, how in (("measured", {"marker": "o"}), ("published", {"marker": "x", "linestyle": "none"})):
                 there = rows[rows[column].notna()]
                 if len(there):
                     label = f"{series}, {column}"
