@@ -55,8 +55,7 @@ def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Map
     """A pool's foundations, and whether it needs no more of the data set than its classes."""
     generator = parts["generators"][parts["pools"][pool].generator]
     found = sorted({name for _, section, name in generator.referenced() if section == "foundations"})
-    learned = "generator" in parts["pools"][pool].also_read("plan")
-    return {"foundations": found, "shared": flow.is_shared("pools", pool, dataset), "plans_what_was_learned": learned}
+    return {"foundations": found, "shared": flow.is_shared("pools", pool, dataset)}
 
 
 def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:

@@ -155,7 +155,7 @@ class _Graph:
         texts = [self.prompts(part["prompts"])] if part["prompts"] else []
         counted = self.classes() if part["shared"] else self.manifest()
         generator = self.generator(part["generator"])
-        plan = self.add("plan", pool, needs=[counted, *texts, *(generator if part["plans_what_was_learned"] else [])])
+        plan = self.add("plan", pool, needs=[counted, *texts, *(generator if "checkpoints" in part["draw"] else [])])
         needs = [plan, *generator, *map(self.foundation, part["foundations"])]
         found = []
         for shard, rows in enumerate(self._shards(pool)):

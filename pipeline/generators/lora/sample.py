@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.artifacts import made, shards
-from pipeline.errors import InputError
-from pipeline.foundations.table import identity
+from pipeline.generators.adapting import learned
 from pipeline.generators.lora import adapter
 from pipeline.generators.pretrained import Model, PretrainedSampler
 from pipeline.generators.text_to_image.stable_diffusion import StableDiffusion
-from pipeline.jobs.inputs import only
 
 
 class Sampler(PretrainedSampler):
@@ -26,16 +23,10 @@ class Sampler(PretrainedSampler):
     """
 
     def model(self, found: dict[str, Any]) -> Model:
-        path, foundation = only(self.inputs, "generator"), only(self.inputs, "foundation")
-        learned = made.about(path)
-        if learned.get("foundation") != identity(foundation):
-            raise InputError(f"{path.parent} was learned with another model than {foundation}; learn it again")
-        states = shards.read_table(path, ["class", "folder"])
+        folders, about = learned(self.inputs)
         self._files = {
-            label: path.parent
-            / folder
-            / (f"{label:05d}.safetensors" if learned["per"] == "class" else "all.safetensors")
-            for label, folder in zip(states["class"].tolist(), states["folder"], strict=True)
+            label: folder / (f"{label:05d}.safetensors" if about["per"] == "class" else "all.safetensors")
+            for label, folder in folders.items()
         }
         return _Adapted(found, self.how, self.device)
 

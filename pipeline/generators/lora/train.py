@@ -5,7 +5,7 @@ The loss is that of the model's own training, with the classes' names in the tex
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,20 +33,21 @@ def train(settings: Mapping[str, Any], job: Job) -> tuple[pd.DataFrame, list[Pat
     denoiser = Denoiser(settings, job)
     denoiser.encode()
     labels = job.real["class"].to_numpy()
-    units = [(label, f"{label:05d}") for label in job.classes.tolist()]
-    if settings["per"] == "dataset":
-        units = [(-1, "all")][: len(job.classes)]
+    units = [
+        _Unit(f"{label:05d}", job.names[label], label + 1, [label], np.flatnonzero(labels == label))
+        for label in job.classes.tolist()
+    ]
+    if settings["per"] == "dataset" and units:
+        units = [_Unit("all", "the data set", 0, job.classes.tolist(), np.arange(len(labels)))]
     state = job.checkpoint.load() or {"done": {}}
     rows, written = [], []
-    for label, name in units:
-        path = job.output / f"{name}.safetensors"
-        if name not in state["done"] or not path.is_file():
-            own = np.flatnonzero(labels == label) if label >= 0 else np.arange(len(labels))
-            begun = state if state.get("name") == name else {"done": state["done"]}
-            state["done"][name] = _learned(settings, job, denoiser, label, name, own, begun, path)
+    for unit in units:
+        path = job.output / f"{unit.file}.safetensors"
+        if unit.file not in state["done"] or not path.is_file():
+            begun = state if state.get("name") == unit.file else {"done": state["done"]}
+            state["done"][unit.file] = _learned(settings, job, denoiser, unit, begun, path)
         written.append(path)
-        members = [label] if label >= 0 else job.classes.tolist()
-        rows += [(one, job.names[one], settings["steps"], state["done"][name]) for one in members]
+        rows += [(label, job.names[label], settings["steps"], state["done"][unit.file]) for label in unit.classes]
     job.checkpoint.save({"done": state["done"]})
     table = pd.DataFrame(rows, columns=["class", "class_name", "step", "loss"])
     return table.astype({"class": "int32", "step": "int32", "loss": "float64"}), written
@@ -57,20 +58,27 @@ def about(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"per": settings["per"]}
 
 
+class _Unit(NamedTuple):
+    """Classes that share their changes: one class, or all of the data set."""
+
+    file: str
+    """Name of its file, without the suffix."""
+    name: str
+    """For messages."""
+    number: int
+    """Its draws follow from it."""
+    classes: list[int]
+    rows: np.ndarray
+    """Positions of its pictures among the job's, int64."""
+
+
 def _learned(
-    settings: Mapping[str, Any],
-    job: Job,
-    denoiser: Denoiser,
-    label: int,
-    name: str,
-    own: np.ndarray,
-    state: Mapping[str, Any],
-    path: Path,
+    settings: Mapping[str, Any], job: Job, denoiser: Denoiser, unit: _Unit, state: Mapping[str, Any], path: Path
 ) -> float:
-    """Learn from the pictures at the positions `own`, save the changes, and return the mean loss of the last steps."""
-    unet, steps, seed = denoiser.unet, settings["steps"], label + 1  # of no class: 0
-    texts = _texts(denoiser, settings["templates"], job, [label] if label >= 0 else job.classes.tolist())
-    torch.manual_seed(mixed_seed(settings["seed"], seed))
+    """Learn and save the changes of a unit, and return the mean loss of the last steps."""
+    unet, steps = denoiser.unet, settings["steps"]
+    texts = _texts(denoiser, settings["templates"], job, unit.classes)
+    torch.manual_seed(mixed_seed(settings["seed"], unit.number))
     weights = adapter.add(unet, settings["rank"])
     optimizer = torch.optim.AdamW(weights, settings["learning_rate"], weight_decay=settings["weight_decay"])
     recent, start = [], state.get("step", 0)
@@ -78,11 +86,11 @@ def _learned(
         adapter.load_state(unet, state["changes"])
         optimizer.load_state_dict(state["optimizer"])
         recent = [loss.to(job.device) for loss in state["recent"]]
-        print(f"continuing at step {start} of {name} from {job.checkpoint.path}", flush=True)
+        print(f"continuing at step {start} of {unit.name} from {job.checkpoint.path}", flush=True)
     classes = torch.from_numpy(job.real["class"].to_numpy("int64", copy=True))
-    for step in progress(range(start, steps), f"learning {name}", steps, start):
-        draws = drawn(settings, seed, step, len(own), denoiser.shape(len(settings["templates"])))
-        rows = torch.from_numpy(own)[draws.pictures]
+    for step in progress(range(start, steps), f"learning {unit.name}", steps, start):
+        draws = drawn(settings, unit.number, step, len(unit.rows), denoiser.shape(len(settings["templates"])))
+        rows = torch.from_numpy(unit.rows)[draws.pictures]
         hidden = torch.stack([texts[one][text] for one, text in zip(classes[rows].tolist(), draws.texts, strict=True)])
         loss = denoiser.losses(draws, rows, hidden).mean()
         optimizer.zero_grad()
@@ -90,10 +98,11 @@ def _learned(
         optimizer.step()
         recent = [*recent, loss.detach()][-LOG_STEPS:]
         if ((step + 1) % LOG_STEPS == 0 or step + 1 == steps) and not torch.stack(recent).isfinite().all():
-            what = job.names[label] if label >= 0 else "the data set"
-            raise InputError(f"the loss of {what} is not a finite number before step {step + 1}; lower learning_rate")
+            raise InputError(
+                f"the loss of {unit.name} is not a finite number before step {step + 1}; lower learning_rate"
+            )
         if job.checkpoint.due():
-            now = {"name": name, "step": step + 1, "changes": adapter.state_of(unet), "recent": recent}
+            now = {"name": unit.file, "step": step + 1, "changes": adapter.state_of(unet), "recent": recent}
             job.checkpoint.save({"done": state["done"], "optimizer": optimizer.state_dict()} | now)
     adapter.save(unet, path)
     adapter.remove(unet)

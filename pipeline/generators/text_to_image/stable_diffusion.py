@@ -115,16 +115,21 @@ def limit(tokenizer: Any, text_encoder: Any) -> int:
 
 def encoded(tokenizer: Any, text_encoder: Any, texts: Sequence[str]) -> torch.Tensor:
     """Hidden states of the texts as Stable Diffusion reads them, [N, tokens, width]; longer texts are cut."""
-    tokens = tokenizer(
-        list(texts),
-        padding="max_length",
-        max_length=limit(tokenizer, text_encoder),
-        truncation=True,
-        return_tensors="pt",
-    )
+    tokens = tokenized(tokenizer, text_encoder, texts)
+    return hidden_states(text_encoder, tokens.input_ids, tokens.attention_mask)
+
+
+def tokenized(tokenizer: Any, text_encoder: Any, texts: Sequence[str]) -> Any:
+    """`input_ids` and `attention_mask` of the texts, int64 [N, tokens], cut or filled up to what the text encoder reads."""
+    longest = limit(tokenizer, text_encoder)
+    return tokenizer(list(texts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt")
+
+
+def hidden_states(text_encoder: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Hidden states of tokens, [N, tokens, width]; the mask counts if the text encoder's config says so."""
     masked = getattr(text_encoder.config, "use_attention_mask", False)
-    mask = tokens.attention_mask.to(text_encoder.device) if masked else None
-    return text_encoder(tokens.input_ids.to(text_encoder.device), attention_mask=mask)[0]
+    mask = mask.to(text_encoder.device) if masked else None
+    return text_encoder(ids.to(text_encoder.device), attention_mask=mask)[0]
 
 
 def _draws_noise(scheduler: Any) -> bool:

@@ -1,20 +1,16 @@
 """Draw pictures from prompts with learned vectors in them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from pipeline.artifacts import made, shards
-from pipeline.errors import InputError
-from pipeline.foundations.table import identity
+from pipeline.generators.adapting import Learned, learned
 from pipeline.generators.pretrained import Model, PretrainedSampler
 from pipeline.generators.text_to_image.stable_diffusion import StableDiffusion
 from pipeline.generators.textual_inversion.files import read
 from pipeline.generators.textual_inversion.words import Words
-from pipeline.jobs.inputs import only
 
 
 class Sampler(PretrainedSampler):
@@ -24,13 +20,7 @@ class Sampler(PretrainedSampler):
     """
 
     def model(self, found: dict[str, Any]) -> Model:
-        path, foundation = only(self.inputs, "generator"), only(self.inputs, "foundation")
-        learned = made.about(path)
-        if learned.get("foundation") != identity(foundation):
-            raise InputError(f"{path.parent} was learned with another model than {foundation}; learn it again")
-        states = shards.read_table(path, ["class", "folder"])
-        folders = {row[0]: path.parent / row.folder for row in states.drop_duplicates("class").itertuples(index=False)}
-        return _WithVectors(found, self.how, self.device, folders, learned)
+        return _WithVectors(found, self.how, self.device, learned(self.inputs))
 
 
 class _WithVectors(StableDiffusion):
@@ -39,12 +29,11 @@ class _WithVectors(StableDiffusion):
         found: Mapping[str, Any],
         draw: Mapping[str, Any],
         device: torch.device,
-        folders: Mapping[int, Path],
-        learned: Mapping[str, Any],
+        of_classes: Learned,
     ):
         super().__init__(found, draw, device)
-        self._folders = folders
-        self._words = Words(found["tokenizer"], found["text_encoder"], learned["placeholder"], learned["vectors"])
+        self._folders, about = of_classes
+        self._words = Words(found["tokenizer"], found["text_encoder"], about["placeholder"], about["vectors"])
 
     def cut(self, prompts: list[str]) -> int:
         return self._words.cut(prompts)

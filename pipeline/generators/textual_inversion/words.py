@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pipeline.errors import InputError
-from pipeline.generators.text_to_image.stable_diffusion import limit
+from pipeline.generators.text_to_image.stable_diffusion import hidden_states, limit, tokenized
 from pipeline.learned import LEARNED
 
 
@@ -49,13 +49,8 @@ class Words:
                 raise InputError(
                     f"'{text}' must have one {LEARNED}, the place of the learned vectors; change the prompt"
                 )
-        found = self._tokenizer(
-            [text.replace(LEARNED, self._spelled()) for text in texts],
-            padding="max_length",
-            max_length=self.limit,
-            truncation=True,
-            return_tensors="pt",
-        )
+        spelled = [text.replace(LEARNED, self._spelled()) for text in texts]
+        found = tokenized(self._tokenizer, self.text_encoder, spelled)
         ids = found.input_ids
         own = ids >= self._added[0]
         for text, number in zip(texts, own.sum(1).tolist(), strict=True):
@@ -84,11 +79,9 @@ class Words:
         def placed(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
             return output.index_put((rows, places), vectors.to(output.dtype))
 
-        masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         hook = self.text_encoder.get_input_embeddings().register_forward_hook(placed)
         try:
-            mask = tokens.mask.to(device) if masked else None
-            return self.text_encoder(tokens.ids.to(device), attention_mask=mask)[0]
+            return hidden_states(self.text_encoder, tokens.ids, tokens.mask)
         finally:
             hook.remove()
 
