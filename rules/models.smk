@@ -34,6 +34,8 @@ def misuses():
     generators = {pool.generator for pool in parts_of("pools", "sample").values()}
     found = {f"generators.{name}": misuse(FLOW.part("generators", name)) for name in sorted(generators)}
     found |= {f"scores.{name}": misused_clip(score) for name, score in parts_of("scores", "score").items()}
+    trained = parts_of("classifiers", "classifier").items()
+    found |= {f"classifiers.{name}": misused_clip(part) or misused_tower(part) for name, part in trained}
     return [f"{place}: {complaint}" for place, complaint in found.items() if complaint]
 
 
@@ -43,12 +45,28 @@ def parts_of(section, stage):
     return {job.wildcards.name: part(section, job.wildcards) for job in jobs}
 
 
-def misused_clip(score):
-    """Why a score's foundation is no CLIP; None if it is, or if its files come with its job."""
-    part = FLOW.part("foundations", score.foundation) if score.kind == "clip" else None
+def misused_clip(user):
+    """Why the foundation of a score or classifier is no CLIP; None if it is, or if its files come with its job."""
+    name = getattr(user, "foundation", None)
+    part = FLOW.part("foundations", name) if name else None
     if part is None or part.kind != "folder" or (Path(on_disk(part.path)) / CLIP_CONFIG).exists():
         return None
     return f"{part.path} has no {CLIP_CONFIG}, so it is no CLIP of open_clip; name another foundation"
+
+
+def misused_tower(classifier):
+    """Why a classifier cannot start from its CLIP; None if it can, or if the model's files come with its job."""
+    part = FLOW.part("foundations", classifier.foundation) if classifier.foundation else None
+    if part is None or part.kind != "folder":
+        return None
+    try:
+        tower = fit.vision_tower(Path(on_disk(part.path)), classifier.mean, classifier.std)
+    except InputError as error:
+        return str(error)
+    side = tower["vision_cfg"]["image_size"]
+    if classifier.side in (None, side):
+        return None
+    return f"side is {classifier.side}, but {part.path} reads pictures of {side} px; set `side: {side}`"
 
 
 def misuse(generator):

@@ -36,6 +36,7 @@ class Network(nn.Module):
     """A classifier: normalised pictures, a backbone that gives features, and a head.
 
     The head is `linear`, or `cosine`: `head_scale` times the cosine between features and weights, without bias.
+    The backbone `clip` has more settings, `clip`, and `weights` to start from.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Network(nn.Module):
         side: int | None = None,
         head: str = "linear",
         head_scale: float = 30.0,
+        clip: Mapping[str, Any] | None = None,
+        weights: Mapping[str, torch.Tensor] | None = None,
     ):
         super().__init__()
         self.description = {
@@ -59,9 +62,9 @@ class Network(nn.Module):
             "side": side,
             "head": head,
             "head_scale": head_scale,
-        }
+        } | ({"clip": clip} if clip else {})
         self.side = side  # of the training pictures, in pixels; None: as stored
-        self.backbone = backbones.build(backbone, width)
+        self.backbone = backbones.build(backbone, width, **(clip | {"weights": weights} if clip else {}))
         size = self.backbone.feature_size
         self.head = CosineHead(size, classes, head_scale) if head == "cosine" else self.linear(size, classes)
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -171,9 +174,10 @@ def start_from(network: Network, path: Path) -> None:
     Raises InputError if they do not fit.
     """
     first = load(path, torch.device("cpu"))
-    differ = [key for key in ("backbone", "width", "classes") if first.description[key] != network.description[key]]
+    one, other = first.description, network.description
+    differ = [key for key in ("backbone", "width", "classes", "clip") if one.get(key) != other.get(key)]
     if differ:
-        said = ", ".join(f"{key} {first.description[key]} instead of {network.description[key]}" for key in differ)
+        said = ", ".join(f"{key} {one.get(key)} instead of {other.get(key)}" for key in differ)
         raise InputError(f"{path} is of another network: {said}; `init` must name a classifier of the same backbone")
     network.backbone.load_state_dict(first.backbone.state_dict())
     if first.description["head"] == network.description["head"]:
@@ -184,6 +188,14 @@ def outcome(path: Path) -> dict[str, Any]:
     """The network's description and the outcome of its training, as given to `save`."""
     with safe_open(path, "pt") as file:
         return _header(file)["network"] | _header(file)["facts"]
+
+
+def label(outcome: Mapping[str, Any]) -> str:
+    """A network's name for tables, and what of a foundation's weights or of torchvision's it started from."""
+    named = f"{outcome['backbone']}, width {outcome['width']}"
+    if "clip" in outcome:
+        return f"{named}, pretrained, {outcome['clip']['tuning']} trained"
+    return named + (", pretrained" if outcome.get("settings", {}).get("pretrained") else "")
 
 
 class _NoClassifier(ValueError):

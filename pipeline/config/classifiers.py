@@ -12,12 +12,15 @@ from pipeline.config.datasets import Dataset
 from pipeline.config.parts import OWN, REAL, REST, Part, Reference, RunPart
 from pipeline.config.unread import refuse_unread
 
+CLIP = "clip"
+"""The backbone that is a part of a foundation."""
+
 
 class Backbone(NamedTuple):
     """Facts about a network."""
 
-    width: int
-    """Channels of the first stage, or of a group."""
+    width: int | None
+    """Channels of the first stage, or of a group; None if its foundation says it."""
     torchvision: bool = False
     """Whether torchvision publishes weights for it."""
 
@@ -31,6 +34,7 @@ BACKBONES = {
     "resnet50": Backbone(64, torchvision=True),
     "resnet152": Backbone(64, torchvision=True),
     "resnext50_32x4d": Backbone(4, torchvision=True),
+    CLIP: Backbone(None),
 }
 
 
@@ -65,7 +69,14 @@ class Classifier(RunPart):
     steps_as: tuple[str, ...] = ()
     """Filters that make an epoch longer by their pictures, without using them: a control for longer training."""
     backbone: Literal[*BACKBONES] = "resnet32"
-    """resnet32 is LDAM-DRW's network of 0.47 M weights; resnet32x4 is four times as wide, as in GLMC and SAU."""
+    """resnet32 is LDAM-DRW's network of 0.47 M weights; resnet32x4 is four times as wide, as in GLMC and SAU. clip is the vision
+    transformer of a foundation."""
+    foundation: str | None = None
+    """Of the backbone `clip`: the foundation, a CLIP in open_clip's format. Its own weights stay as they are."""
+    tuning: Literal["head", "adaptformer", "lora"] = "head"
+    """Of the backbone `clip`: what is trained. `head` is a linear probe; the others train small changes in every block too."""
+    tuning_rank: int | None = Field(default=None, ge=1)
+    """Rank of `lora`'s changes, or width of `adaptformer`'s; by default such that about as many weights as a head has are added."""
     width: int | None = Field(default=None, ge=1)
     """Channels of the first stage of `small`; the other backbones have a fixed width."""
     pretrained: str | None = Field(default=None, min_length=1)
@@ -120,16 +131,21 @@ class Classifier(RunPart):
         "data": Reference("filters", {"selected": "selected", "generated": "pictures"}),
         "steps_as": Reference("filters"),
         "init": Reference("classifiers"),
+        "foundation": Reference("foundations"),
     }
     files: ClassVar[tuple[str, ...]] = ("pretrained",)
 
     @model_validator(mode="after")
     def _fits(self) -> "Classifier":
         backbone = BACKBONES[self.backbone]
+        if self.width is not None and self.backbone == CLIP:
+            raise ValueError(f"width is {self.width}, but the foundation of clip has its own; remove it")
         if self.width is not None and self.backbone != "small" and self.width != backbone.width:
             raise ValueError(
                 f"width is {self.width}, but {self.backbone} has {backbone.width}; resnet32x4 is the wide ResNet-32"
             )
+        if (self.foundation is None) == (self.backbone == CLIP):
+            raise ValueError("foundation and the backbone clip go together; set both, or none")
         if self.pretrained and not backbone.torchvision:
             raise ValueError(f"pretrained is set, but torchvision has no weights of {self.backbone}; remove it")
         if self.pretrained and self.init:
@@ -195,7 +211,8 @@ class Classifier(RunPart):
         return {**super().settings(), **own}
 
     def modules(self) -> list[str]:
-        return [*self.read_modules(), f"classifiers.schemes.{self.scheme}"]
+        from_clip = ["classifiers.from_clip"] if self.backbone == CLIP else []
+        return [*self.read_modules(), f"classifiers.schemes.{self.scheme}", *from_clip]
 
     def read_modules(self) -> list[str]:
         return [f"classifiers.backbones.{backbones.module_of(self.backbone)}"]
@@ -222,7 +239,14 @@ class Classifier(RunPart):
         if self.init is None:
             return
         first: Classifier = parts["classifiers"][self.init]
-        alike = ("backbone", "width", *(("mean", "std", "side") if self._keeps_features else ()))
+        alike = (
+            "backbone",
+            "width",
+            "foundation",
+            "tuning",
+            "tuning_rank",
+            *(("mean", "std", "side") if self._keeps_features else ()),
+        )
         for key in alike:
             one, other = (part._width() if key == "width" else getattr(part, key) for part in (first, self))
             if one != other:
@@ -272,7 +296,7 @@ class Classifier(RunPart):
         """The key that needs the classes' sizes, or None."""
         return None
 
-    def _width(self) -> int:
+    def _width(self) -> int | None:
         return self.width or BACKBONES[self.backbone].width
 
     def _head(self) -> str:

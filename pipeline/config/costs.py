@@ -59,9 +59,10 @@ def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Map
 
 
 def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:
-    """Tables of the foundations that the runs' pools are drawn with, which timing them needs."""
-    generators = flow.needed(dataset, runs).get("generators", {}).values()
-    return sorted({path for generator in generators for path in _read_by(generator).values()})
+    """Tables of the foundations that the runs' generators and classifiers start from, which timing them needs."""
+    needed = flow.needed(dataset, runs)
+    found = [part for section in ("generators", "classifiers") for part in needed.get(section, {}).values()]
+    return sorted({path for part in found for path in _read_by(part).values()})
 
 
 def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
@@ -81,6 +82,7 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
             | {
                 "drawn_by": part.generator,
                 "trained": generators[part.generator].trained,
+                "adapted": generators[part.generator].adapted,
                 "reads": _read_by(generators[part.generator]),
                 "side": part.side(entry, parts),
             }
@@ -88,12 +90,13 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
         },
         "scores": {name: part.settings() | {"scorer": getattr(part, "scorer", None)} for name, part in scores.items()},
         "classifiers": {
-            name: part.timed_settings() | {"generated": bool(part.filters)} for name, part in classifiers.items()
+            name: part.timed_settings() | {"generated": bool(part.filters), "reads": _read_by(part)}
+            for name, part in classifiers.items()
         },
     }
 
 
-def _read_by(generator: Any) -> dict[str, str]:
-    """What drawing with a generator reads beside its training: name of the input -> path."""
-    named = [reference for reference in generator.referenced() if reference[0] in generator.drawn_with]
+def _read_by(part: Any) -> dict[str, str]:
+    """The foundations of a generator or classifier: name of the input -> path."""
+    named = [reference for reference in part.referenced() if reference[1] == "foundations"]
     return {field: locate(MAIN_OUTPUTS[section], name=name) for field, section, name in named}

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.config.augmentations import Augment
 from pipeline.config.classifiers import Classifier, Positive, Work
@@ -13,6 +13,7 @@ from pipeline.config.data_samplers import ClassAware, DataSampler, Instance, Pat
 from pipeline.config.datasets import Dataset
 from pipeline.config.losses import LOSSES, CrossEntropy, Ldam, WeightedCrossEntropy
 from pipeline.config.parts import Part, by_kind
+from pipeline.config.prompts import checked_template
 
 AnyLoss = Annotated[reduce(or_, LOSSES), Field(discriminator="kind"), BeforeValidator(by_kind)]
 
@@ -24,6 +25,16 @@ class WithLoss(Classifier):
     """The loss of a batch."""
     data_sampler: DataSampler = Instance(kind="instance")
     """Which pictures an epoch goes through, and in which order."""
+    head_text: str | None = None
+    """Of the backbone `clip`: a sentence with {class}. The head is the cosine to a direction of each class, which starts as that
+    of the sentence (LIFT has "a photo of a {class}.")."""
+    head_scale: float = Field(default=25.0, gt=0)
+    """Scale of the cosines of a head from texts."""
+
+    @field_validator("head_text")
+    @classmethod
+    def _has_a_class(cls, head_text: str | None) -> str | None:
+        return head_text and checked_template(head_text)
 
     @model_validator(mode="after")
     def _loss_fits(self) -> "WithLoss":
@@ -39,6 +50,10 @@ class WithLoss(Classifier):
             raise ValueError(
                 "the data sampler half_real needs real and generated pictures; set data: [real, some filter]"
             )
+        if self.head_scale != 25.0 and (not self.head_text or isinstance(self.loss, Ldam)):
+            raise ValueError(
+                "head_scale is of a head from head_text, with any loss but ldam, which has its own; remove it"
+            )
         return self
 
     def complaint(self) -> str | None:
@@ -48,8 +63,8 @@ class WithLoss(Classifier):
         return super().complaint()
 
     def settings(self) -> dict[str, Any]:
-        scale = {"head_scale": self.loss.head_scale} if isinstance(self.loss, Ldam) else {}
-        return {**super().settings(), "head": self._head(), **scale}
+        scale = self.loss.head_scale if isinstance(self.loss, Ldam) else self.head_scale
+        return {**super().settings(), "head": self._head(), "head_scale": scale}
 
     def modules(self) -> list[str]:
         return [*super().modules(), f"classifiers.losses.{self.loss.kind}"]
@@ -63,7 +78,7 @@ class WithLoss(Classifier):
         return f"loss: {self.loss.kind}" if self.loss.reads_sizes else None
 
     def _head(self) -> str:
-        return self.loss.head
+        return "cosine" if self.head_text else self.loss.head
 
 
 class Plain(WithLoss):
@@ -139,8 +154,9 @@ class SecondStage(WithLoss):
     def _has_a_first_stage(self) -> "SecondStage":
         if self.init is None:
             raise ValueError("a second stage needs init, the name of the first stage's classifier")
-        if self.loss.head != "linear":
-            raise ValueError(f"a second stage has a linear head, but {self.loss.kind} needs a {self.loss.head} one")
+        if self._head() != "linear":
+            because = "head_text gives" if self.head_text else f"{self.loss.kind} needs"
+            raise ValueError(f"a second stage has a linear head, but {because} a {self._head()} one")
         return self
 
 

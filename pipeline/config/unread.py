@@ -9,6 +9,9 @@ READ_WITH = {
     "decay_to": ("schedule", ["step"]),
     "beta_start": ("schedule", ["linear"]),
     "beta_end": ("schedule", ["linear"]),
+    "tuning": ("backbone", ["clip"]),
+    "tuning_rank": ("tuning", ["adaptformer", "lora"]),
+    "head_text": ("backbone", ["clip"]),
     "quality": ("format", ["jpeg", "webp"]),
 }
 """Key -> the key that decides if it has an effect, and the values with which it has one."""

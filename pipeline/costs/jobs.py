@@ -210,6 +210,7 @@ class _Graph:
         needs = [self.manifest(), *(self.select(used) for used in (*filters, *part["steps_as"]))]
         needs += [place for used in filters for place in self.sample(self.pool_of(used))]
         needs += [self.classifier(part["init"], seed)] if part["init"] else []
+        needs += [self.foundation(part["foundation"])] if part["foundation"] else []
         gpus = part["gpus"]  # the GPUs share predictions, too
         looks = _filled_up(math.ceil(self._pictures("test") / gpus), AT_ONCE)
         epochs, views, at_validation = (

@@ -1,12 +1,12 @@
 """Whether a model fits a generator, and its components each other: the libraries load some that do not. Light, for the Snakefile asks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.foundations import GLIDE
+from pipeline.foundations import CLIP_CONFIG, GLIDE
 
 INDEX = "model_index.json"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
@@ -72,6 +72,32 @@ def misuse(model: str, pipeline: str, kind: str) -> str | None:
             f"{model} is a {pipeline}, but a generator of kind {kind} does not draw with it; use one of kind {fitting}"
         )
     return None
+
+
+def vision_tower(folder: Path, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+    """What open_clip's config in a folder says of the vision transformer: embed_dim, vision_cfg, and quick_gelu.
+
+    Raises InputError if there is none, or if it reads pictures with another mean or std.
+    """
+    path = folder / CLIP_CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        model, look = config["model_cfg"], config["preprocess_cfg"]
+        vision = model["vision_cfg"] | {"patch_dropout": 0.0}
+        is_transformer = "timm_model_name" not in vision and isinstance(vision["layers"], int)
+        tower = {"embed_dim": model["embed_dim"], "vision_cfg": vision, "quick_gelu": model.get("quick_gelu", False)}
+        numbers = isinstance(vision["image_size"], int) and isinstance(vision["width"], int)
+        wanted = {name: [float(value) for value in look[name]] for name in ("mean", "std")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(f"{path} is missing or damaged, or of no CLIP; get the model again, or name another") from None
+    if not is_transformer or not numbers:
+        raise InputError(f"{folder} is a CLIP without open_clip's vision transformer; name another foundation")
+    for name, given in (("mean", mean), ("std", std)):
+        if any(abs(a - b) > 1e-3 for a, b in zip(wanted[name], given, strict=True)):
+            raise InputError(
+                f"{folder} reads pictures with {name} {wanted[name]}, not {list(given)}; set `{name}` to that"
+            )
+    return tower
 
 
 def require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:

@@ -22,11 +22,12 @@ def read_runs(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         about = [_read(path) for path in run["metrics"]]
         about_run = run["dataset"], run["recipe"], run["sees_rest"]
         for found in about:
-            network = f"{found['backbone']}, width {found['width']}"
-            rows += [(*about_run, network, found["seed"], metric, value) for metric, value in found["metrics"].items()]
+            shared = (*about_run, found["network"], found["seed"])
+            rows += [(*shared, metric, value) for metric, value in found["metrics"].items()]
         for found, path in zip(about, run["qualities"], strict=False):
             rows += [
-                (*about_run, network, found["seed"], metric, value) for metric, value in _read(path)["metrics"].items()
+                (*about_run, found["network"], found["seed"], metric, value)
+                for metric, value in _read(path)["metrics"].items()
             ]
     return pd.DataFrame(rows, columns=["dataset", "recipe", "sees_rest", "network", "seed", "metric", "value"])
 

@@ -17,6 +17,7 @@ from pipeline.jobs import command
 def main(args) -> None:
     import torch
 
+    from pipeline import kinds
     from pipeline.artifacts import shards
     from pipeline.classifiers import network as networks
     from pipeline.classifiers.backbones.pretrained import load_pretrained
@@ -34,13 +35,6 @@ def main(args) -> None:
     manifest = shards.read_table(args.manifest, [*shards.PICTURE, "class_name", "split"], shards.OPTIONAL)
     groups, names = group_names(manifest), class_names(manifest)
     target = device()
-
-    torch.manual_seed(args.seed)
-    network = networks.build(config, len(names))
-    if config["pretrained"]:
-        load_pretrained(network.backbone, Path(config["pretrained"]))
-    if args.init:
-        networks.start_from(network, args.init)
 
     def labelled(tables) -> Labelled:
         pictures = open_pictures([(table, folder) for table, folder, _ in tables], config["side"], target)
@@ -66,9 +60,20 @@ def main(args) -> None:
         )
     first, folder, _ = training[0]
     size = shards.read_pictures(first[:1], folder, config["side"]).shape[1:3]
+
+    torch.manual_seed(args.seed)
+    if args.foundation:
+        network = kinds.load("classifiers", "from_clip").build(config, names, size, args.foundation)
+    else:
+        network = networks.build(config, len(names))
+    if config["pretrained"]:
+        load_pretrained(network.backbone, Path(config["pretrained"]))
+    if args.init:
+        networks.start_from(network, args.init)
+
     data = labelled(training)
     epoch_length = len(data.labels) + sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
-    start = [path for path in (args.init, config["pretrained"]) if path]
+    start = [path for path in (args.init, args.foundation, config["pretrained"]) if path]
     inputs = [args.manifest, *args.selected, *args.steps_as, *map(Path, start)]
     checkpoint = Checkpoint(
         args.output / "checkpoints", config | {"seed": args.seed}, args.code, inputs, args.checkpoint_minutes
@@ -117,6 +122,7 @@ def arguments():
         help="selected.parquet of filters that make an epoch longer without being used",
     )
     parser.add_argument("--init", type=Path, help="weights.safetensors to start from")
+    parser.add_argument("--foundation", type=Path, help="foundation.parquet of a CLIP, for the backbone clip")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints (10)")

@@ -43,7 +43,7 @@ def main(args) -> None:
     outcome = network.outcome(args.weights)
     kept = ("steps", "real_pictures", "generated_pictures", "best_test_epoch", "best_test_top1")
     metrics = found.metrics | {name: outcome[name] for name in kept}
-    about = {"seed": args.seed, "backbone": outcome["backbone"], "width": outcome["width"], "metrics": metrics}
+    about = {"seed": args.seed, "network": network.label(outcome), "metrics": metrics}
     with replacing(args.output / "metrics.json") as part:
         part.write_text(json.dumps(about, indent=1), encoding="utf-8")
     beside = [*tables, args.output / "metrics.json"]

@@ -2,14 +2,18 @@
 
 import pandas as pd
 import pytest
+from PIL import Image
 from runs import Run
-from tiny_models import stable_diffusion
-from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
+from tiny_models import clip, stable_diffusion
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake, stage
 
 pytestmark = pytest.mark.slow
 
 ADDED = {
-    "foundations": {"tiny": {"kind": "folder", "path": "models/tiny"}},
+    "foundations": {
+        "tiny": {"kind": "folder", "path": "models/tiny"},
+        "tiny_clip": {"kind": "folder", "path": "models/clip"},
+    },
     "prompts": {
         "learned": {"kind": "templates", "templates": ["a photo of a *"]},
         "named": {"kind": "templates"},
@@ -49,9 +53,27 @@ ADDED = {
         "stage_1": {"extends": "ce", "data": ["real", "inverted"], "loss": "balanced_softmax"},
         "lora": {"extends": "ce", "data": ["real", "lora"]},
         "stage_2": {"extends": "ce", "init": "stage_1", "loss": "balanced_softmax", "learning_rate": 0.001},
+        "lift": {
+            "extends": "ce",
+            "backbone": "clip",
+            "width": None,
+            "foundation": "tiny_clip",
+            "tuning": "adaptformer",
+            "head_text": "a photo of a {class}.",
+            "loss": "logit_adjustment",
+            "side": 32,
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.25, 0.25, 0.25],
+        },
+        "probe": {"extends": "lift", "tuning": "head", "head_text": None},
     },
     "recipes": {
-        "fill_up": {"classifiers": ["stage_1", "stage_2", "lora"], "datasets": ["demo"], "seeds": [0], "main": True}
+        "fill_up": {
+            "classifiers": ["stage_1", "stage_2", "lora", "lift", "probe"],
+            "datasets": ["demo"],
+            "seeds": [0],
+            "main": True,
+        }
     },
 }
 TARGET = "recipe_fill_up"
@@ -62,6 +84,7 @@ SHARD = "results/demo/adapt/inverted/shard-00000.parquet"
 def filled(finished, tmp_path_factory):
     root = copy_with(finished, tmp_path_factory.mktemp("fill_up") / "micro", ADDED)
     stable_diffusion(root / "models/tiny")
+    clip(root / "models/clip")
     ran = snakemake(root, TARGET)
     assert ran.returncode == 0, ran.stdout
     return root
@@ -100,6 +123,38 @@ def test_every_module_that_its_jobs_load_is_in_their_fingerprints(filled):
     missed = modules_beside_fingerprints(filled)
     assert {"adapt", "states", "plan", "sample"} <= set(missed)
     assert not any(missed.values())
+
+
+def test_classifiers_start_from_a_clip(filled):
+    results = pd.read_csv(filled / "results/demo/recipe/fill_up/results.csv")
+    networks = results.drop_duplicates("recipe").set_index("recipe")["network"]
+    assert networks["lift"] == "clip, width 32, pretrained, adaptformer trained"
+    assert networks["probe"] == "clip, width 32, pretrained, head trained"
+    shown = filled / "shown.png"
+    Image.new("RGB", (11, 9), (200, 200, 200)).save(shown)
+    weights = filled / "results/demo/classifier/lift/seed-0/weights.safetensors"
+    ran = stage(filled, "predict", "--weights", weights, "--output", filled / "shown.csv", shown)
+    assert ran.returncode == 0, ran.stdout
+    assert len(pd.read_csv(filled / "shown.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "0.25\n    - 0.25\n    - 0.25",
+            "0.2\n    - 0.2\n    - 0.2",
+            "models/clip reads pictures with std [0.25, 0.25, 0.25]",
+        ),
+        ("side: 32", "side: 16", "side is 16, but models/clip reads pictures of 32 px; set `side: 32`"),
+        ("path: models/clip", "path: models/tiny", "models/tiny has no open_clip_config.json, so it is no CLIP"),
+    ],
+)
+def test_a_clip_that_does_not_fit_is_told_before_the_first_job(copy, old, new, message):
+    changed(copy, old, new)
+    ran = snakemake(copy, "results/demo/classifier/lift/seed-0/history.parquet")
+    assert ran.returncode == 1 and f"classifiers.lift: {message}" in ran.stdout, ran.stdout
+    assert "rule " not in ran.stdout
 
 
 def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):

@@ -4,6 +4,8 @@ Each module has `build(name, width)`. The network has the attributes `feature_si
 layers after it start Kaiming-normal. The width of each name is in the config.
 """
 
+from typing import Any
+
 from pipeline import kinds
 
 SHARED = {
@@ -25,6 +27,9 @@ def module_of(name: str) -> str:
     return SHARED.get(name, name)
 
 
-def build(name: str, width: int):
-    """Build a fresh torch.nn.Module from normalised pictures, float [N, 3, H, W], to features, float [N, feature_size]."""
-    return kinds.load("classifiers.backbones", module_of(name)).build(name, width)
+def build(name: str, width: int, **more: Any):
+    """Build a fresh torch.nn.Module from normalised pictures, float [N, 3, H, W], to features, float [N, feature_size].
+
+    `more` are arguments of the backbone `clip` alone.
+    """
+    return kinds.load("classifiers.backbones", module_of(name)).build(name, width, **more)

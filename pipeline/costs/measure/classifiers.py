@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from pipeline import kinds
+from pipeline.artifacts import shards
 from pipeline.classifiers import AT_ONCE
 from pipeline.classifiers import network as networks
 from pipeline.classifiers.input.batches import TOGETHER, Labelled
@@ -40,6 +41,15 @@ class Stored(NamedTuple):
         return Stored(self.table.iloc[np.arange(count) % len(self.table)].reset_index(drop=True), self.folder)
 
 
+def fresh(settings: Mapping[str, Any], stored: Stored, classes: int) -> networks.Network:
+    """The network that a training starts with; a foundation is in settings["reads"]."""
+    if not (reads := settings.get("reads")):
+        return networks.build(settings, classes)
+    size = shards.read_pictures(*stored.rows(1), settings["side"]).shape[1:3]
+    names = [f"class {number}" for number in range(classes)]
+    return kinds.load("classifiers", "from_clip").build(settings, names, size, Path(reads["foundation"]))
+
+
 def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Trained:
     """Time a few steps of the classifiers' own training loop, with the scheme and settings of the config.
 
@@ -57,7 +67,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
     )
     nothing = torch.zeros(0, dtype=torch.int64)
     test = Labelled(open_pictures([stored.rows(0)], settings["side"], device), nothing, nothing.bool(), nothing)
-    network, watch = networks.build(settings, classes), Stopwatch(device)
+    network, watch = fresh(settings, stored, classes), Stopwatch(device)
 
     def epoch(batch: int, steps: int, epochs: int = 1):
         # without learning: same speed, and the loss stays finite
@@ -86,7 +96,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
 
 def looking(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Timed:
     """Time features and logits of pictures; large ones are read from their shards meanwhile."""
-    network = networks.build(settings, classes).to(device)
+    network = fresh(settings, stored, classes).to(device)
 
     def step_seconds(batch: int) -> float:
         pictures = open_pictures([stored.rows(2 * batch)], settings["side"], device)
@@ -100,7 +110,7 @@ def scoring(
     metrics: Sequence[str], settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device
 ) -> Timed:
     """Time metrics of generated pictures and equally many real ones of their class; a step is all pairs of them."""
-    network = networks.build(settings, classes).to(device)
+    network = fresh(settings, stored, classes).to(device)
 
     def step_seconds(count: int) -> float:
         few = open_pictures([stored.rows(count)], settings["side"], device)

@@ -17,7 +17,6 @@ import torch
 
 from pipeline.artifacts import pictures as encodings
 from pipeline.artifacts import shards
-from pipeline.classifiers import network
 from pipeline.costs import figures
 from pipeline.costs.figures import COLUMNS, START, START_OF_GENERATORS, Figure
 from pipeline.costs.measure import classifiers, generators
@@ -95,11 +94,11 @@ def _figures(
         if alike not in seen:
             seen[alike] = classifiers.training(settings, stored, classes, device)
         yield from _trained("classifier", name, seen[alike])
-        looks = json.dumps([settings[key] for key in ("backbone", "width", "side")])
+        looks = json.dumps([settings[key] for key in ("backbone", "width", "side", "tuning", "tuning_rank", "reads")])
         if looks not in seen:
             seen[looks] = classifiers.looking(settings, stored, classes, device)
         yield Figure("evaluate", name, figures.SECONDS_A_PICTURE), seen[looks].a_picture, seen[looks].batch
-        size = network.build(settings, classes).backbone.feature_size
+        size = classifiers.fresh(settings, stored, classes).backbone.feature_size
         yield Figure("features", name, figures.BYTES_A_PICTURE), 4 * size, None  # of float32
     for name, settings in config["scores"].items():
         if settings["scorer"] is None:

@@ -113,10 +113,12 @@ def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: t
     def step_seconds(batch: int) -> float:
         rows = {"class": np.arange(batch) % classes, "seed": np.arange(batch), "prompt": "A photo of a class."}
         rows |= {"source": np.resize(sources, batch), "strength": 1.0}  # all of the steps are done
-        if "checkpoints" in settings["draw"]:
-            states = shards.read_table(only(inputs, "generator"), ["class", "step"])
+        if settings["adapted"]:  # to a few of the classes
+            states = shards.read_table(only(inputs, "generator"))
             states = states.iloc[np.arange(batch) % len(states)].reset_index(drop=True)
-            rows |= {"class": states["class"], "checkpoint": states["step"], "prompt": f"A photo of a {LEARNED}."}
+            rows |= {"class": states["class"]}
+            if "checkpoints" in settings["draw"]:
+                rows |= {"checkpoint": states["step"], "prompt": f"A photo of a {LEARNED}."}
         rows = pd.DataFrame(rows)
 
         def draw(steps: int):

@@ -128,6 +128,7 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
         "selected",
         "steps_as",
         "init",
+        "foundation",
     ]
     assert read_by(flow, "classifier", name="long", seed="0") == {"steps_as": found["selected"]}
     assert read_by(flow, "evaluate", name="second", seed="2") == {}

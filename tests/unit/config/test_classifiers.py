@@ -5,6 +5,8 @@ from examples import refused
 
 from pipeline.config.workflow import Workflow
 
+CLIP = {"backbone": "clip", "foundation": "eye"}
+
 
 @pytest.mark.parametrize(
     ("keys", "message"),
@@ -74,12 +76,39 @@ from pipeline.config.workflow import Workflow
         ),
         ({"scheme": "mixup", "mixing_alpha": 0}, "mixing_alpha: Input should be greater than 0"),
         ({"std": [0, 1, 1]}, "std.0: Input should be greater than 0"),
+        ({"backbone": "clip"}, "foundation and the backbone clip go together; set both, or none"),
+        ({"foundation": "eye"}, "foundation and the backbone clip go together; set both, or none"),
+        ({"tuning": "lora"}, "tuning is lora, which has an effect only with backbone: clip"),
+        (
+            {**CLIP, "tuning_rank": 4},
+            "tuning_rank is 4, which has an effect only with tuning: adaptformer or tuning: lora",
+        ),
+        ({"head_text": "a {class}"}, "head_text is a {class}, which has an effect only with backbone: clip"),
+        ({**CLIP, "head_text": "a bird"}, "'a bird' must have {class} in it"),
+        ({**CLIP, "head_scale": 30}, "head_scale is of a head from head_text, with any loss but ldam"),
+        (
+            {**CLIP, "head_scale": 30, "head_text": "{class}", "loss": "ldam"},
+            "with any loss but ldam, which has its own",
+        ),
+        ({**CLIP, "width": 32}, "width is 32, but the foundation of clip has its own; remove it"),
+        ({**CLIP, "pretrained": "w.pth"}, "torchvision has no weights of clip"),
+        ({**CLIP, "foundation": "eyes"}, "unknown foundation 'eyes' (did you mean 'eye'?)"),
+        (
+            {**CLIP, "scheme": "crt", "init": "eye", "head_text": "{class}"},
+            "a second stage has a linear head, but head_text gives a",
+        ),
+        (
+            {**CLIP, "init": "eye", "tuning": "lora"},
+            "init names eye with tuning head instead of lora; both must be the same",
+        ),
     ],
 )
 def test_a_classifier_that_cannot_work_is_told(keys, message):
     first = {"f0": {"data": ["real"]}, "wide": {"data": ["real"], "backbone": "resnet32x4"}}
     first["margin"] = {"data": ["real"], "loss": "ldam"}
+    first["eye"] = {"data": ["real"], **CLIP}
     pool = {
+        "foundations": {"eye": {"kind": "folder", "path": "models/eye"}},
         "generators": {"g": {"kind": "cbdm"}},
         "pools": {"s": {"generator": "g", "per_class": 1}},
         "filters": {"whole": {"pool": "s"}},

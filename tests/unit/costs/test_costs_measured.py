@@ -154,6 +154,6 @@ def test_what_comes_once_a_picture_is_not_counted_with_every_step(monkeypatch, t
     monkeypatch.setattr(generators.kinds, "load", lambda *_: types.SimpleNamespace(Sampler=Sampler))
     monkeypatch.setattr(timing, "_now", lambda _: now)
     for steps in (1, 2, 50):
-        settings = {"generator": {"kind": "slow"}, "draw": {"steps": steps}, "batch_size": 1}
+        settings = {"generator": {"kind": "slow"}, "adapted": False, "draw": {"steps": steps}, "batch_size": 1}
         timed = generators.drawing(settings, {"manifest": [manifest]}, 10, torch.device("cpu"))
         assert steps * timed.seconds == pytest.approx(10 + steps)

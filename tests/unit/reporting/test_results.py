@@ -20,7 +20,7 @@ def runs(tmp_path):
 
     metrics = {"real_pictures": 9, "generated_pictures": 4}
     of_seed = [
-        written(f"seed{seed}.json", seed=seed, backbone="b", width=4, metrics=metrics | {"top1": 60.0 + seed})
+        written(f"seed{seed}.json", seed=seed, network="b, width 4", metrics=metrics | {"top1": 60.0 + seed})
         for seed in (0, 1)
     ]
     pools = [written(f"pool{seed}.json", metrics={"fd_scorer": 10.0 + 2 * seed}) for seed in (0, 1)]

@@ -14,7 +14,7 @@ def metrics(path, seed, top1, few):
     figures = {"top1": top1, "few": few, "balanced": top1 - 5, "real_pictures": 40, "generated_pictures": 0}
     if few is None:
         del figures["few"]
-    path.write_text(json.dumps({"seed": seed, "backbone": "small", "width": 8, "metrics": figures}))
+    path.write_text(json.dumps({"seed": seed, "network": "small, width 8", "metrics": figures}))
     return str(path)
 
 
