@@ -26,6 +26,10 @@ class Processes(NamedTuple):
         """This process's rows of a batch of `total`: contiguous; numbers of rows differ by at most one."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
+    def parts(self, total: int, parts: int) -> list[slice]:
+        """The same rows in so many parts, as if more processes had one each."""
+        return [Processes(self.rank * parts + part, self.count * parts).share(total) for part in range(parts)]
+
     def take_firsts_buffers(self, module: nn.Module) -> None:
         """Copy the first process's running statistics of a module to all processes."""
         if self.count > 1:

@@ -94,15 +94,22 @@ def _epochs(
                 )
                 for place, loader in enumerate(scheme.loaders)
             ]
-            for step, drawn in enumerate(zip(*loaders, strict=True), training.step):
-                random = np.random.default_rng(mixed_seed(seed, step, 0))
-                part = drawn[0][1]  # a process with a smaller part of the batch counts less
-                with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
-                    loss = part * model([batch for batch, _ in drawn], epoch, random)
-                optimizer.zero_grad()
-                loss.backward()
+            loss = torch.zeros((), device=device)
+            for number, drawn in enumerate(zip(*loaders, strict=True), 1):
+                random = np.random.default_rng(mixed_seed(seed, training.step, 0))
+                share = drawn[0][1]  # a smaller part of the batch counts less
+                steps = number % settings["accumulate"] == 0
+                with contextlib.nullcontext() if steps or model is scheme else model.no_sync():
+                    with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
+                        part = share * model([batch for batch, _ in drawn], epoch, random)
+                    part.backward()
+                loss = loss + part.detach()
+                if not steps:
+                    continue
                 optimizer.step()
-                training.after_step(processes.mean(loss.detach()))
+                optimizer.zero_grad()
+                training.after_step(processes.mean(loss))
+                loss = torch.zeros_like(loss)
                 if processes.first:
                     training.save_if_due()
         loss = training.take_losses().mean().item()

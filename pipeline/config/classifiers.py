@@ -126,6 +126,9 @@ class Classifier(RunPart):
     gpus: int = Field(default=1, ge=1)
     """GPUs of one node, which share each batch. Batch norm, and losses divided by a sum of weights, use each GPU's share
     alone."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts of its share of a batch that a GPU takes one after the other, to need less memory. Each part is like the share of one
+    more GPU."""
 
     references: ClassVar[dict[str, Reference]] = {
         "data": Reference("filters", {"selected": "selected", "generated": "pictures"}),
@@ -167,10 +170,10 @@ class Classifier(RunPart):
             raise ValueError("nesterov needs a momentum above 0")
         if self.frozen_batch_norm and not (self.init or self.pretrained):
             raise ValueError("frozen_batch_norm keeps the statistics of init or pretrained; set one of them")
-        if self.batch_size < 2 * self.gpus:
-            raise ValueError(
-                f"batch_size is {self.batch_size}; with {self.gpus} GPUs it must be at least {2 * self.gpus}"
-            )
+        parts = self.gpus * self.accumulate
+        if self.batch_size < 2 * parts:
+            of = f"{self.gpus} GPUs" if self.accumulate == 1 else f"{parts} parts on {self.gpus} GPUs"
+            raise ValueError(f"batch_size is {self.batch_size}; with {of} it must be at least {2 * parts}")
         reader = self._reads_sizes()
         if reader and self.prior_from == "real" and REAL not in self.data:
             raise ValueError(

@@ -258,6 +258,8 @@ class Sau(Classifier):
             raise ValueError("mixup_weight or cutmix_weight must be above 0, or nothing trains the head")
         if not self._has_both():
             raise ValueError("sau needs real and generated pictures; set data: [real, some filter]")
+        if self.accumulate > 1:
+            raise ValueError("sau compares all pictures of a batch, so accumulate must be 1; use more GPUs")
         return self
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:

@@ -95,7 +95,8 @@ def main(args) -> None:
             return
         best = history["test_top1"].idxmax()
         outcome = {
-            "steps": int(history["epoch"].iloc[-1]) * steps_of(epoch_length, config["batch_size"], processes),
+            "steps": int(history["epoch"].iloc[-1])
+            * steps_of(epoch_length, config["batch_size"], config["accumulate"] * processes.count),
             "real_pictures": int((~data.generated).sum()),
             "generated_pictures": int(data.generated.sum()),
             "best_test_epoch": int(history["epoch"][best]),

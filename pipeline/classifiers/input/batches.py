@@ -32,18 +32,16 @@ class Labelled(NamedTuple):
     groups: torch.Tensor
 
 
-def steps_of(length: int, batch_size: int, processes: Processes) -> int:
-    """Number of batches in an epoch of `length` pictures.
+def steps_of(length: int, batch_size: int, parts: int) -> int:
+    """Number of batches in an epoch of `length` pictures; each is taken in so many parts, over all processes.
 
-    The last may be smaller, but has at least two pictures per process, because batch norm needs them. Raises InputError if
+    The last may be smaller, but has at least two pictures per part, because batch norm needs them. Raises InputError if
     no batch is left.
     """
     whole, rest = divmod(length, batch_size)
-    steps = whole + (rest >= 2 * processes.count)
+    steps = whole + (rest >= 2 * parts)
     if not steps:
-        raise InputError(
-            f"an epoch of {length} pictures is too short to train on; at least {2 * processes.count} are needed"
-        )
+        raise InputError(f"an epoch of {length} pictures is too short to train on; at least {2 * parts} are needed")
     return steps
 
 
@@ -58,27 +56,25 @@ def batches(
     processes: Processes,
     first: int = 0,
 ) -> Iterator[tuple[Batch, float]]:
-    """Batches of an epoch from the `first` on, each with the weight of this process's part; the loader is number `place`.
+    """Batches of an epoch from the `first` on, each in `accumulate` parts with their weights; the loader is number `place`.
 
-    The weight is 1 if all processes have equally many pictures. Draws depend only on seed, epoch and place.
+    A part's weight is its share of the batch times the number of processes. Draws depend only on seed, epoch and place.
     """
-    batch_size = loader.settings["batch_size"]
-    steps = steps_of(length, batch_size, processes)
+    batch_size, parts = loader.settings["batch_size"], loader.settings["accumulate"]
+    steps = steps_of(length, batch_size, parts * processes.count)
     own_seed = mixed_seed(seed, place) if place else seed
     positions = order(loader.sampler, data.labels, data.generated, length, own_seed, epoch, loader.settings)
     whole = positions.split(batch_size)[:steps]
-    shares = [processes.share(len(rows)) for rows in whole]
-    whole, shares = whole[first:], shares[first:]
-    mine = [rows[share] for rows, share in zip(whole, shares, strict=True)]
+    shares = [(step, share) for step in range(first, steps) for share in processes.parts(len(whole[step]), parts)]
+    mine = [whole[step][share] for step, share in shares]
 
-    def draws(step: int, view: int, purpose: int, device: torch.device) -> Draws:
-        stream = 1 + 2 * (8 * place + view) + purpose
-        return Draws(seed, epoch * steps + first + step, stream, len(whole[step]), shares[step], device)
+    def draws(number: int, view: int, purpose: int, device: torch.device) -> Draws:
+        stream, (step, share) = 1 + 2 * (8 * place + view) + purpose, shares[number]
+        return Draws(seed, epoch * steps + step, stream, len(whole[step]), share, device)
 
-    for step, views in enumerate(_views(data.pictures, mine, loader.views, draws, device)):
-        rows = mine[step]
-        batch = _batch(views, data, rows, device)
-        yield batch, len(rows) * processes.count / len(whole[step])
+    shown = _views(data.pictures, mine, loader.views, draws, device)
+    for rows, views, (step, _) in zip(mine, shown, shares, strict=True):
+        yield _batch(views, data, rows, device), len(rows) * processes.count / len(whole[step])
 
 
 def once(

@@ -54,7 +54,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
     """Time a few steps of the classifiers' own training loop, with the scheme and settings of the config.
 
     Each class has one real picture if settings["real"], and one that counts as generated if settings["generated"]. With
-    several GPUs, one GPU's share of the batch is timed.
+    several GPUs, or with parts of a batch, one part of it is timed.
     """
     real = settings["real"] or settings.get("rest")
     kinds_of_data = [generated for generated, there in ((False, real), (True, settings["generated"])) if there]
@@ -71,7 +71,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
 
     def epoch(batch: int, steps: int, epochs: int = 1):
         # without learning: same speed, and the loss stays finite
-        few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0}
+        few = settings | {"batch_size": batch, "epochs": epochs, "learning_rate": 0.0, "accumulate": 1}
         return lambda: train(few, data, test, lambda: None, network, batch * steps, 0, device, watch)
 
     def seconds_of_steps(batch: int, steps: int) -> float:
@@ -84,7 +84,7 @@ def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: 
         return max(seconds_of_steps(batch, 1), 1e-9)
 
     epoch(2, 1, epochs=2)()
-    most = -(-settings["batch_size"] // settings["gpus"])
+    most = -(-settings["batch_size"] // (settings["gpus"] * settings["accumulate"]))
     rough = with_growing_batches(step_seconds, 2, most)
     steps = int(np.clip(LONG / rough.seconds, 1, TOGETHER))
     seconds = statistics.median(seconds_of_steps(rough.batch, steps) for _ in range(REPEATS)) / steps

@@ -292,10 +292,10 @@ def test_what_would_never_set_in_is_refused(keys, message, tmp_path):
 
 
 def test_an_epoch_has_no_batch_of_a_single_picture():
-    assert [steps_of(length, 8, ALONE) for length in (2, 8, 9, 10, 16, 17)] == [1, 1, 1, 2, 2, 2]
-    assert steps_of(19, 8, Processes(0, 2)) == 2
+    assert [steps_of(length, 8, 1) for length in (2, 8, 9, 10, 16, 17)] == [1, 1, 1, 2, 2, 2]
+    assert steps_of(19, 8, 2) == 2
     with pytest.raises(InputError, match="an epoch of 1 pictures is too short to train on; at least 2 are needed"):
-        steps_of(1, 8, ALONE)
+        steps_of(1, 8, 1)
 
 
 # Second stages
@@ -379,6 +379,35 @@ with joined(torch.device("cpu")) as processes:
 """
 
 
+PARTS = ["plain", "cmo", "half_real", "glmc", "ldam"]
+
+
+@pytest.mark.parametrize("scheme", PARTS)
+def test_a_batch_in_parts_trains_as_a_whole_one(scheme, tmp_path):
+    """With batch norm frozen, since each part has statistics of its own; the last batch is of 6 of 22, and parts differ in size."""
+    first, _ = trained(tmp_path / "first", settings(**{"loss": "ldam"} if scheme == "ldam" else {}))
+    given = settings(**SCHEMES[scheme], init="ce", frozen_batch_norm=True, learning_rate=0.02)
+    runs = [
+        trained(tmp_path / str(parts), given | {"accumulate": parts}, data=source(22), init=first)
+        for parts in (1, 2, 3)
+    ]
+    whole, history = runs[0]
+    for network, own in runs[1:]:
+        np.testing.assert_allclose(own["loss"], history["loss"], atol=1e-5)
+        for name, weight in whole.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], weight, atol=1e-5, rtol=1e-4)
+    assert history["loss"].nunique() > 1
+
+
+def test_a_training_in_parts_continues(tmp_path):
+    given = settings(accumulate=2, ema_decay=0.5)
+    whole, history = trained(tmp_path / "whole", given)
+    with pytest.raises(SystemExit):
+        trained(tmp_path / "parts", given, checkpoint=Memory(tmp_path / "parts", ["end"]))
+    network, continued = trained(tmp_path / "parts", given)
+    assert same(network, whole) and continued.equals(history)
+
+
 def shared(folder, given, count, *told):
     """Rows of (loss, test accuracy) of a training by `count` processes; None where it was told to end before."""
     script = folder / "shared.py"
@@ -409,6 +438,14 @@ def test_two_processes_train_as_one(scheme, tmp_path):
     one, two = (shared(tmp_path, given, count) for count in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-5)
     assert len({loss for loss, _ in one}) > 1
+
+
+@pytest.mark.slow
+def test_two_processes_take_their_shares_in_parts(tmp_path):
+    given = settings(init="ce", frozen_batch_norm=True, learning_rate=0.02, batch_size=7)
+    whole = shared(tmp_path, given, 1)
+    parts = shared(tmp_path, given | {"gpus": 2, "accumulate": 2}, 2)
+    np.testing.assert_allclose(whole, parts, atol=1e-5)
 
 
 @pytest.mark.slow

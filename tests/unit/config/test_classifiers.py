@@ -5,6 +5,7 @@ from examples import refused
 
 from pipeline.config.workflow import Workflow
 
+SAU = {"scheme": "sau", "data": ["real", "whole"], "augment_2": [], "augment_3": []}
 CLIP = {"backbone": "clip", "foundation": "eye"}
 
 
@@ -17,6 +18,11 @@ CLIP = {"backbone": "clip", "foundation": "eye"}
         ({"data": ["real", "real"]}, "name each once"),
         ({"warmup_epochs": 7, "epochs": 7}, "warmup_epochs is 7; it must be less than epochs, 7"),
         ({"batch_size": 8, "gpus": 8}, "batch_size is 8; with 8 GPUs it must be at least 16"),
+        (
+            {"batch_size": 8, "gpus": 2, "accumulate": 4},
+            "batch_size is 8; with 8 parts on 2 GPUs it must be at least 16",
+        ),
+        ({**SAU, "accumulate": 2}, "sau compares all pictures of a batch, so accumulate must be 1; use more GPUs"),
         ({"loss": {"kind": "focal", "generated_weight": 0.3}}, "new.loss.focal: unknown key 'generated_weight'"),
         (
             {"loss": {"kind": "balanced_softmax", "class_weights": "effective_number"}},
