@@ -34,6 +34,7 @@ def misuses():
     generators = {pool.generator for pool in parts_of("pools", "sample").values()}
     found = {f"generators.{name}": misuse(FLOW.part("generators", name)) for name in sorted(generators)}
     found |= {f"scores.{name}": misused_clip(score) for name, score in parts_of("scores", "score").items()}
+    found |= {f"qualities.{name}": misused_clip(quality) for name, quality in parts_of("qualities", "quality").items()}
     trained = parts_of("classifiers", "classifier").items()
     found |= {f"classifiers.{name}": misused_clip(part) or misused_tower(part) for name, part in trained}
     return [f"{place}: {complaint}" for place, complaint in found.items() if complaint]
@@ -46,7 +47,7 @@ def parts_of(section, stage):
 
 
 def misused_clip(user):
-    """Why the foundation of a score or classifier is no CLIP; None if it is, or if its files come with its job."""
+    """Why the foundation of a score, quality or classifier is no CLIP; None if it is, or if its files come with its job."""
     name = getattr(user, "foundation", None)
     part = FLOW.part("foundations", name) if name else None
     if part is None or part.kind != "folder" or (Path(on_disk(part.path)) / CLIP_CONFIG).exists():

@@ -8,19 +8,31 @@ from pydantic import Field, model_validator
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import REAL, Part, Reference, RunPart
 
+EXTRACTORS = {"scorer": "classifier", "inception_weights": "inception", "dino_weights": "dino", "foundation": "clip"}
+"""Key -> the extractor that it names; the module is `pipeline.evaluation.extractors.<extractor>`."""
+
 
 class Quality(RunPart):
-    """Fréchet distance of a pool to the real pictures, and the formula of the inception score.
+    """Fréchet distance of a pool to the real pictures, precision, recall, density and coverage, and the inception score.
 
-    The real pictures are the training split and, if `rest` keeps them, those that the long tail left out.
+    The real pictures are the training split and, if `rest` keeps them, those that the long tail left out. One key names the
+    network whose features count.
     """
 
     pool: str
     """The pool that is measured."""
     scorer: str | None = None
-    """A classifier trained on real pictures; the metrics are fd_scorer and is_scorer."""
+    """A classifier trained on real pictures; the metrics are fd_scorer, is_scorer, precision_scorer and so on."""
     inception_weights: str | None = None
-    """Instead of `scorer`: a local file with torch-fidelity's Inception v3 weights; the metrics are fid and is."""
+    """A local file with torch-fidelity's Inception v3 weights; the metrics are fid, is, precision_inception and so on."""
+    dino_weights: str | None = None
+    """A local file with DINO's or DINOv2's weights; the metrics are fd_dino, precision_dino and so on."""
+    foundation: str | None = None
+    """A CLIP in open_clip's format; the metrics are fd_clip, precision_clip and so on."""
+    nearest: int = Field(default=5, ge=1)
+    """Neighbours of precision, recall, density and coverage. Naeem et al. 2020 have 5, Kynkäänniemi et al. 2019 have 3."""
+    sample_size: int | None = Field(default=10_000, ge=2)
+    """Pictures of each kind among which neighbours are looked for, drawn at random; null takes all."""
     scorer_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Which of the scorer's seeds."""
     splits: int = Field(default=10, ge=1)
@@ -29,15 +41,26 @@ class Quality(RunPart):
     references: ClassVar[dict[str, Reference]] = {
         "pool": Reference("pools", {"indices": "index", "pictures": "pictures"}),
         "scorer": Reference("classifiers", {"weights": "weights"}, seed="scorer_seed"),
+        "foundation": Reference("foundations"),
     }
 
-    files: ClassVar[tuple[str, ...]] = ("inception_weights",)
+    files: ClassVar[tuple[str, ...]] = ("inception_weights", "dino_weights")
 
     @model_validator(mode="after")
     def _one_extractor(self) -> "Quality":
-        if (self.scorer is None) == (self.inception_weights is None):
-            raise ValueError("exactly one of scorer and inception_weights must be given")
+        if sum(getattr(self, key) is not None for key in EXTRACTORS) != 1:
+            raise ValueError(f"exactly one of {', '.join(EXTRACTORS)} must be given")
+        if self.sample_size is not None and self.sample_size <= self.nearest:
+            raise ValueError(f"sample_size is {self.sample_size}; it must be more than nearest, {self.nearest}")
         return self
+
+    @property
+    def extractor(self) -> str:
+        """The network's module."""
+        return next(extractor for key, extractor in EXTRACTORS.items() if getattr(self, key) is not None)
+
+    def modules(self) -> list[str]:
+        return [f"evaluation.extractors.{self.extractor}"]
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         name = self.scorer
@@ -54,4 +77,7 @@ class Quality(RunPart):
             parts["classifiers"][self.scorer].require_side(self.scorer, self.pool, dataset, parts)
 
     def settings(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", include={"splits", "inception_weights"})
+        path = self.inception_weights or self.dino_weights
+        weights = {"weights": path} if path else {}
+        keys = {"splits", "nearest", "sample_size"}
+        return {"extractor": self.extractor, **weights, **self.model_dump(mode="json", include=keys)}

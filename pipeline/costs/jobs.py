@@ -234,7 +234,8 @@ class _Graph:
     def quality(self, name: str) -> int:
         part = self.config["qualities"][name]
         needs = [self.manifest(), *self.sample(part["pool"])]
-        if part["scorer"] is None:  # Inception: its speed is unknown
+        needs += [self.foundation(part["foundation"])] if part["foundation"] else []
+        if part["scorer"] is None:  # the speed of others is unknown
             return self.add("quality", name, "", 1, {}, needs)
         real, generated = self._pictures("train") + self._pictures("rest"), int(self._asked(part["pool"]).sum())
         work = {

@@ -1,6 +1,25 @@
 """Quality of a whole pool: Fréchet distance and inception score from running sums, in bounded memory."""
 
 import numpy as np
+import torch
+
+
+class Some:
+    """The features of at most `size` rows of a stream of `total`, drawn without replacement, alike each time; all if None."""
+
+    def __init__(self, total: int, size: int | None):
+        self._chosen = np.sort(np.random.default_rng(0).permutation(total)[:size])
+        self._seen, self._kept = 0, []
+
+    def update(self, features: torch.Tensor) -> None:
+        """Add the next rows, float [N, D]."""
+        first, end = np.searchsorted(self._chosen, [self._seen, self._seen + len(features)])
+        self._kept.append(features[torch.from_numpy(self._chosen[first:end] - self._seen)])
+        self._seen += len(features)
+
+    def rows(self) -> torch.Tensor:
+        """The rows of the draw, in the stream's order, float [size, D]."""
+        return torch.cat(self._kept)
 
 
 class Moments:

@@ -1,12 +1,13 @@
 """Measure the quality of a pool against real training pictures, under a named feature extractor.
 
-    python -m pipeline.stages.quality --config '{"splits": 10, "inception_weights": null}' \\
+    python -m pipeline.stages.quality --config '{"extractor": "classifier", "splits": 10, "nearest": 5, "sample_size": 10000}' \\
         --manifest results/demo/subset/manifest.parquet --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/quality/demo/quality.json
 
-writes fd_scorer and is_scorer (with is_scorer_std) under a classifier, or fid and is under Inception v3 weights from a local file, and
-the numbers of generated and real pictures. The real ones are the training split and, if the subset keeps them, those that the long tail
-left out.
+writes, under a classifier, fd_scorer, is_scorer (with is_scorer_std), precision_scorer, recall_scorer, density_scorer and
+coverage_scorer; under Inception v3 the same as fid, is and precision_inception; under DINO or a foundation's CLIP as fd_dino or fd_clip,
+without the inception score; and the numbers of generated and real pictures. The real ones are the training split and, if the subset keeps
+them, those that the long tail left out.
 """
 
 import json
@@ -15,46 +16,64 @@ from pathlib import Path
 from pipeline.jobs import command
 
 BLOCK = 2000
+NAMES = {  # extractor -> Fréchet distance, inception score, ending of the others
+    "classifier": ("fd_scorer", "is_scorer", "scorer"),
+    "inception": ("fid", "is", "inception"),
+    "dino": ("fd_dino", None, "dino"),
+    "clip": ("fd_clip", None, "clip"),
+}
 
 
 def main(args) -> None:
     import numpy as np
 
+    from pipeline import kinds
     from pipeline.artifacts import digests, made, shards
     from pipeline.artifacts.atomic import replacing
     from pipeline.errors import InputError
-    from pipeline.evaluation.quality import InceptionScore, Moments, frechet_distance
+    from pipeline.evaluation.neighbours import neighbour_metrics
+    from pipeline.evaluation.quality import InceptionScore, Moments, Some, frechet_distance
     from pipeline.jobs.device import device
     from pipeline.jobs.progress import progress
 
     manifest = shards.read_table(args.manifest, needs=shards.REAL)
     reference = manifest[manifest["split"].isin(["train", "rest"])]
     pool = [(shards.read_asked(path, shards.PICTURE), path.parent) for path in args.indices]
+    count, nearest, size = sum(len(table) for table, _ in pool), args.config["nearest"], args.config["sample_size"]
+    if min(count, len(reference)) <= nearest:
+        raise InputError(
+            f"{args.output}: there are {count} generated and {len(reference)} real pictures, too few for `nearest: {nearest}`;"
+            " lower it"
+        )
     target = device()
-    inception = args.config["inception_weights"]
-    extract = _inception(inception, pool, target) if inception else _classifier(args.weights, target)
+    side = next(shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table))
+    extractor = kinds.load("evaluation.extractors", args.config["extractor"])
+    extract = extractor.load(args.config, args.inputs, side, target)
 
     def results(tables, label):
         blocks = [(table.iloc[i : i + BLOCK], folder) for table, folder in tables for i in range(0, len(table), BLOCK)]
         for table, folder in progress(blocks, label, len(blocks), unit="block"):
-            features, logits = extract(table, folder)
-            yield features.numpy(), logits.numpy()
+            yield extract(table, folder)
 
     real = generated = score = None
+    some_real, some_generated = Some(len(reference), size), Some(count, size)
     for features, _ in results([(reference, args.manifest.parent)], "real pictures"):
         real = real or Moments(features.shape[1])
-        real.update(features)
+        real.update(features.numpy())
+        some_real.update(features)
     for features, logits in results(pool, "generated pictures"):
         generated = generated or Moments(features.shape[1])
-        score = score or InceptionScore(logits.shape[1], args.config["splits"])
-        generated.update(features)
-        score.update(logits)
-    count = sum(len(table) for table, _ in pool)
-    if count < 2:
-        raise InputError(f"{args.output}: the pool has {count} pictures; a distance needs at least two")
-    distance, inception_score = ("fid", "is") if inception else ("fd_scorer", "is_scorer")
-    mean, deviation = score.mean_and_deviation()
-    found = {distance: frechet_distance(real, generated), inception_score: mean, f"{inception_score}_std": deviation}
+        generated.update(features.numpy())
+        some_generated.update(features)
+        if logits is not None:
+            score = score or InceptionScore(logits.shape[1], args.config["splits"])
+            score.update(logits.numpy())
+    distance, inception_score, ending = NAMES[args.config["extractor"]]
+    found = {distance: frechet_distance(real, generated)}
+    if score:
+        found[inception_score], found[f"{inception_score}_std"] = score.mean_and_deviation()
+    by_neighbours = neighbour_metrics(some_real.rows().to(target), some_generated.rows().to(target), nearest)
+    found |= {f"{name}_{ending}": value for name, value in by_neighbours.items()}
     found |= {"quality_generated_pictures": count, "quality_real_pictures": len(reference)}
     metrics = {name: float(np.round(value, 6)) for name, value in found.items()}
     with replacing(args.output) as part:
@@ -64,31 +83,11 @@ def main(args) -> None:
     print(json.dumps(found))
 
 
-def _classifier(weights, target):
-    """A function from pictures, a table and its folder, to (features, logits) under the scorer."""
-    from pipeline.classifiers import network
-    from pipeline.classifiers.input.reader import open_pictures
-
-    classifier = network.load(weights, target)
-    return lambda table, folder: classifier.predict(open_pictures([(table, folder)], classifier.side, target))
-
-
-def _inception(weights, pool, target):
-    """The same under Inception v3, with real pictures resized to the pool's side."""
-    from pipeline.artifacts import shards
-    from pipeline.classifiers.input.reader import to_batch
-    from pipeline.evaluation import inception
-
-    extract = inception.load(Path(weights), target)
-    side = next((shards.read_pictures(table[:1], folder).shape[1] for table, folder in pool if len(table)), None)
-    return lambda table, folder: extract(to_batch(shards.read_pictures(table, folder, side), target))
-
-
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
     parser.add_argument("--indices", type=Path, nargs="+", required=True, help="the pool's shard indices, .parquet")
-    parser.add_argument("--weights", type=Path, help="the scorer's weights.safetensors, unless Inception is given")
+    command.add_inputs(parser)
     parser.add_argument("--output", type=Path, required=True, help="the figures to write, .json")
     return parser
 

@@ -36,6 +36,18 @@ COLUMNS = {
     "is_scorer": "IS under the scorer",
     "fid": "FID",
     "is": "IS",
+    "fd_dino": "FD under DINO",
+    "fd_clip": "FD under CLIP",
+    **{
+        f"{metric}_{ending}": f"{metric} under {network}"
+        for ending, network in {
+            "scorer": "the scorer",
+            "inception": "Inception",
+            "dino": "DINO",
+            "clip": "CLIP",
+        }.items()
+        for metric in ("precision", "recall", "density", "coverage")
+    },
 }
 
 MORE_PICTURES = """## With pictures that the others do not have

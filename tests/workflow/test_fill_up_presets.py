@@ -87,6 +87,13 @@ def test_a_table_is_planned(table):
     assert ran.returncode == 0, ran.stdout
 
 
-def test_weights_that_are_not_there_are_told_before_any_job():
-    ran = snakemake(REPOSITORY, "-n", "table_fill_up_4")
-    assert ran.returncode == 1 and "pretrained is 'models/resnet152.pth', but there is no such file" in ran.stdout
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("4", "pretrained is 'models/resnet152.pth'"),
+        ("a9", "inception_weights is 'models/weights-inception-2015-12-05-6726825d.pth'"),
+    ],
+)
+def test_weights_that_are_not_there_are_told_before_any_job(table, key):
+    ran = snakemake(REPOSITORY, "-n", f"table_fill_up_{table}")
+    assert ran.returncode == 1 and f"{key}, but there is no such file" in ran.stdout

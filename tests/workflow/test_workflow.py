@@ -49,7 +49,17 @@ ACCURACIES = {
     "best_test_top1",
 }
 FACTS = {"steps", "real_pictures", "generated_pictures", "best_test_epoch"}
-QUALITIES = {"fd_scorer", "is_scorer", "is_scorer_std", "quality_generated_pictures", "quality_real_pictures"}
+QUALITIES = {
+    "fd_scorer",
+    "is_scorer",
+    "is_scorer_std",
+    "precision_scorer",
+    "recall_scorer",
+    "density_scorer",
+    "coverage_scorer",
+    "quality_generated_pictures",
+    "quality_real_pictures",
+}
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,13 @@ def _pictures(path, count, seed):
 def _run(monkeypatch, tmp_path, weights):
     _pictures(tmp_path / "real.tar", 6, 0).assign(split="train").to_parquet(tmp_path / "manifest.parquet")
     _pictures(tmp_path / "pool.tar", 5, 1).to_parquet(tmp_path / "pool.parquet")
-    config = {"splits": 2, "inception_weights": str(weights)}
+    config = {
+        "extractor": "inception",
+        "splits": 2,
+        "nearest": 3,
+        "sample_size": None,
+        "weights": str(weights),
+    }
     arguments = ["--manifest", "manifest.parquet", "--indices", "pool.parquet", "--output", "quality.json"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["quality", "--config", json.dumps(config), *arguments])
@@ -53,7 +59,7 @@ def test_metrics_are_called_fid_and_is_under_inception(monkeypatch, tmp_path):
     found = _run(monkeypatch, tmp_path, weights)
     assert {"fid", "is", "is_std"} <= set(found)
     assert not {"fd_scorer", "is_scorer"} & set(found)
-    assert found["fid"] > 0
+    assert found["fid"] > 0 and 0 <= found["precision_inception"] <= 1
     assert found["is"] >= 1
     assert (found["quality_generated_pictures"], found["quality_real_pictures"]) == (5, 6)
 

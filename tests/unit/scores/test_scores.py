@@ -140,7 +140,7 @@ def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
     scores = shards.read_table(tmp_path / "scores.parquet")
     assert (scores["d1"] == 0).all() and scores["d2"].max() < 1e-6
 
-    settings = '{"splits": 1, "inception_weights": null}'
+    settings = '{"extractor": "classifier", "splits": 1, "nearest": 3, "sample_size": null}'
     run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
     metrics = json.loads((tmp_path / "quality.json").read_text())["metrics"]
     found = shards.read_table(tmp_path / "pool.parquet")
@@ -148,6 +148,7 @@ def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
     shards.write_table(more, tmp_path / "pool.parquet")  # a surplus, which does not count
     run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
     assert json.loads((tmp_path / "quality.json").read_text())["metrics"] == metrics
+    assert [metrics[f"{name}_scorer"] for name in ("precision", "recall", "coverage")] == [1, 1, 1]
     assert (
         metrics["fd_scorer"] < 1e-5 and metrics["quality_generated_pictures"] == metrics["quality_real_pictures"] == 6
     )
