@@ -27,6 +27,32 @@ class Draw(Part):
         return {"sources": True} if self.reads_sources else {}
 
 
+class Feedback(Part):
+    """Steps of the latents, while they are denoised, towards pictures that the pool's guide finds useful (LDM-FG)."""
+
+    criterion: Literal["entropy", "loss", "hardness", "combined"] = "entropy"
+    """What is useful: pictures that the guide is unsure of, gets wrong, or finds far from the real ones of their class. `combined` takes
+    one of the three for each picture."""
+    scale: float = Field(default=0.03, ge=0)
+    """Length of a step, as a share of that of the latents."""
+    every: int = Field(default=5, ge=1)
+    """Every this many denoising steps, the first included, one is guided."""
+    mode: Literal["exact", "decoder", "pooled"] = "exact"
+    """What the gradient goes through. `exact`: all; `decoder`: not the U-Net, which is cheaper; `pooled`: nor all of the decoder, which
+    sees latents of half the side, and is cheaper still."""
+    blended: bool = False
+    """Show the guide a mixture of the predicted clean latents and the noisy ones, as the public code does; the paper does not say so."""
+    side: int | None = Field(default=None, ge=8)
+    """Side in pixels at which the guide sees pictures; by default that which it was trained on. The public code does not resize them."""
+    covariance: Literal["tied", "per_class"] = "tied"
+    """For hardness: one covariance of the features for all classes, or one for each, which takes more memory."""
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether it compares with the real pictures' features under the guide."""
+        return self.criterion in ("hardness", "combined")
+
+
 class Diffusion(Draw):
     """Drawing by denoising, step by step."""
 
@@ -36,6 +62,8 @@ class Diffusion(Draw):
     """omega in eps + omega (eps - eps_unconditional); 0 is no guidance, and diffusers' scale is 1 + omega."""
     clip_denoised: bool = False
     """Clip the predicted picture of each step to [-1, 1], as in DDPM's code; CBDM's code does not clip."""
+    feedback: Feedback | None = None
+    """The feedback of the pool's `guide`."""
 
     @property
     def cost_steps(self) -> int:
@@ -79,9 +107,13 @@ class TextToImage(Pretrained):
     kind: Literal["text_to_image"]
     negative_prompt: str = ""
     """The text of the unconditional prediction."""
+    feedback: Feedback | None = None
+    """The feedback of the pool's `guide`; it needs the scheduler ddim."""
 
     @model_validator(mode="after")
     def _reads_all(self) -> "TextToImage":
+        if self.feedback and self.scheduler != "ddim":
+            raise ValueError(f"scheduler is {self.scheduler}, but feedback needs ddim; set scheduler: ddim")
         if self.negative_prompt and self.guidance_scale <= 1:
             raise ValueError("negative_prompt has no effect without guidance; set guidance_scale above 1, or remove it")
         return self
@@ -173,5 +205,7 @@ class Unclip(TextToImage):
     """s in eps_unconditional + s (eps - eps_unconditional); at 1 and below, there is no guidance."""
     noise_level: int = Field(default=0, ge=0, le=999)
     """Noise on the embedding; more of it gives pictures that differ more from the real one."""
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the embedding's numbers that are set to 0, once for each picture, for more variety (LDM-FG)."""
 
     reads_sources: ClassVar[bool] = True

@@ -50,6 +50,10 @@ class Part(BaseModel):
         """Fields of references that a stage reads beside those that are its own."""
         return ()
 
+    def inputs_of(self, field: str) -> Mapping[str, str] | None:
+        """What a reference reads of the part that it names, as in `Reference.reads`."""
+        return self.references[field].reads
+
     def referenced(self) -> Iterator[tuple[str, str, str]]:
         """(field, section, name) of every part that this one names."""
         for field, reference in self.references.items():

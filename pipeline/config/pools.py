@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.datasets import Dataset
-from pipeline.config.draws import Ddpm
+from pipeline.config.draws import Ddpm, Feedback
 from pipeline.config.generators import GENERATORS
 from pipeline.config.parts import Part, Reference, RunPart, by_kind
 from pipeline.config.unread import refuse_unread
@@ -56,6 +56,10 @@ class Pool(RunPart):
     """For a generator that draws from texts: the prompts. Those of a class take turns, by the index of the picture."""
     draw: AnyDraw = Ddpm(kind="ddpm")
     """How they are drawn."""
+    guide: str | None = None
+    """For a draw with `feedback`: the classifier whose feedback it is."""
+    guide_seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Which of the guide's seeds."""
     fill_to: FillTo = None
     """Fill every class to this many pictures, including real ones; `max` is the largest class (DiffuLT's N_t)."""
     per_class: int | None = Field(default=None, ge=1)
@@ -78,6 +82,7 @@ class Pool(RunPart):
     references: ClassVar[dict[str, Reference]] = {
         "generator": Reference("generators"),
         "prompts": Reference("prompts", stage="plan"),
+        "guide": Reference("classifiers", {"guide": "weights", "guide_features": "features"}, seed="guide_seed"),
     }
 
     @model_validator(mode="after")
@@ -92,6 +97,26 @@ class Pool(RunPart):
                 "surplus is for a whole pool, because its pictures come after all others; remove fill_range"
             )
         return self
+
+    @property
+    def feedback(self) -> Feedback | None:
+        """The feedback that it is drawn with."""
+        return getattr(self.draw, "feedback", None)
+
+    @model_validator(mode="after")
+    def _has_a_guide(self) -> "Pool":
+        if (self.guide is None) != (self.feedback is None):
+            raise ValueError("guide and the feedback of draw go together; set both, or none")
+        return self
+
+    def inputs_of(self, field: str) -> Mapping[str, str] | None:
+        read = super().inputs_of(field)
+        if field == "guide" and not (self.feedback and self.feedback.needs_features):
+            return {name: output for name, output in read.items() if name == "guide"}
+        return read
+
+    def modules(self) -> list[str]:
+        return ["guidance.feedback"] if self.feedback else []
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         generator = parts["generators"][self.generator]

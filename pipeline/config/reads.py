@@ -35,7 +35,7 @@ def inputs(
         _refuse_second_copy(flow, stage, section, wildcards)
     found: dict[str, list[Any]] = {}
     for owner, field, reference in _read(flow, stage, wildcards):
-        for name, output in _outputs(field, reference).items():
+        for name, output in _outputs(owner, field).items():
             for _, _, other in (named for named in owner.referenced() if named[0] == field):
                 found.setdefault(name, []).extend(_paths(flow, owner, reference, other, output, wildcards, locate))
     if _reads_sources(part, stage):
@@ -77,7 +77,7 @@ def _existing(path: str, key: str) -> str:
 
 def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
     """Names of the inputs that the stage gets as `--name paths`: tables and weights, because tables say where pictures are."""
-    read = [_outputs(field, reference) for _, field, reference in _read(flow, stage, wildcards)]
+    read = [_outputs(owner, field) for owner, field, _ in _read(flow, stage, wildcards)]
     if _reads_sources(_part(flow, stage, wildcards)[1], stage):
         read.append({"manifest": "manifest"})
     return list(
@@ -180,9 +180,9 @@ def _reads_sources(part: Part, stage: str) -> bool:
     return stage == "sample" and part.draw.reads_sources
 
 
-def _outputs(field: str, reference: Reference) -> Mapping[str, str]:
+def _outputs(owner: Part, field: str) -> Mapping[str, str]:
     """Name of the input -> output."""
-    return reference.reads or {field: MAIN_OUTPUTS[reference.section]}
+    return owner.inputs_of(field) or {field: MAIN_OUTPUTS[owner.references[field].section]}
 
 
 def _part(flow: Workflow, stage: str, wildcards: Wildcards) -> tuple[str, Part]:

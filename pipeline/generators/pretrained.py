@@ -24,6 +24,7 @@ from pipeline.foundations.fit import misuse, pipeline_class
 from pipeline.foundations.table import folder_of
 from pipeline.generators.drawn import FLAGGED
 from pipeline.generators.safety_checker import SafetyChecker
+from pipeline.guidance import batch_size, feedback_of
 from pipeline.jobs.inputs import Inputs, only
 
 SCHEDULERS = {
@@ -59,7 +60,8 @@ class PretrainedSampler:
         path = only(inputs, "foundation")
         self.folder, self.device = folder_of(path), device
         self.inputs, self.how = inputs, settings["draw"]
-        self._about, self._batch_size = made.about(path), settings["batch_size"]
+        self._about, self._batch_size = made.about(path), batch_size(settings, device)
+        self.feedback = feedback_of(inputs, settings, device)
         self._asks_for_safety = settings["generator"].get("safety_checker", False)
         if complaint := misuse(str(self.folder), pipeline_class(self.folder), settings["generator"]["kind"]):
             raise InputError(complaint)
@@ -86,12 +88,13 @@ class PretrainedSampler:
         return self._drawn(rows, self._model, self._checker, self._dtype)
 
     def redraw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """`draw`, with all operations in float32."""
+        """`draw`, with all operations in float32, and without feedback."""
         if self._in_float32 is None:
+            self.feedback = None
             self._in_float32 = self._loaded(torch.float32)
         return self._drawn(rows, *self._in_float32, torch.float32)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # feedback could not take gradients through tensors of inference_mode
     def _drawn(self, rows: pd.DataFrame, model: Model, checker: Any, dtype: torch.dtype) -> Iterator[np.ndarray]:
         for start in range(0, len(rows), self._batch_size):
             count = min(self._batch_size, len(rows) - start)

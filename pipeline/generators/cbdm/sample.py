@@ -1,5 +1,6 @@
 """Draw pictures from a trained diffusion model: ancestral DDPM and DDIM with classifier-free guidance."""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from safetensors import SafetensorError
 
 from pipeline.errors import InputError
 from pipeline.generators.cbdm.unet import layout, no_label
+from pipeline.guidance import batch_size, feedback_of
+from pipeline.guidance.clean import predicted_clean
 from pipeline.jobs.inputs import Inputs, only
 
 NOISE_STEPS = 50
@@ -41,9 +44,16 @@ class Sampler:
         self._unet = unet.to(device, memory_format=layout(device)).eval()
         self._scheduler.set_timesteps(draw["steps"])
         self._ancestral = draw["kind"] == "ddpm"
-        self._guidance, self._batch_size, self._device = draw["guidance"], settings["batch_size"], device
+        self._guidance, self._batch_size, self._device = draw["guidance"], batch_size(settings, device), device
+        self._feedback = feedback_of(inputs, settings, device)
 
-    @torch.inference_mode()
+    def redraw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
+        """`draw`, without feedback."""
+        self._feedback, kept = None, self._feedback
+        yield from self.draw(rows)
+        self._feedback = kept
+
+    @torch.no_grad()
     def draw(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
         """Draw pictures for rows of the plan, in order, as batches float32 [B, H, W, 3], or [B, H, W] for grey ones.
 
@@ -66,18 +76,46 @@ class Sampler:
         unet, scheduler = self._unet, self._scheduler
         noise = _Noise(seeds, (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size), self._device)
         pictures = noise.next()
-        labels = torch.cat([labels, torch.full_like(labels, no_label(unet))]) if self._guidance else labels
-        for time in scheduler.timesteps.tolist():
-            doubled = torch.cat([pictures, pictures]) if self._guidance else pictures
-            times = torch.full((len(doubled),), time, device=self._device)
-            predicted = unet(doubled.contiguous(memory_format=layout(self._device)), times, labels).sample
-            if self._guidance:
-                conditional, unconditional = predicted.chunk(2)
-                predicted = conditional + self._guidance * (conditional - unconditional)
-            pictures = scheduler.batch_step_no_noise(predicted, times[: len(pictures)], pictures)
+        seeds = torch.from_numpy(seeds).to(self._device)
+        for step, time in enumerate(scheduler.timesteps.tolist()):
+            times = torch.full((len(pictures),), time, device=self._device)
+            if self._feedback and self._feedback.is_due(step):
+                pictures, predicted = self._led(pictures, times, labels, seeds)
+            elif self._guidance:
+                both = (torch.cat([one, one]) for one in (pictures, times))
+                unlabelled = torch.full_like(labels, no_label(unet))
+                predicted = self._with_guidance(*self._predicted(*both, torch.cat([labels, unlabelled])).chunk(2))
+            else:
+                predicted = self._predicted(pictures, times, labels)
+            pictures = scheduler.batch_step_no_noise(predicted, times, pictures)
             if self._ancestral and scheduler.previous_timestep(time) >= 0:
                 pictures = pictures + scheduler._get_variance(time).sqrt().to(self._device) * noise.next()
         return pictures
+
+    def _predicted(self, pictures: torch.Tensor, times: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self._unet(pictures.contiguous(memory_format=layout(self._device)), times, labels).sample
+
+    def _with_guidance(self, conditional: torch.Tensor, unconditional: torch.Tensor) -> torch.Tensor:
+        return conditional + self._guidance * (conditional - unconditional)
+
+    def _led(
+        self, pictures: torch.Tensor, times: torch.Tensor, labels: torch.Tensor, seeds: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The noisy pictures after a step of the feedback, and the prediction for those before it."""
+        alpha_bar = self._scheduler.alphas_cumprod[int(times[0])].item()
+        moved, conditional = self._feedback.guided(
+            pictures,
+            labels,
+            seeds,
+            lambda noisy: self._predicted(noisy, times, labels),
+            functools.partial(predicted_clean, self._scheduler.config.prediction_type, alpha_bar=alpha_bar),
+            (1 - alpha_bar) ** 0.5,
+            lambda clean: clean,
+        )
+        if not self._guidance:
+            return moved, conditional
+        unlabelled = torch.full_like(labels, no_label(self._unet))
+        return moved, self._with_guidance(conditional, self._predicted(pictures, times, unlabelled))
 
 
 @contextmanager

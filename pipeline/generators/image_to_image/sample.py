@@ -23,7 +23,7 @@ class Sampler(PretrainedSampler):
     def model(self, found: dict[str, Any]) -> Model:
         sources = SourcePictures(only(self.inputs, "manifest"))
         if pipeline_class(self.folder) in STABLE_DIFFUSION:
-            return FromPictures(found, self.how, self.device, sources)
+            return FromPictures(found, self.how, self.device, self.feedback, sources)
         pipeline = opened(AutoPipelineForImage2Image, self.folder, found, self.device, "pictures")
         return _AnyPipeline(pipeline, self.how, sources)
 

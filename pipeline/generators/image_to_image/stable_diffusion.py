@@ -15,9 +15,14 @@ class FromPictures(StableDiffusion):
     """A model whose components are loaded, ready to draw from the rows' sources, each with a strength of its own."""
 
     def __init__(
-        self, found: Mapping[str, Any], draw: Mapping[str, Any], device: torch.device, sources: SourcePictures
+        self,
+        found: Mapping[str, Any],
+        draw: Mapping[str, Any],
+        device: torch.device,
+        feedback: Any,
+        sources: SourcePictures,
     ):
-        super().__init__(found, draw, device)
+        super().__init__(found, draw, device, feedback)
         self._sources = sources
 
     def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
@@ -33,4 +38,4 @@ class FromPictures(StableDiffusion):
         for first, own, scheduler in groups:
             times = scheduler.timesteps[first].repeat(len(own))
             latents[own] = scheduler.add_noise(latents[own], noise[own], times)
-        return self.denoised(latents, groups, rows, generators)
+        return self.denoised(latents, groups, rows, self.conditions(rows, generators), generators)

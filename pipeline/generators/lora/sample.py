@@ -28,7 +28,7 @@ class Sampler(PretrainedSampler):
             label: folder / (f"{label:05d}.safetensors" if about["per"] == "class" else "all.safetensors")
             for label, folder in folders.items()
         }
-        return _Adapted(found, self.how, self.device)
+        return _Adapted(found, self.how, self.device, self.feedback)
 
     def _drawn(self, rows: pd.DataFrame, model: Any, checker: Any, dtype: torch.dtype) -> Iterator[np.ndarray]:
         start = 0

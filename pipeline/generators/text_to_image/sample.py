@@ -15,5 +15,5 @@ class Sampler(PretrainedSampler):
 
     def model(self, found: dict[str, Any]) -> Model:
         if pipeline_class(self.folder) in STABLE_DIFFUSION:
-            return StableDiffusion(found, self.how, self.device)
+            return StableDiffusion(found, self.how, self.device, self.feedback)
         return AnyPipeline(opened(AutoPipelineForText2Image, self.folder, found, self.device, "texts"), self.how)

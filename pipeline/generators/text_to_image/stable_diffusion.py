@@ -1,6 +1,7 @@
 """Stable Diffusion: text encoder, U-Net in the latent space of a VAE, classifier-free guidance (Rombach et al. 2022)."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from diffusers.utils.torch_utils import randn_tensor
+
+from pipeline.guidance.clean import predicted_clean
+
+Conditions = dict[str, torch.Tensor]
+"""What the network reads beside latents and time, by the names of its arguments: [B, ...], or, with guidance, [2 B, ...]: first what
+the unconditional prediction reads."""
 
 
 class Group(NamedTuple):
@@ -24,14 +31,16 @@ class Group(NamedTuple):
 class StableDiffusion:
     """A model whose components are loaded, ready to draw.
 
-    draw: steps, guidance_scale, negative_prompt, and side in pixels, or None for the model's own.
+    draw: steps, guidance_scale, negative_prompt, and side in pixels, or None for the model's own. feedback: of a guide.
     """
 
-    def __init__(self, found: Mapping[str, Any], draw: Mapping[str, Any], device: torch.device):
+    def __init__(self, found: Mapping[str, Any], draw: Mapping[str, Any], device: torch.device, feedback: Any = None):
         self._tokenizer, self._scheduler = found["tokenizer"], found["scheduler"]
         self._text_encoder, self._unet, self.vae = (found[name].to(device) for name in ("text_encoder", "unet", "vae"))
         self.steps, self._scale, self.device = draw["steps"], draw["guidance_scale"], device
-        self._negative = draw["negative_prompt"]
+        self._negative, self._feedback = draw["negative_prompt"], feedback
+        self.guided = self._scale > 1  # without guidance, the unconditional prediction is not needed
+        """Whether there is classifier-free guidance."""
         halvings = 2 ** (len(self.vae.config.block_out_channels) - 1)
         side = draw["side"] // halvings if draw["side"] else self._unet.config.sample_size
         self._shape = (self._unet.config.in_channels, side, side)
@@ -45,11 +54,11 @@ class StableDiffusion:
 
     def draw(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> torch.Tensor:
         """Pictures in [0, 1] before clamping, [B, 3, H, W]; each has its own generator, which draws on the CPU."""
-        groups = self.groups([0] * len(rows))
+        groups, conditions = self.groups([0] * len(rows)), self.conditions(rows, generators)
         noise = randn_tensor(
             (len(rows), *self._shape), generator=generators, device=self.device, dtype=self._unet.dtype
         )
-        return self.denoised(noise * groups[0].scheduler.init_noise_sigma, groups, rows, generators)
+        return self.denoised(noise * groups[0].scheduler.init_noise_sigma, groups, rows, conditions, generators)
 
     def groups(self, skipped: Sequence[int]) -> list[Group]:
         """The pictures of a batch by the number of steps that each of them skips."""
@@ -64,42 +73,77 @@ class StableDiffusion:
         return groups
 
     def denoised(
-        self, latents: torch.Tensor, groups: list[Group], rows: pd.DataFrame, generators: list[torch.Generator]
+        self,
+        latents: torch.Tensor,
+        groups: list[Group],
+        rows: pd.DataFrame,
+        conditions: Conditions,
+        generators: list[torch.Generator],
     ) -> torch.Tensor:
         """Pictures of latents that have the noise of their group's first time.
 
         The network always sees the whole batch, because its shape must not depend on which pictures are in it.
         """
-        texts = self._texts(rows)
         times = groups[0].scheduler.timesteps
         for place in range(groups[0].first, len(times)):
             begun = [group for group in groups if group.first <= place]
             seen = latents.clone()
             for _, own, scheduler in begun:
                 seen[own] = scheduler.scale_model_input(latents[own], times[place])
-            predicted = self._predicted(seen, times[place], texts)
+            if self._feedback and self._feedback.is_due(place):
+                moved, predicted = self._led(seen, times[place], conditions, rows)
+                for group in begun:
+                    latents[group.rows] = moved[group.rows]
+            else:
+                predicted = self._predicted(seen, times[place], conditions)
             for _, own, scheduler in begun:
                 noise = {"generator": [generators[row] for row in own]} if _draws_noise(scheduler) else {}
                 latents[own] = scheduler.step(predicted[own], times[place], latents[own], **noise).prev_sample
-        pictures = self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
-        return pictures / 2 + 0.5
+        return self._decoded(latents) / 2 + 0.5
 
-    def _predicted(self, latents: torch.Tensor, time: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        """The network's prediction, with guidance if there are texts for it."""
-        both = torch.cat([latents] * (len(texts) // len(latents)))
-        predicted = self._unet(both, time, encoder_hidden_states=texts, return_dict=False)[0]
-        if len(both) == len(latents):
-            return predicted
-        unconditional, conditional = predicted.chunk(2)
+    def _predicted(self, latents: torch.Tensor, time: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        """The network's prediction, with guidance if the conditions are for it."""
+        if not self.guided:
+            return self._unet(latents, time, **conditions, return_dict=False)[0]
+        both = self._unet(torch.cat([latents] * 2), time, **conditions, return_dict=False)[0]
+        return self._with_guidance(*both.chunk(2))
+
+    def _with_guidance(self, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
         return unconditional + self._scale * (conditional - unconditional)
 
-    def _texts(self, rows: pd.DataFrame) -> torch.Tensor:
-        """Hidden states of the rows' texts; with guidance, below those of the negative prompt: [B or 2 B, tokens, width]."""
-        texts = self.conditions(rows)
-        guided = self._scale > 1  # without guidance, the unconditional prediction is not needed
-        return torch.cat([self._encoded([self._negative] * len(rows)), texts]) if guided else texts
+    def _led(
+        self, latents: torch.Tensor, time: torch.Tensor, conditions: Conditions, rows: pd.DataFrame
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The latents after a step of the feedback, and the prediction for those before it, whose conditional half that step needs."""
+        count, alpha_bar = len(latents), self._scheduler.alphas_cumprod[int(time)].item()
+        labels, seeds = (torch.from_numpy(rows[name].to_numpy("int64", copy=True)) for name in ("class", "seed"))
+        own = {name: value[-count:] for name, value in conditions.items()}
+        moved, conditional = self._feedback.guided(
+            latents,
+            labels.to(self.device),
+            seeds.to(self.device),
+            lambda noisy: self._unet(noisy, time, **own, return_dict=False)[0],
+            functools.partial(predicted_clean, self._scheduler.config.prediction_type, alpha_bar=alpha_bar),
+            (1 - alpha_bar) ** 0.5,
+            self._decoded,
+        )
+        if not self.guided:
+            return moved, conditional
+        other = {name: value[:count] for name, value in conditions.items()}
+        unconditional = self._unet(latents, time, **other, return_dict=False)[0]
+        return moved, self._with_guidance(unconditional, conditional)
 
-    def conditions(self, rows: pd.DataFrame) -> torch.Tensor:
+    def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pictures of latents, [B, 3, H, W] in about [-1, 1]."""
+        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
+
+    def conditions(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> Conditions:
+        """Hidden states of the rows' texts; with guidance, below those of the negative prompt: [B or 2 B, tokens, width]."""
+        texts = self.texts(rows)
+        negative = [self._encoded([self._negative] * len(rows))] if self.guided else []
+        return {"encoder_hidden_states": torch.cat([*negative, texts])}
+
+    def texts(self, rows: pd.DataFrame) -> torch.Tensor:
         """Hidden states of the rows' prompts, [B, tokens, width]."""
         return self._encoded(rows["prompt"].tolist())
 

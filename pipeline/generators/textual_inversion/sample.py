@@ -20,7 +20,7 @@ class Sampler(PretrainedSampler):
     """
 
     def model(self, found: dict[str, Any]) -> Model:
-        return _WithVectors(found, self.how, self.device, learned(self.inputs))
+        return _WithVectors(found, self.how, self.device, self.feedback, learned(self.inputs))
 
 
 class _WithVectors(StableDiffusion):
@@ -29,16 +29,17 @@ class _WithVectors(StableDiffusion):
         found: Mapping[str, Any],
         draw: Mapping[str, Any],
         device: torch.device,
+        feedback: Any,
         of_classes: Learned,
     ):
-        super().__init__(found, draw, device)
+        super().__init__(found, draw, device, feedback)
         self._folders, about = of_classes
         self._words = Words(found["tokenizer"], found["text_encoder"], about["placeholder"], about["vectors"])
 
     def cut(self, prompts: list[str]) -> int:
         return self._words.cut(prompts)
 
-    def conditions(self, rows: pd.DataFrame) -> torch.Tensor:
+    def texts(self, rows: pd.DataFrame) -> torch.Tensor:
         """Hidden states of the rows' prompts with their vectors, [B, tokens, width]."""
         drawn = zip(rows["class"].tolist(), rows["checkpoint"].tolist(), strict=True)
         vectors = torch.stack([read(self._folders[label], label, step) for label, step in drawn]).to(self.device)

@@ -280,7 +280,7 @@ def test_a_pool_of_pictures_made_from_real_ones_reads_the_manifest():
     where = {"dataset": "cifar100_lt", "name": "painted"}
     found = read_by(flow, "sample", name="painted", shard="00002")
     assert found["manifest"] == ["results/cifar100_lt/subset/manifest.parquet"]
-    assert reads.options(flow, "sample", where) == ["generator", "foundation", "manifest"]
+    assert reads.options(flow, "sample", where) == ["generator", "guide", "foundation", "manifest"]
     assert "manifest" not in read_by(flow, "plan", name="painted"), "the plan's rule names it"
     assert reads.settings(flow, "plan", where) == {
         **reads.settings(Workflow(painted()), "plan", where),
@@ -353,21 +353,22 @@ def test_a_plan_reads_nothing_of_the_generator_that_sampling_reads():
 
 
 class GuidedPool(Pool):
-    """A pool with two more references, as later methods will declare them."""
+    """A pool with one more reference, as later methods will declare them."""
 
-    guide: str | None = None
-    guide_seed: int = 0
     quota: str | None = None
-    references: ClassVar[dict[str, Reference]] = {
-        **Pool.references,
-        "guide": Reference("classifiers", seed="guide_seed"),
-        "quota": Reference("filters", stage="plan"),
-    }
+    references: ClassVar[dict[str, Reference]] = {**Pool.references, "quota": Reference("filters", stage="plan")}
 
 
 def test_a_new_reference_is_an_input_and_an_option_without_more_words():
-    raw = example(pools={"cbdm": {"guide": "ce", "guide_seed": 4, "quota": "whole"}, "other": {"generator": "cbdm", "per_class": 2}},
-                  filters={"whole": {"pool": "other"}})  # fmt: skip
+    guided = {
+        "guide": "ce",
+        "guide_seed": 4,
+        "draw": {"kind": "ddpm", "feedback": {"criterion": "entropy"}},
+        "quota": "whole",
+    }
+    raw = example(
+        pools={"cbdm": guided, "other": {"generator": "cbdm", "per_class": 2}}, filters={"whole": {"pool": "other"}}
+    )
     flow = Workflow(raw, {**SCHEMA, "pools": GuidedPool})
     where = {"dataset": "cifar100_lt", "name": "cbdm"}
     found = read_by(flow, "sample", name="cbdm", shard="00000")
@@ -377,6 +378,16 @@ def test_a_new_reference_is_an_input_and_an_option_without_more_words():
     assert "classifiers.backbones.resnet32" in reads.modules(flow, "sample", where)
     assert "classifiers.backbones.resnet32" not in reads.modules(flow, "plan", where)
     assert "guide" not in json.dumps(reads.settings(flow, "sample", where))
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "loss", "hardness", "combined"])
+def test_hardness_alone_reads_the_real_pictures_features_under_the_guide(criterion):
+    raw = example(pools={"cbdm": {"guide": "ce", "draw": {"kind": "ddpm", "feedback": {"criterion": criterion}}}})
+    found = read_by(Workflow(raw), "sample", name="cbdm", shard="00000")
+    assert found["guide"] == ["results/cifar100_lt/classifier/ce/seed-0/weights.safetensors"]
+    features = ["results/cifar100_lt/features/ce/seed-0/features.safetensors"]
+    assert found.get("guide_features") == (features if criterion in ("hardness", "combined") else None)
+    assert "guidance.feedback" in reads.modules(Workflow(raw), "sample", {"dataset": "cifar100_lt", "name": "cbdm"})
 
 
 def test_code_of_a_job_is_that_of_its_kinds():

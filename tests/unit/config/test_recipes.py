@@ -1,12 +1,7 @@
 """Recipes written with paper and pencil, and circles that are refused."""
 
-from typing import ClassVar
-
 from examples import example, refused, runs, varied
 
-from pipeline.config.parts import Reference
-from pipeline.config.pools import Pool
-from pipeline.config.resolve import SCHEMA
 from pipeline.config.workflow import Workflow
 
 
@@ -32,17 +27,13 @@ def test_second_stage_follows_what_is_varied_in_the_first():
     assert flow.part("classifiers", "second~generator.tau=2").init == "diffult~generator.tau=2"
 
 
-class GuidedPool(Pool):
-    """Feedback-guided pools as a later method would declare them."""
-
-    guide: str | None = None
-    references: ClassVar[dict[str, Reference]] = {**Pool.references, "guide": Reference("classifiers")}
-
-
 def two_rounds():
     """Generate, train, generate under that classifier's guidance, train again; all from one generator."""
     raw = example(
-        pools={"round1": {"extends": "cbdm"}, "round2": {"extends": "cbdm", "guide": "first", "seed": 1}},
+        pools={
+            "round1": {"extends": "cbdm"},
+            "round2": {"extends": "cbdm", "guide": "first", "draw": {"kind": "ddpm", "feedback": {}}, "seed": 1},
+        },
         filters={"round1": {"pool": "round1"}, "round2": {"pool": "round2"}},
         classifiers={
             "first": {"data": ["real", "round1"]},
@@ -50,29 +41,29 @@ def two_rounds():
         },
     )
     raw["recipes"] = {"feedback": {"classifier": "second", "datasets": ["cifar100_lt"]}}
-    return raw, {**SCHEMA, "pools": GuidedPool}
+    return raw
 
 
 def test_rounds_of_feedback_resolve():
-    flow = Workflow(*two_rounds())
+    flow = Workflow(two_rounds())
     assert flow.pools("second", "cifar100_lt") == ["round1", "round2"]
     assert flow.part("pools", "round2").guide == "first"
     assert "guide" not in flow.part("pools", "round2").settings()
 
 
 def test_rounds_of_feedback_all_follow_their_generator():
-    raw, schema = two_rounds()
+    raw = two_rounds()
     raw["recipes"]["feedback"]["vary"] = {"generator.tau": 2}
-    flow = Workflow(raw, schema)
+    flow = Workflow(raw)
     (run,) = flow.runs
     assert flow.pools(run.classifier, "cifar100_lt") == [f"round{i}~generator.tau=2" for i in (1, 2)]
     assert flow.part("pools", "round2~generator.tau=2").guide == "first~generator.tau=2"
 
 
 def test_first_round_is_shared_when_the_second_varies():
-    raw, schema = two_rounds()
+    raw = two_rounds()
     raw["recipes"]["feedback"]["vary"] = {"pools.round2.draw.guidance": [1.6, 3]}
-    flow = Workflow(raw, schema)
+    flow = Workflow(raw)
     assert flow.pools(flow.runs[1].classifier, "cifar100_lt") == ["round1", "round2~draw.guidance=3"]
     assert flow.part("classifiers", flow.runs[1].classifier).init == "first"
 

@@ -1,0 +1,164 @@
+"""Every sampler with feedback: the guide's uncertainty rises, any batch gives the same pictures, and without it nothing changes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_models import SIDE, stable_diffusion, unclip
+
+from pipeline.artifacts import shards
+from pipeline.artifacts.pictures import encode
+from pipeline.classifiers import network as networks
+from pipeline.classifiers.network import Network
+from pipeline.config.draws import Ddim, Feedback, TextToImage, Unclip
+from pipeline.errors import InputError
+from pipeline.foundations import table
+from pipeline.generators.cbdm.sample import Sampler as CbdmSampler
+from pipeline.generators.cbdm.unet import build
+from pipeline.generators.drawn import drawn
+from pipeline.generators.text_to_image.sample import Sampler as TextSampler
+from pipeline.generators.unclip.sample import Sampler as UnclipSampler
+
+CPU = torch.device("cpu")
+COUNT, CLASSES = 9, 3
+ROWS = pd.DataFrame(
+    {
+        "class": np.arange(COUNT) % CLASSES,
+        "seed": np.arange(COUNT) + 40,
+        "prompt": [f"a photo of a {name}" for name in ("cat", "dog", "owl")] * 3,
+        "source": [f"real{row % 4}" for row in range(COUNT)],
+    }
+)
+KINDS = ["cbdm", "text_to_image", "unclip"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Models, a guide with the features of real pictures, and a manifest of these."""
+    folder = tmp_path_factory.mktemp("guided")
+    torch.manual_seed(0)
+    from diffusers import DDPMScheduler
+
+    shape = {"channels": 32, "multipliers": (1,), "blocks": 1, "attention_levels": (0,), "dropout": 0.0}
+    build(shape, CLASSES, SIDE, 3).save_pretrained(folder / "cbdm/unet")
+    DDPMScheduler(60, 1e-4, 0.02, variance_type="fixed_large", clip_sample=False).save_pretrained(
+        folder / "cbdm/scheduler"
+    )
+    for kind, make in (("text_to_image", stable_diffusion), ("unclip", unclip)):
+        table.write(make(folder / kind), folder / f"{kind}.parquet", {"variant": None, "allow_pickle": False})
+    guide = Network("small", 8, CLASSES, [0.5] * 3, [0.5] * 3)
+    with torch.no_grad():
+        guide.head.weight.mul_(4)
+    networks.save(guide, folder / "guide.safetensors", {"picture_size": [SIDE, SIDE]})
+    features = torch.rand(30, guide.backbone.feature_size)
+    save_file({"features": features, "labels": torch.arange(30) % CLASSES}, folder / "features.safetensors")
+    random = np.random.default_rng(0)
+    made = [
+        (f"real{i}", encode(random.integers(0, 256, (20, 20, 3), np.uint8)), "png", {"class": 0, "split": "train"})
+        for i in range(4)
+    ]
+    shards.write_table(shards.write(folder / "manifest.tar", made), folder / "manifest.parquet")
+    return folder
+
+
+@pytest.fixture
+def draws(root, cpu):
+    def pictures(kind, feedback=None, rows=ROWS, batch_size=3, broken=False, **keys):
+        asked = None if feedback is None else Feedback(**{"scale": 0.1, "every": 2} | feedback)
+        usual = {"cbdm": Ddim, "text_to_image": TextToImage, "unclip": Unclip}[kind]
+        how = (
+            {"kind": "ddim", "guidance": 1.0}
+            if kind == "cbdm"
+            else {"kind": kind, "scheduler": "ddim", "guidance_scale": 2.0}
+        )
+        draw = usual(**how | {"steps": 6, "feedback": asked} | keys).model_dump()
+        settings = {
+            "draw": draw,
+            "batch_size": batch_size,
+            "generator": {"kind": kind, "precision": "float32", "safety_checker": False},
+        }
+        inputs = (
+            {"generator": [root / "cbdm/history.parquet"]}
+            if kind == "cbdm"
+            else {"foundation": [root / f"{kind}.parquet"]}
+        )
+        inputs |= {"manifest": [root / "manifest.parquet"]}
+        if asked:
+            inputs["guide"] = [root / "guide.safetensors"]
+            inputs |= {"guide_features": [root / "features.safetensors"]} if asked.needs_features else {}
+        sampler = {"cbdm": CbdmSampler, "text_to_image": TextSampler, "unclip": UnclipSampler}[kind](
+            inputs, settings, CPU
+        )
+        if broken:
+            return np.concatenate(list(drawn(sampler, rows)))
+        return np.concatenate(list(sampler.draw(rows)))
+
+    return pictures
+
+
+def value(root, criterion, pictures):
+    guide = networks.load(root / "guide.safetensors", CPU)
+    logits = guide(torch.from_numpy(np.rint(pictures)).permute(0, 3, 1, 2)).detach().double()
+    logs = logits.log_softmax(1)
+    if criterion == "loss":
+        return -logs[torch.arange(len(logs)), torch.tensor(ROWS["class"].to_numpy())].numpy()
+    return -(logs.exp() * logs).sum(1).numpy()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("criterion", ["entropy", "loss"])
+def test_the_criterion_rises(kind, criterion, draws, root):
+    usual, led = draws(kind), draws(kind, {"criterion": criterion, "scale": 0.2, "every": 1})
+    rise = value(root, criterion, led) - value(root, criterion, usual)
+    assert rise.mean() > 0 and (rise > 0).mean() > 0.7, rise
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["exact", "decoder", "pooled"])
+def test_a_picture_is_the_same_in_any_batch(kind, mode, draws):
+    feedback = {"mode": mode, "criterion": "combined"}
+    alone, few, many = (np.rint(draws(kind, feedback, batch_size=size)) for size in (1, 7, 64))
+    assert (alone == few).all() and (few == many).all()
+    assert (np.rint(draws(kind)) != alone).any(axis=(1, 2, 3)).all()
+    backwards = draws(kind, feedback, rows=ROWS[::-1], batch_size=4)[::-1]
+    assert (np.rint(backwards) == alone).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_feedback_of_no_length_changes_nothing(kind, draws):
+    """Also the halves of the guided step's prediction, which are computed one after the other, are the usual ones."""
+    np.testing.assert_allclose(draws(kind, {"scale": 0.0}), draws(kind), atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_classifier_free_guidance_there_is_feedback_too(kind, draws):
+    keys = {"guidance": 0.0} if kind == "cbdm" else {"guidance_scale": 1.0}
+    np.testing.assert_allclose(draws(kind, {"scale": 0.0}, **keys), draws(kind, **keys), atol=2e-2)
+    assert np.abs(draws(kind, {}, **keys) - draws(kind, **keys)).max() > 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_that_it_breaks_are_drawn_without_it(kind, draws):
+    made = draws(kind, {"scale": 3e38}, broken=True)
+    assert made["redrawn"].all() and made["picture"].std() > 1
+
+
+def test_dropout_of_the_embedding_is_the_rows_own(draws):
+    usual, dropped = draws("unclip"), draws("unclip", embedding_dropout=0.5)
+    assert (np.rint(usual) != np.rint(dropped)).any(axis=(1, 2, 3)).all()
+    assert (np.rint(draws("unclip", embedding_dropout=0.5, batch_size=7)) == np.rint(dropped)).all()
+
+
+def test_a_guide_of_oblong_pictures_needs_a_side(root, draws, tmp_path):
+    guide = Network("small", 8, CLASSES, [0.5] * 3, [0.5] * 3)
+    kept = (root / "guide.safetensors").read_bytes()
+    networks.save(guide, root / "guide.safetensors", {"picture_size": [SIDE, 2 * SIDE]})
+    try:
+        with pytest.raises(
+            InputError, match=f"was trained on pictures of {2 * SIDE} x {SIDE}; set the side of the feedback"
+        ):
+            draws("cbdm", {})
+        assert draws("cbdm", {"side": 8}).shape[1:] == (SIDE, SIDE, 3)
+    finally:
+        (root / "guide.safetensors").write_bytes(kept)
