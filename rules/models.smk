@@ -31,7 +31,7 @@ def foundation_refusals():
 
 def misuses():
     """One sentence for each part of this run that cannot use its foundation, as far as the model's files can be seen."""
-    generators = {pool.generator for pool in parts_of("pools", "sample").values()}
+    generators = {pool.generator for pool in parts_of("pools", "sample").values()} | {*parts_of("generators", "adapt")}
     found = {f"generators.{name}": misuse(FLOW.part("generators", name)) for name in sorted(generators)}
     found |= {f"scores.{name}": misused_clip(score) for name, score in parts_of("scores", "score").items()}
     found |= {f"qualities.{name}": misused_clip(quality) for name, quality in parts_of("qualities", "quality").items()}
@@ -61,13 +61,11 @@ def misused_tower(classifier):
     if part is None or part.kind != "folder":
         return None
     try:
-        tower = fit.vision_tower(Path(on_disk(part.path)), classifier.mean, classifier.std)
+        size = classifier.side and (classifier.side, classifier.side)
+        fit.vision_tower(Path(on_disk(part.path)), classifier.mean, classifier.std, size)
     except InputError as error:
         return str(error)
-    side = tower["vision_cfg"]["image_size"]
-    if classifier.side in (None, side):
-        return None
-    return f"side is {classifier.side}, but {part.path} reads pictures of {side} px; set `side: {side}`"
+    return None
 
 
 def misuse(generator):

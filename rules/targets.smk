@@ -1,6 +1,6 @@
 # The names that people type: what is made of a family, a recipe, a data set or a published table.
 
-for family in sorted({FLOW.family(run.dataset) for run in FLOW.runs}):
+for family in sorted({FLOW.family(dataset) for dataset in FLOW.parts["datasets"]}):
 
     rule:
         name:

@@ -38,3 +38,13 @@ def fitting(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} holds the weights of another network: {str(error).splitlines()[-1].strip()}"
         ) from None
+
+
+def require_numbers(place: Path, model: torch.nn.Module) -> None:
+    """Raise InputError if a tensor of a model has values that are not finite, or if all values of all are 0."""
+    named = dict(model.named_parameters())
+    for name, tensor in named.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{place}: {name} has values that are not finite numbers; get the model again")
+    if named and not any(tensor.any() for tensor in named.values()):
+        raise InputError(f"{place}: all its weights are 0; get the model again")

@@ -27,12 +27,7 @@ def build(settings: Mapping[str, Any], class_names: Sequence[str], size: Sequenc
     is none of a vision transformer, or if it reads other pictures.
     """
     folder = folder_of(foundation)
-    tower = vision_tower(folder, settings["mean"], settings["std"])
-    side = tower["vision_cfg"]["image_size"]
-    if tuple(size) != (side, side):
-        raise InputError(
-            f"{folder} reads pictures of {side} px, but those of this classifier have {size[1]} x {size[0]}; set `side: {side}`"
-        )
+    tower = vision_tower(folder, settings["mean"], settings["std"], tuple(size))
     loaded = clip.load(folder)
     rank = settings["tuning_rank"] or default_rank(len(class_names), tower["vision_cfg"]["layers"])
     network = Network(
@@ -48,7 +43,14 @@ def build(settings: Mapping[str, Any], class_names: Sequence[str], size: Sequenc
     )
     if settings.get("head_text"):
         texts = [settings["head_text"].format(**{"class": readable(name)}) for name in class_names]
-        network.head.weight = nn.Parameter(_back_projected(loaded, texts))
+        directions = _back_projected(loaded, texts)
+        for label in range(1, len(texts)):
+            if texts[label] not in texts[:label] and (directions[:label] == directions[label]).all(1).any():
+                raise InputError(
+                    f"the CLIP reads '{texts[label]}' as it reads the text of another class, because it is too long; shorten"
+                    " head_text, or the classes' names"
+                )
+        network.head.weight = nn.Parameter(directions)
     return network
 
 

@@ -166,6 +166,9 @@ class Mini(Foundation):
     kind: Literal["mini"]
     dataset: str
     """The data set; the foundation is trained on its pictures of the split `rest`, with their classes' names."""
+    side: int | None = Field(default=None, ge=8)
+    """Side in pixels of the pictures that it sees and draws: their middles, scaled. By default as they are stored, which must then be
+    squares of one size. Each training takes as many times longer as pictures have more pixels."""
     caption: str = "A photo of a {class}."
     """The sentence with the name of a class that a picture is seen with."""
     vae: Vae = Vae()
@@ -184,7 +187,12 @@ class Mini(Foundation):
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         if remedy := parts["datasets"][self.dataset].without_rest():
-            raise ValueError(f"it trains on pictures that {self.dataset} leaves out, but there are none; {remedy}")
+            raise ValueError(
+                f"it trains on pictures that {self.dataset} leaves out, but there are none; {remedy}, or name another data set,"
+                " because a foundation draws for any"
+            )
+        if parts["datasets"][self.dataset].varied_sides and self.side is None:
+            raise ValueError(f"the pictures of {self.dataset} differ in size; set side, in pixels")
 
     @field_validator("caption")
     @classmethod

@@ -322,13 +322,15 @@ class TextualInversion(Adapted):
     """
 
     kind: Literal["textual_inversion"]
-    vectors: int = Field(default=4, ge=1)
+    vectors: int = Field(default=4, ge=1, le=64)
     """Vectors for each class, as many as tokens of a name."""
     initial_text: str = Field(default="object", min_length=1)
     """The vectors begin as the embeddings of its tokens, repeated. It may have `{class}`, the name of the class."""
-    placeholder: str = Field(default="<learned>", pattern=r"^\S+$")
+    placeholder: str = "<learned>"
     """The token of the vectors, which the model's tokenizer must not have."""
-    templates: Literal["photos", "all"] | tuple[Annotated[str, Field(min_length=1)], ...] = "photos"
+    templates: (
+        Literal["photos", "all"] | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    ) = "photos"
     """Texts of training, one at random for each picture: 27 on photographs, 81 with illustrations and depictions, or your own, with a *."""
     steps_per_picture: int = Field(default=100, ge=0)
     """Steps for each real picture of a class, within the next two."""
@@ -352,6 +354,13 @@ class TextualInversion(Adapted):
             if template.count(LEARNED) != 1:
                 raise ValueError(f"'{template}' must have one {LEARNED} in it, the place of the vectors")
         return templates
+
+    @field_validator("placeholder")
+    @classmethod
+    def _is_a_token(cls, placeholder: str) -> str:
+        if not placeholder or placeholder.split() != [placeholder] or placeholder == "__metadata__":
+            raise ValueError(f"'{placeholder}' is no token; write one word without blanks, as <learned>")
+        return placeholder
 
     @field_validator("initial_text")
     @classmethod

@@ -120,7 +120,7 @@ class Pool(RunPart):
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         generator = parts["generators"][self.generator]
-        if not isinstance(self.draw, generator.draws):
+        if type(self.draw) not in generator.draws:
             allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)
             raise ValueError(f"draw is {self.draw.kind}, but {self.generator} accepts only {allowed}")
         generator.check_draw(self.draw, parts)

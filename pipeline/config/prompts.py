@@ -252,9 +252,12 @@ class Endpoint(Written):
 def checked_template(template: str, needs: tuple[str, ...] = ("class",), may: tuple[str, ...] = ()) -> str:
     """The sentence. Raises ValueError if it lacks one of the words in braces of `needs`, or has one beside these and `may`."""
     try:
-        fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+        parsed = [found[1:] for found in string.Formatter().parse(template) if found[1] is not None]
     except ValueError as error:
         raise ValueError(f"'{template}' is not a template ({error}); double the braces that are text") from None
+    fields = {field for field, _, _ in parsed}
+    if any(form or conversion for _, form, conversion in parsed):
+        raise ValueError(f"'{template}' has more than a word in braces; remove what follows the word")
     if not set(needs) <= fields <= {*needs, *may}:
         told = [
             f"{verb} {{{word}}} in it" for verb, words in (("must have", needs), ("may have", may)) for word in words

@@ -50,6 +50,10 @@ class Quality(RunPart):
     def _one_extractor(self) -> "Quality":
         if sum(getattr(self, key) is not None for key in EXTRACTORS) != 1:
             raise ValueError(f"exactly one of {', '.join(EXTRACTORS)} must be given")
+        for key, readers in {"splits": ("scorer", "inception_weights"), "scorer_seed": ("scorer",)}.items():
+            unread = all(getattr(self, reader) is None for reader in readers)
+            if unread and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is {getattr(self, key)}, which has an effect only with {' or '.join(readers)}")
         if self.sample_size is not None and self.sample_size <= self.nearest:
             raise ValueError(f"sample_size is {self.sample_size}; it must be more than nearest, {self.nearest}")
         return self

@@ -14,7 +14,7 @@ def family_targets(flow: Workflow, family: str) -> list[str]:
     """The results of a family's main recipes, and a grid of every pool that they use. Raises InputError if there are none."""
     runs = flow.families().get(family, [])
     if not runs:
-        raise InputError(f"no recipe on {family} is main; give one of them main: true")
+        raise InputError(f"no recipe with `main: true` runs on {family}; give one that does, or add one")
     return sorted({locate("summary", dataset=run.dataset) for run in runs} | _grids(flow, runs))
 
 
@@ -44,7 +44,7 @@ def main_runs(flow: Workflow, dataset: str) -> list[Run]:
     """The main recipes' runs on a data set. Raises InputError if there are none."""
     runs = [run for runs in flow.families().values() for run in runs if run.dataset == dataset]
     if not runs:
-        raise InputError(f"no recipe on {dataset} is main; give one of them main: true")
+        raise InputError(f"no recipe with `main: true` runs on {dataset}; give one that does, or add one")
     return runs
 
 

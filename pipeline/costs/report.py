@@ -158,7 +158,8 @@ def _smaller_batches(config: Mapping[str, Any], throughput: pd.DataFrame) -> lis
     }
     asked |= {("sample", name): part["batch_size"] for name, part in config["pools"].items()}
     asked |= {
-        ("classifier", name): -(-part["batch_size"] // part["gpus"]) for name, part in config["classifiers"].items()
+        ("classifier", name): -(-part["batch_size"] // (part["gpus"] * part["accumulate"]))
+        for name, part in config["classifiers"].items()
     }
     smaller = [
         f"{row.stage} {row.part} {row.batch} instead of {asked[row.stage, row.part]}"
@@ -194,7 +195,7 @@ def _assumed(config: Mapping[str, Any]) -> list[str]:
             )
     if any(part["gpus"] > 1 for part in config["classifiers"].values()):
         lines.append("Several GPUs of one job lose no time waiting for each other.")
-    inception = [name for name, part in config["qualities"].items() if part["scorer"] is None]
-    if inception:
-        lines.append(f"Inception's passes for {', '.join(inception)} are not counted: its speed was not measured.")
+    unknown = [name for name, part in config["qualities"].items() if part["scorer"] is None]
+    if unknown:
+        lines.append(f"What the qualities {', '.join(unknown)} take was not measured; only their start is counted.")
     return [line for line in lines if line]

@@ -14,8 +14,7 @@ def neighbour_metrics(real: torch.Tensor, generated: torch.Tensor, nearest: int)
     balls that a generated picture lies in, over `nearest`; it may exceed 1. coverage: share of real balls with a generated
     picture. Needs more than `nearest` pictures of each. The tensors may be on any one device.
     """
-    centre = real.mean(0)  # distances are differences of squares: smaller numbers leave smaller errors
-    real, generated = real - centre, generated - centre
+    real, generated = real.double(), generated.double()  # distances are differences of squares, which may be large
     real_radii, generated_radii = _radii(real, nearest), _radii(generated, nearest)
     inside = density = 0.0
     recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)

@@ -11,9 +11,10 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors import safe_open
 
+from pipeline.artifacts.weights import require_numbers
 from pipeline.errors import InputError
 from pipeline.foundations import CLIP_CONFIG, CLIP_WEIGHTS
-from pipeline.foundations.components import reading, require_numbers
+from pipeline.foundations.components import reading
 
 
 class Clip(NamedTuple):

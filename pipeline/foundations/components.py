@@ -18,6 +18,7 @@ import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 
+from pipeline.artifacts.weights import require_numbers
 from pipeline.errors import InputError
 from pipeline.foundations import SAFETY_CHECKER, glide_text_encoder
 from pipeline.foundations.fit import IMAGE_VARIATION, INDEX, UNCLIP, model_index, require_fit, require_vocabulary
@@ -115,16 +116,6 @@ def component(
         raise InputError(f"{folder} has {unread[0]}, but its config has no such layer; get the model again")
     require_numbers(folder, loaded)
     return loaded.eval().requires_grad_(False)
-
-
-def require_numbers(folder: Path, model: torch.nn.Module) -> None:
-    """Raise InputError if a tensor of a model has values that are not finite, or if all values of all are 0."""
-    named = dict(model.named_parameters())
-    for name, tensor in named.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(f"{folder}: {name} has values that are not finite numbers; get the model again")
-    if named and not any(tensor.any() for tensor in named.values()):
-        raise InputError(f"{folder}: all its weights are 0; get the model again")
 
 
 def _unused(folder: Path, index: dict[str, Any], safety_checker: bool) -> set[str]:

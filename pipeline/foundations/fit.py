@@ -74,10 +74,13 @@ def misuse(model: str, pipeline: str, kind: str) -> str | None:
     return None
 
 
-def vision_tower(folder: Path, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+def vision_tower(
+    folder: Path, mean: Sequence[float], std: Sequence[float], size: tuple[int, int] | None
+) -> dict[str, Any]:
     """What open_clip's config in a folder says of the vision transformer: embed_dim, vision_cfg, and quick_gelu.
 
-    Raises InputError if there is none, or if it reads pictures with another mean or std.
+    Raises InputError if there is none, or if it reads pictures of another size, (height, width), unless that is None, or with
+    another mean or std.
     """
     path = folder / CLIP_CONFIG
     try:
@@ -88,15 +91,20 @@ def vision_tower(folder: Path, mean: Sequence[float], std: Sequence[float]) -> d
         tower = {"embed_dim": model["embed_dim"], "vision_cfg": vision, "quick_gelu": model.get("quick_gelu", False)}
         numbers = isinstance(vision["image_size"], int) and isinstance(vision["width"], int)
         wanted = {name: [float(value) for value in look[name]] for name in ("mean", "std")}
+        numbers = numbers and {len(values) for values in wanted.values()} == {3}
+        is_plain = not vision.get("output_tokens") and vision.get("pool_type", "tok") in ("tok", "avg")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path} is missing or damaged, or of no CLIP; get the model again, or name another") from None
-    if not is_transformer or not numbers:
+    if not (is_transformer and numbers and is_plain):
         raise InputError(f"{folder} is a CLIP without open_clip's vision transformer; name another foundation")
+    side, sets = vision["image_size"], []
+    if size not in (None, (side, side)):
+        sets.append(f"`side: {side}`, because the pictures have {size[1]} x {size[0]} px")
     for name, given in (("mean", mean), ("std", std)):
-        if any(abs(a - b) > 1e-3 for a, b in zip(wanted[name], given, strict=True)):
-            raise InputError(
-                f"{folder} reads pictures with {name} {wanted[name]}, not {list(given)}; set `{name}` to that"
-            )
+        if not all(abs(a - b) < 1e-3 for a, b in zip(wanted[name], given, strict=True)):
+            sets.append(f"`{name}: {wanted[name]}`")
+    if sets:
+        raise InputError(f"{folder} sees pictures otherwise; set {' and '.join(sets)}")
     return tower
 
 

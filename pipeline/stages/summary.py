@@ -22,6 +22,8 @@ from pipeline.jobs import command
 from pipeline.jobs.inputs import Inputs
 from pipeline.reporting.results import markdown, over_seeds, over_splits, read_runs, show, show_seeds
 
+SHARES = ("precision", "recall", "density", "coverage")
+"""Qualities that are shares of 1."""
 COLUMNS = {
     "top1": "top-1 %",
     "many": "many",
@@ -46,15 +48,15 @@ COLUMNS = {
             "dino": "DINO",
             "clip": "CLIP",
         }.items()
-        for metric in ("precision", "recall", "density", "coverage")
+        for metric in SHARES
     },
 }
 
 MORE_PICTURES = """## With pictures that the others do not have
 
-These runs see real pictures that the long tail left out: `rest` trains on them, and `mini` uses a small foundation that was trained
-on them, with their classes. They are not comparable with the runs above. They show that the stages work and what the left-out
-pictures are worth, not that a method beats another.
+These runs see real pictures that a long tail left out: `rest` trains on them, and `mini` uses a small foundation that was trained on
+such pictures of this or another data set, with their classes. They are not comparable with the runs above. They show that the stages work
+and what the left-out pictures are worth, not that a method beats another.
 """
 
 
@@ -103,7 +105,8 @@ def _tables(
 def _zero_shot(inputs: Inputs) -> str:
     """A sentence on each small foundation: what its CLIP alone reaches."""
     return "".join(
-        f"The CLIP of {path.parent.name} alone names {about['zero_shot_top1']:.1f} % of the test pictures rightly (zero-shot, one seed).\n"
+        f"The CLIP of {path.parent.name} alone names {about['zero_shot_top1']:.1f} % of the test pictures rightly, of its own data"
+        " set (zero-shot, one seed).\n"
         for path in inputs.get("foundations", ())
         if "zero_shot_top1" in (about := made.about(path))
     )
@@ -130,7 +133,10 @@ def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Map
                 numbers[recipe],
                 *(f"{number:.0f}" for number in pictures),
             ]
-            + ["–" if value is None else show(value["mean"], value["deviation"]) for value in values]
+            + [
+                "–" if value is None else show(value["mean"], value["deviation"], 3 if metric.startswith(SHARES) else 1)
+                for metric, value in zip(shown, values, strict=True)
+            ]
         )
     return markdown(["recipe", "network", counted, "real pictures", "generated", *shown.values()], lines)
 

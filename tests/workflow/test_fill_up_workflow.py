@@ -144,9 +144,13 @@ def test_classifiers_start_from_a_clip(filled):
         (
             "0.25\n    - 0.25\n    - 0.25",
             "0.2\n    - 0.2\n    - 0.2",
-            "models/clip reads pictures with std [0.25, 0.25, 0.25]",
+            "models/clip sees pictures otherwise; set `std: [0.25, 0.25, 0.25]`",
         ),
-        ("side: 32", "side: 16", "side is 16, but models/clip reads pictures of 32 px; set `side: 32`"),
+        (
+            "side: 32",
+            "side: 16",
+            "models/clip sees pictures otherwise; set `side: 32`, because the pictures have 16 x 16 px",
+        ),
         ("path: models/clip", "path: models/tiny", "models/tiny has no open_clip_config.json, so it is no CLIP"),
     ],
 )

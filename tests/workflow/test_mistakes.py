@@ -116,7 +116,7 @@ def test_a_family_without_a_main_recipe_is_told(tmp_path):
     file.write_text(file.read_text().replace("main: true", "main: false"))
     for target in ("all_demo", "results/demo/summary.md"):
         told = snakemake(root, "-n", target)
-        assert_one_sentence(told, "error: ", "no recipe on demo is main; give one of them main: true")
+        assert_one_sentence(told, "error: ", "no recipe with `main: true` runs on demo; give one that does, or add one")
 
 
 def test_a_file_that_the_config_names_must_exist_though_what_needs_it_is_made(tmp_path):

@@ -11,7 +11,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torchvision.transforms.v2 import functional
 
 from pipeline.artifacts import shards
-from pipeline.artifacts.weights import fitting, read_weights
+from pipeline.artifacts.weights import fitting, read_weights, require_numbers
 from pipeline.classifiers.input.reader import to_batch
 from pipeline.errors import InputError
 from pipeline.evaluation.extractors import Extractor
@@ -32,6 +32,7 @@ def load(settings: Mapping[str, Any], inputs: Inputs, side: int | None, device: 
     path = Path(settings["weights"])
     weights = read_weights(path, WANTED)
     network = _network(path, weights).to(device).eval()
+    require_numbers(path, network)
     mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
 
     @torch.inference_mode()
@@ -48,11 +49,15 @@ def load(settings: Mapping[str, Any], inputs: Inputs, side: int | None, device: 
 
 def _network(path: Path, weights: dict[str, torch.Tensor]) -> VisionTransformer:
     try:
-        width, _, patch, _ = weights["patch_embed.proj.weight"].shape
-        hidden = len(weights["blocks.0.mlp.fc1.weight"])
-        depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-    except (KeyError, ValueError):
+        return _of_shape(path, weights)
+    except (KeyError, ValueError, IndexError, TypeError, AssertionError, AttributeError, ZeroDivisionError):
         raise InputError(f"{path} holds the weights of another network; give {WANTED}") from None
+
+
+def _of_shape(path: Path, weights: dict[str, torch.Tensor]) -> VisionTransformer:
+    width, _, patch, _ = weights["patch_embed.proj.weight"].shape
+    hidden = len(weights["blocks.0.mlp.fc1.weight"])
+    depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
     registers = weights["register_tokens"].shape[1] if "register_tokens" in weights else 0
     network = VisionTransformer(
         img_size=SIDE,

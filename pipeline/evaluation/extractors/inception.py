@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from pipeline.artifacts import shards
-from pipeline.artifacts.weights import fitting, read_weights
+from pipeline.artifacts.weights import fitting, read_weights, require_numbers
 from pipeline.classifiers.input.reader import to_batch
 from pipeline.evaluation.extractors import Extractor
 from pipeline.jobs.inputs import Inputs
@@ -34,6 +34,7 @@ def load(settings: Mapping[str, Any], inputs: Inputs, side: int | None, device: 
 
     with fitting(weights):
         network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], tensors)
+    require_numbers(weights, network)
     network.to(device).eval()
 
     @torch.inference_mode()

@@ -42,7 +42,12 @@ def make(
             "`rest: true` in the data set, or name another data set"
         )
     target = device()
-    pictures, labels = _read(rest, path.parent, target)
+    pictures, labels = _read(rest, path.parent, settings["side"], target)
+    if lacking := [str(name) for label, name in enumerate(names) if label not in set(rest["class"])]:
+        print(
+            f"no picture was left out of {', '.join(lacking)}, so the model never sees them; see `largest_class`",
+            flush=True,
+        )
     captions = [settings["caption"].format(**{"class": readable(name)}) for name in names]
 
     vae = latent.train(settings, pictures, checkpoint("vae"))
@@ -52,12 +57,14 @@ def make(
     with replacing_files(folder) as part:
         save(part, vae, text, trained)
         look.save(part, clip, settings["clip"], pictures.shape[-1])
-    test, classes = _read(manifest[manifest["split"] == "test"], path.parent, target)
+    test, classes = _read(manifest[manifest["split"] == "test"], path.parent, settings["side"], target)
     return folder, {"zero_shot_top1": 100 * (look.classes(clip, test, captions) == classes).double().mean().item()}
 
 
-def _read(rows: pd.DataFrame, folder: Path, target: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _read(
+    rows: pd.DataFrame, folder: Path, side: int | None, target: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures, float32 [N, 3, H, W] in [-1, 1], and their classes, int64 [N]."""
-    pictures = torch.from_numpy(shards.read_pictures(rows, folder)).to(target)
+    pictures = torch.from_numpy(shards.read_pictures(rows, folder, side)).to(target)
     labels = torch.from_numpy(rows["class"].to_numpy("int64", copy=True)).to(target)
     return pictures.permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1, labels

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pipeline.artifacts.digests import digest
 from pipeline.data.readable import readable
 from pipeline.errors import InputError
 from pipeline.generators.adapting import Job
 from pipeline.generators.denoiser import Denoiser
 from pipeline.generators.lora import adapter
 from pipeline.generators.step_draws import drawn
+from pipeline.generators.text_to_image.stable_diffusion import limit
 from pipeline.jobs.progress import progress
 from pipeline.seeds import mixed_seed
 
@@ -43,11 +45,13 @@ def train(settings: Mapping[str, Any], job: Job) -> tuple[pd.DataFrame, list[Pat
     rows, written = [], []
     for unit in units:
         path = job.output / f"{unit.file}.safetensors"
-        if unit.file not in state["done"] or not path.is_file():
+        loss, sha256 = state["done"].get(unit.file, (None, None))
+        if not path.is_file() or digest(path) != sha256:  # another training may have written there since
             begun = state if state.get("name") == unit.file else {"done": state["done"]}
-            state["done"][unit.file] = _learned(settings, job, denoiser, unit, begun, path)
+            loss = _learned(settings, job, denoiser, unit, begun, path)
+            state["done"][unit.file] = loss, digest(path)
         written.append(path)
-        rows += [(label, job.names[label], settings["steps"], state["done"][unit.file]) for label in unit.classes]
+        rows += [(label, job.names[label], settings["steps"], loss) for label in unit.classes]
     job.checkpoint.save({"done": state["done"]})
     table = pd.DataFrame(rows, columns=["class", "class_name", "step", "loss"])
     return table.astype({"class": "int32", "step": "int32", "loss": "float64"}), written
@@ -112,8 +116,13 @@ def _learned(
 @torch.inference_mode()
 def _texts(denoiser: Denoiser, templates: Sequence[str], job: Job, labels: Sequence[int]) -> dict[int, torch.Tensor]:
     """Hidden states of the templates with the name of each class, float [texts, T, W]."""
-    found = {}
+    found, most = {}, limit(denoiser.tokenizer, denoiser.text_encoder)
     for label in labels:
         texts = [template.format(**{"class": readable(job.names[label])}) for template in templates]
+        if cut := sum(len(ids) > most for ids in denoiser.tokenizer(texts).input_ids):
+            print(
+                f"{cut} of {len(texts)} texts of {job.names[label]} are longer than the text encoder reads; their ends are cut",
+                flush=True,
+            )
         found[label] = denoiser.encoded(texts)
     return found

@@ -58,7 +58,8 @@ class Words:
                 raise InputError(f"'{text}' has {self._names[0]} in it, which is the placeholder; choose another one")
             if number < len(self._names):
                 raise InputError(
-                    f"the {LEARNED} of '{text}' is beyond the {self.limit} tokens that the text encoder reads; shorten it"
+                    f"the {LEARNED} of '{text}' is beyond the {self.limit} tokens that the text encoder reads; shorten it, or"
+                    " learn fewer vectors"
                 )
         places = own.nonzero()[:, 1].reshape(len(ids), len(self._names))
         return Tokens(ids.masked_fill(own, 0), places, found.attention_mask)
@@ -68,6 +69,8 @@ class Words:
         ids = self._tokenizer(text, add_special_tokens=False).input_ids
         if not ids:
             raise InputError(f"the text '{text}' has no tokens; change initial_text")
+        if max(ids) >= self._added[0]:
+            raise InputError(f"the text '{text}' has the placeholder in it; change initial_text")
         table = self.text_encoder.get_input_embeddings().weight
         return table[torch.tensor(ids, device=table.device)].detach().clone()
 

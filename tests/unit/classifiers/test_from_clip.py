@@ -148,7 +148,7 @@ def test_the_rank_is_lifts():
 
 def test_another_size_of_pictures_is_refused(foundation):
     with pytest.raises(
-        InputError, match="reads pictures of 32 px, but those of this classifier have 28 x 24; set `side: 32`"
+        InputError, match="sees pictures otherwise; set `side: 32`, because the pictures have 28 x 24 px"
     ):
         from_clip.build(SETTINGS, NAMES, (24, 28), foundation)
 
@@ -156,8 +156,8 @@ def test_another_size_of_pictures_is_refused(foundation):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"mean": [0.4, 0.5, 0.5]}, r"reads pictures with mean \[0.5, 0.5, 0.5\], not \[0.4, 0.5, 0.5\]; set `mean`"),
-        ({"std": [0.2] * 3}, "reads pictures with std"),
+        ({"mean": [0.4, 0.5, 0.5]}, r"sees pictures otherwise; set `mean: \[0.5, 0.5, 0.5\]`"),
+        ({"std": [0.2] * 3}, r"sees pictures otherwise; set `std: \[0.25, 0.25, 0.25\]`"),
     ],
 )
 def test_another_look_at_pictures_is_refused(foundation, keys, message):
@@ -173,6 +173,14 @@ def timm(model):
     model["vision_cfg"] |= {"timm_model_name": "vit_base"}
 
 
+def without_a_token(model):
+    model["vision_cfg"] |= {"pool_type": "none"}
+
+
+def with_tokens(model):
+    model["vision_cfg"] |= {"output_tokens": True}
+
+
 def nothing(model):
     model.clear()
 
@@ -182,6 +190,8 @@ def nothing(model):
     [
         (resnet, "is a CLIP without open_clip's vision transformer; name another foundation"),
         (timm, "is a CLIP without open_clip's vision transformer; name another foundation"),
+        (without_a_token, "is a CLIP without open_clip's vision transformer; name another foundation"),
+        (with_tokens, "is a CLIP without open_clip's vision transformer; name another foundation"),
         (nothing, "open_clip_config.json is missing or damaged, or of no CLIP; get the model again"),
     ],
 )
@@ -193,6 +203,25 @@ def test_a_clip_of_another_kind_is_refused(tmp_path, change, message):
     table.write(tmp_path / "clip", tmp_path / "foundation.parquet")
     with pytest.raises(InputError, match=message):
         built(tmp_path / "foundation.parquet")
+
+
+@pytest.mark.parametrize("mean", [[0.5, 0.5], [float("nan")] * 3, None])
+def test_a_clip_without_a_mean_is_refused(tmp_path, mean):
+    config = tiny_clip(tmp_path / "clip") / "open_clip_config.json"
+    about = json.loads(config.read_text())
+    about["preprocess_cfg"]["mean"] = mean
+    config.write_text(json.dumps(about))
+    table.write(tmp_path / "clip", tmp_path / "foundation.parquet")
+    with pytest.raises(InputError, match="clip"):
+        built(tmp_path / "foundation.parquet")
+
+
+def test_classes_that_are_read_alike_are_told(foundation):
+    """Their names begin after the last token that the CLIP reads."""
+    with pytest.raises(
+        InputError, match="as it reads the text of another class, because it is too long; shorten head_text"
+    ):
+        built(foundation, WITH_TEXTS, head_text="word " * 90 + "{class}")
 
 
 def test_patches_are_never_left_out(tmp_path):

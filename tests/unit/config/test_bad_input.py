@@ -64,6 +64,50 @@ BAD = {
         ),
         "foundations.small: it trains on pictures that mine leaves out, but there are none; give it an imbalance_factor",
     ),
+    "small model of pictures of many sizes": (
+        example(
+            datasets={"mine": {"source": "imagenet", "rest": True}},
+            foundations={"small": {"kind": "mini", "dataset": "mine"}},
+        ),
+        "foundations.small: the pictures of mine differ in size; set side, in pixels",
+    ),
+    "lora drawn with vectors": (
+        painted(
+            generators={"sd": {"kind": "lora", "foundation": "tiny"}},
+            pools={"painted": {"draw": {"kind": "textual_inversion"}}},
+        ),
+        "pools.painted: draw is textual_inversion, but sd accepts only text_to_image",
+    ),
+    "template with a format": (
+        painted(prompts={"plain": {"kind": "templates", "templates": ["a {class:d}"]}}),
+        "'a {class:d}' has more than a word in braces; remove what follows the word",
+    ),
+    "placeholder of two words": (
+        painted(generators={"ti": {"kind": "textual_inversion", "foundation": "tiny", "placeholder": "a b"}}),
+        "generators.ti.placeholder: 'a b' is no token; write one word without blanks, as <learned>",
+    ),
+    "no templates": (
+        painted(generators={"ti": {"kind": "textual_inversion", "foundation": "tiny", "templates": []}}),
+        "generators.ti.templates",
+    ),
+    "feedback without a guide": (
+        example(pools={"cbdm": {"draw": {"kind": "ddim", "feedback": {}}}}),
+        "pools.cbdm: guide and the feedback of draw go together; set both, or none",
+    ),
+    "feedback with another scheduler": (
+        painted(pools={"painted": {"guide": "ce", "draw": {"kind": "text_to_image", "feedback": {}}}}),
+        "pools.painted.draw.text_to_image: scheduler is saved, but feedback needs ddim; set scheduler: ddim",
+    ),
+    "guide that would be its own product": (
+        example(
+            pools={"cbdm": {"guide": "diffult", "draw": {"kind": "ddim", "feedback": {}}}},
+        ),
+        "the config has a circular reference: ",
+    ),
+    "quality with a key that nothing reads": (
+        painted(qualities={"q": {"pool": "painted", "foundation": "tiny", "splits": 3}}),
+        "qualities.q: splits is 3, which has an effect only with scorer or inception_weights",
+    ),
     "small model of pictures that are not kept": (
         example(
             datasets={"cifar100_lt": {"rest": False}}, foundations={"small": {"kind": "mini", "dataset": "cifar100_lt"}}

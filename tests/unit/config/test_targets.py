@@ -36,7 +36,7 @@ def test_a_family_is_its_summaries_and_a_grid_of_each_pool():
 
 def test_a_family_without_main_recipes_is_reported():
     flow = Workflow(example(recipes={"diffult": {"main": False}}))
-    message = "no recipe on cifar100_lt is main; give one of them main: true"
+    message = "no recipe with `main: true` runs on cifar100_lt; give one that does, or add one"
     with pytest.raises(InputError, match=message):
         family_targets(flow, "cifar100_lt")
     with pytest.raises(InputError, match=message):

@@ -103,13 +103,35 @@ def test_dinos_features_are_the_class_token_of_transformers(kind, pictures, tmp_
 
 
 @pytest.mark.parametrize(
-    "change", [lambda found: found.pop("norm.weight"), lambda found: found.pop("patch_embed.proj.weight")]
+    "change",
+    [
+        lambda found: found.pop("norm.weight"),
+        lambda found: found.pop("patch_embed.proj.weight"),
+        lambda found: found.update({"patch_embed.proj.weight": torch.zeros(32, 3, 14, 14)}),
+        lambda found: found.update({"patch_embed.proj.weight": torch.zeros(200, 3, 14, 14)}),
+        lambda found: found.update({"register_tokens": torch.zeros(4)}),
+        lambda found: found.update({"pos_embed": torch.zeros(3)}),
+        lambda found: found.update({"blocks.0.mlp.fc1.weight": torch.tensor(1.0)}),
+    ],
 )
 def test_other_weights_than_dinos_are_refused(change, tmp_path):
     found = published(MODELS["dinov2"]())
     change(found)
     torch.save(found, tmp_path / "dino.pth")
     with pytest.raises(InputError, match=r"dino.pth holds the weights of another network"):
+        dino.load({"weights": str(tmp_path / "dino.pth")}, {}, None, CPU)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(float("nan"), "norm.weight has values that are not finite numbers"), (0.0, "all its weights are 0")],
+)
+def test_damaged_weights_are_refused(value, message, tmp_path):
+    found = published(MODELS["dinov2"]())
+    for name in found if value == 0 else ["norm.weight"]:
+        found[name] = torch.full_like(found[name], value)
+    torch.save(found, tmp_path / "dino.pth")
+    with pytest.raises(InputError, match=message):
         dino.load({"weights": str(tmp_path / "dino.pth")}, {}, None, CPU)
 
 

@@ -56,6 +56,16 @@ def test_features_of_float32_far_from_zero_give_the_same():
     assert far == pytest.approx(exact, abs=0.02)
 
 
+def test_tight_groups_far_from_each_other():
+    random = np.random.default_rng(0)
+    real, generated = (
+        np.float32(random.normal(size=(count, 32)) * 0.01 + 100 * (np.arange(count) % 2)[:, None] - 50)
+        for count in (120, 90)
+    )
+    found = neighbour_metrics(torch.from_numpy(real), torch.from_numpy(generated), 5)
+    assert found == pytest.approx(plainly(real.astype(float), generated.astype(float), 5), abs=0.02)
+
+
 def test_by_hand():
     """Real pictures at 0, 1, 2 and 10 with radii 1, 1, 1 and 8; generated ones at 0.5, 1.5 and 30 with radii 1, 1 and 28.5."""
     real, generated = (torch.tensor(places).double()[:, None] for places in ([0.0, 1, 2, 10], [0.5, 1.5, 30]))

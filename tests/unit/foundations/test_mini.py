@@ -21,6 +21,7 @@ from pipeline.jobs.checkpoint import Checkpoint
 STEPS = {"steps": 3, "batch_size": 8, "learning_rate": 2e-3, "ema_decay": 0.5}
 SETTINGS = {
     "kind": "mini",
+    "side": None,
     "caption": "A photo of a {class}.",
     "vae": {"channels": [8, 16], **STEPS},
     "clip": {"width": 16, "text_layers": 2, "vision_layers": 1, "patches": 4, **STEPS, "ema_decay": None},
@@ -126,7 +127,7 @@ def test_another_seed_is_another_model(model, tmp_path):
 def test_latents_have_a_deviation_of_one(model):
     folder, found, _ = model
     manifest = shards.read_table(folder / "manifest.parquet")
-    rest, _ = mini._read(manifest[manifest["split"] == "rest"], folder, torch.device("cpu"))
+    rest, _ = mini._read(manifest[manifest["split"] == "rest"], folder, None, torch.device("cpu"))
     vae = components(found)["vae"]
     latents = vae.encode(rest).latent_dist.mean * vae.config.scaling_factor
     assert abs(latents.std().item() - 1) < 1e-4

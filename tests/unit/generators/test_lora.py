@@ -151,6 +151,23 @@ def test_nothing_of_the_model_moves_and_a_class_does_not_depend_on_others(job, m
     assert files[2].read_bytes() == alone.read_bytes()
 
 
+def test_what_another_training_wrote_is_learned_again(job):
+    """The checkpoint of a stopped training may say that a class is done whose file another training has replaced since."""
+    one = job(0, 1)
+    _, paths = train(settings(), one)
+    own = [path.read_bytes() for path in paths]
+    train(settings(learning_rate=0.05), job(0, name="other"))
+    paths[0].write_bytes((one.output.parent / "other" / paths[0].name).read_bytes())
+    assert paths[0].read_bytes() != own[0]
+    train(settings(), one)
+    assert [path.read_bytes() for path in paths] == own
+
+
+def test_texts_that_are_cut_are_counted(job, capsys):
+    train(settings(templates=("word " * 90 + "{class}", "a {class}")), job(1))
+    assert "1 of 2 texts of bee are longer than the text encoder reads; their ends are cut" in capsys.readouterr().out
+
+
 def test_a_loss_that_is_not_finite_names_the_class(job):
     with pytest.raises(InputError, match="the loss of ant is not a finite number before step 4; lower learning_rate"):
         train(settings(learning_rate=1e30), job(0))

@@ -246,12 +246,13 @@ def test_the_learning_rate_is_scaled_by_the_batch_if_asked(job):
         ({"placeholder": "<|endoftext|>x"}, "splits '<|endoftext|>x'; choose another placeholder"),
         ({"placeholder": "pho"}, "has pho in it, which is the placeholder; choose another one"),
         ({"templates": ("a photo " * 20 + "*",)}, "is beyond the 77 tokens that the text encoder reads"),
-        ({"vectors": 80}, "is beyond the 77 tokens that the text encoder reads"),
+        ({"initial_text": "<learned>"}, "the text '<learned>' has the placeholder in it; change initial_text"),
+        ({"vectors": 64, "templates": ["word " * 12 + "*"]}, "is beyond the 77 tokens that the text encoder reads"),
     ],
 )
 def test_what_does_not_fit_the_tokenizer(job, keys, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        Model(settings(**keys), job(0))
+        Model(settings(**keys), job(0)).initial("class 0")
 
 
 def test_a_prompt_without_a_place_for_the_vectors(model):
