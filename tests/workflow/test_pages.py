@@ -92,14 +92,15 @@ def test_results_can_be_used_as_the_page_says(finished, tmp_path):
 def test_the_pages_on_text_to_image_models_have_a_config_that_works():
     page = (REPOSITORY / "docs/text_to_image.md").read_text()
     own = {}
-    pages = page + (REPOSITORY / "docs/fill_up.md").read_text()
+    pages = page + "".join((REPOSITORY / f"docs/{name}.md").read_text() for name in ("fill_up", "feedback"))
     for block in re.findall(r"```yaml\n(.*?)```", pages, re.DOTALL):
         own = deep_merge(own, yaml.safe_load(block))
     readme = (REPOSITORY / "README.md").read_text()
     birds = yaml.safe_load(re.search(r"\n    datasets:\n.*?\n\n", readme, re.DOTALL)[0])
     both = {section: {**birds.get(section, {}), **own.get(section, {})} for section in birds.keys() | own.keys()}
     flow = Workflow(combined(preset_layers(REPOSITORY / "papers"), both))
-    assert "birds_sd15" in {run.classifier for run in flow.families()["my_birds"]}
+    assert {"birds_sd15", "birds_fill_up"} <= {run.classifier for run in flow.families()["my_birds"]}
+    assert flow.part("pools", "birds_led").feedback.criterion == "entropy"
     listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     presets = combined(preset_layers(REPOSITORY / "papers"), {})
     assert listed == set(presets["foundations"])
