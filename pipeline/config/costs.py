@@ -81,6 +81,7 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
             name: part.sampling_settings(parts)
             | {
                 "drawn_by": part.generator,
+                "guide": part.guide,
                 "trained": generators[part.generator].trained,
                 "adapted": generators[part.generator].adapted,
                 "reads": _read_by(generators[part.generator]),

@@ -157,6 +157,10 @@ class _Graph:
         generator = self.generator(part["generator"])
         plan = self.add("plan", pool, needs=[counted, *texts, *(generator if "checkpoints" in part["draw"] else [])])
         needs = [plan, *generator, *map(self.foundation, part["foundations"])]
+        if part["guide"]:
+            needs.append(self.classifier(part["guide"], part["guide_seed"]))
+            if part["draw"]["feedback"]["criterion"] in ("hardness", "combined"):
+                needs.append(self.features(part["guide"], part["guide_seed"]))
         found = []
         for shard, rows in enumerate(self._shards(pool)):
             work = {

@@ -30,13 +30,14 @@ def main(args) -> None:
 
     shard, count = args.shard
     rows = shards.read_part(args.plan, shard, count)
-    tables = [path for name in sorted(args.inputs) for path in args.inputs[name]]
+    inputs = [path for name in sorted(args.inputs) for path in args.inputs[name]]
+    tables = [path for path in inputs if path.suffix == ".parquet"]  # the others are a guide's, which loading checks
     for table in tables:
         shards.require_whole(table)
     kind, store = args.config["generator"]["kind"], args.config["store"]
     sampler = kinds.load("generators", f"{kind}.sample").Sampler(args.inputs, args.config, device())
     pieces = Pieces(
-        args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, [args.plan, *tables]
+        args.output.parent / "checkpoints", args.config | {"shard": args.shard}, args.code, [args.plan, *inputs]
     )
     drawer = next((str(path.parent) for path in [*args.inputs.get("generator", []), *tables]), kind)
     about = rows.to_dict("records")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 
 from pipeline import kinds
 from pipeline.artifacts import shards
@@ -48,6 +49,15 @@ def fresh(settings: Mapping[str, Any], stored: Stored, classes: int) -> networks
     size = shards.read_pictures(*stored.rows(1), settings["side"]).shape[1:3]
     names = [f"class {number}" for number in range(classes)]
     return kinds.load("classifiers", "from_clip").build(settings, names, size, Path(reads["foundation"]))
+
+
+def untrained(settings: Mapping[str, Any], stored: Stored, classes: int, folder: Path) -> dict[str, list[Path]]:
+    """The files of a guide that has learned nothing, by the names of inputs: its weights, and features of real pictures."""
+    network, size = fresh(settings, stored, classes), shards.read_pictures(*stored.rows(1), settings["side"]).shape[1:3]
+    networks.save(network, folder / "guide.safetensors", {"picture_size": size})
+    features = torch.rand(2 * classes, network.backbone.feature_size)
+    save_file({"features": features, "labels": torch.arange(2 * classes) % classes}, folder / "features.safetensors")
+    return {"guide": [folder / "guide.safetensors"], "guide_features": [folder / "features.safetensors"]}
 
 
 def training(settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device) -> Trained:

@@ -87,7 +87,8 @@ def _figures(
             "generator", name, generators.training(settings, pictures, labels, classes, device, folder / name)
         )
     for name, settings in config["pools"].items():
-        yield from _pool(name, settings, stored, classes, device, folder)
+        guide = config["classifiers"].get(settings["guide"])
+        yield from _pool(name, settings, guide, stored, classes, device, folder)
     seen: dict[str, Any] = {}
     for name, settings in config["classifiers"].items():
         alike = json.dumps(settings, sort_keys=True)
@@ -109,12 +110,20 @@ def _figures(
 
 
 def _pool(
-    name: str, settings: Mapping[str, Any], stored: Stored, classes: int, device: torch.device, folder: Path
+    name: str,
+    settings: Mapping[str, Any],
+    guide: Mapping[str, Any] | None,
+    stored: Stored,
+    classes: int,
+    device: torch.device,
+    folder: Path,
 ) -> Iterator[tuple[Figure, float, int | None]]:
-    """Figures of a pool; `folder` contains the trained generators, by name."""
+    """Figures of a pool; `folder` contains the trained generators, by name. guide: settings of the classifier whose feedback it has."""
     inputs = {name: [Path(path)] for name, path in settings["reads"].items()} | {"manifest": [folder / "real.parquet"]}
     if settings["trained"]:
         inputs["generator"] = [folder / settings["drawn_by"] / generators.TABLE]
+    if guide is not None:
+        inputs |= classifiers.untrained(guide, stored, classes, folder)
     timed = generators.drawing(settings, inputs, classes, device)
     yield Figure("sample", name, figures.SECONDS_A_STEP), timed.a_picture, timed.batch
     pictures = shards.read_pictures(*stored, settings["side"])

@@ -1,0 +1,114 @@
+"""Feedback: a classifier is trained, leads two pools, and another one is trained on their pictures."""
+
+import json
+
+import pandas as pd
+import pytest
+from runs import Run
+from tiny_models import stable_diffusion
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
+
+pytestmark = pytest.mark.slow
+
+POOL = {"store": {"side": 8}, "fill_to": 30, "batch_size": 8, "shards": 2, "guide": "ce", "guide_seed": 1}
+ADDED = {
+    "foundations": {"tiny": {"kind": "folder", "path": "models/tiny"}},
+    "prompts": {"named": {"kind": "templates"}},
+    "generators": {"painter": {"kind": "text_to_image", "foundation": "tiny"}},
+    "pools": {
+        "led": {
+            **POOL,
+            "generator": "painter",
+            "prompts": "named",
+            "draw": {
+                "kind": "text_to_image",
+                "scheduler": "ddim",
+                "steps": 4,
+                "guidance_scale": 2.0,
+                "feedback": {"criterion": "entropy", "every": 2},
+            },
+        },
+        "hard": {
+            **POOL,
+            "generator": "cbdm",
+            "draw": {"kind": "ddim", "steps": 4, "feedback": {"criterion": "hardness", "mode": "decoder", "every": 2}},
+        },
+    },
+    "filters": {"led": {"pool": "led"}, "hard": {"pool": "hard"}},
+    "classifiers": {"led": {"extends": "ce", "data": ["real", "led", "hard"]}},
+    "recipes": {"led": {"classifier": "led", "datasets": ["demo"], "seeds": [0], "main": True}},
+}
+TARGET = "recipe_led"
+SHARD = "results/demo/sample/led/shard-00000.tar"
+
+
+@pytest.fixture(scope="module")
+def led(finished, tmp_path_factory):
+    root = copy_with(finished, tmp_path_factory.mktemp("feedback") / "micro", ADDED)
+    stable_diffusion(root / "models/tiny")
+    ran = snakemake(root, TARGET)
+    assert ran.returncode == 0, ran.stdout
+    return root
+
+
+@pytest.fixture
+def copy(led, tmp_path):
+    return copy_of(led, tmp_path / "copy")
+
+
+def test_the_pictures_reach_the_classifier(led):
+    for pool in ("led", "hard"):
+        index = pd.concat(map(pd.read_parquet, sorted(led.glob(f"results/demo/sample/{pool}/shard-*.parquet"))))
+        statistics = [json.loads(path.read_text()) for path in led.glob(f"results/demo/sample/{pool}/shard-*.json")]
+        assert sum(shard["pictures"] for shard in statistics) == len(index) > 100
+        assert sum(shard["redrawn"] for shard in statistics) == 0
+    results = pd.read_csv(led / "results/demo/recipe/led/results.csv")
+    generated = results[(results["recipe"] == "led") & (results["metric"] == "generated_pictures")]["value"].item()
+    assert generated == 2 * len(index)
+    assert planned(led, TARGET) == {}
+
+
+def test_every_module_that_its_jobs_load_is_in_their_fingerprints(led):
+    missed = modules_beside_fingerprints(led)
+    assert "sample" in missed and not any(missed.values())
+
+
+def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
+    expected = bytes_under(copy / "results")
+    for path in copy.glob("results/demo/sample/led/shard-00000.*"):
+        path.unlink()
+    run = Run(copy, SHARD, "--config", "checkpoint_minutes=0")
+    assert run.wait_until(lambda: any(copy.glob("results/demo/sample/led/checkpoints/*/*"))), run.told
+    run.kill()
+    snakemake(copy, "--unlock")
+    again = snakemake(copy, SHARD)
+    assert again.returncode == 0, again.stdout
+    assert bytes_under(copy / "results") == expected
+
+
+def test_only_what_follows_from_a_change_is_planned(copy):
+    config = (copy / "workflow_config.yaml").read_text()
+
+    def jobs_after(old, new):
+        assert config.count(old) >= 1, old
+        (copy / "workflow_config.yaml").write_text(config.replace(old, new, 1))
+        return {" ".join(job.split()[:2]).removesuffix(".png") for job in planned(copy, TARGET)}
+
+    after = {"classifier led", "evaluate led", "summary recipe"}
+    of_led = {"sample led", "grid led", "select led", *after}
+    assert jobs_after("criterion: entropy", "criterion: loss") == of_led
+    assert jobs_after("criterion: hardness", "criterion: entropy") == {
+        "sample hard",
+        "grid hard",
+        "select hard",
+        *after,
+    }
+    assert jobs_after("learning_rate: 0.05", "learning_rate: 0.04") >= of_led | {"classifier ce", "features ce"}
+
+
+@pytest.mark.nightly
+def test_its_cost_is_estimated(copy):
+    ran = snakemake(copy, "cost_demo")
+    assert ran.returncode == 0, ran.stdout
+    page = (copy / "results/demo/cost/cost.md").read_text()
+    assert "| sample " in page
