@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from pipeline.classifiers import network as networks
+from pipeline.classifiers.features import read_features
 from pipeline.errors import InputError
 from pipeline.guidance.criteria import values
 from pipeline.guidance.embeddings import Embeddings
@@ -25,7 +25,7 @@ def load(inputs: Inputs, asked: Mapping[str, Any], device: torch.device) -> "Fee
         raise InputError(f"{weights} was trained on pictures of {width} x {height}; set the side of the feedback")
     embeddings = None
     if "guide_features" in inputs:
-        found = load_file(only(inputs, "guide_features"))
+        found = read_features(only(inputs, "guide_features"), torch.device("cpu"))
         classes = guide.description["classes"]
         embeddings = Embeddings(found["features"], found["labels"], classes, asked["covariance"], device)
     return Feedback(guide, asked | {"side": asked["side"] or height}, embeddings)

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from pipeline import kinds
 from pipeline.artifacts import shards
 from pipeline.classifiers import AT_ONCE, network
+from pipeline.classifiers.features import read_features
 from pipeline.classifiers.input.reader import all_at_once
 from pipeline.errors import InputError
 from pipeline.jobs.device import device
@@ -40,7 +39,7 @@ def scores(
             f"{index} has pictures of {generated.shape[-1]} px, but the real ones have {real.shape[-1]}; "
             "give the classifier's `side`, in pixels"
         )
-    known, mask = _features(only(inputs, "features"), target), torch.from_numpy(peers).to(target)
+    known, mask = read_features(only(inputs, "features"), target), torch.from_numpy(peers).to(target)
     of_real = (known["labels"][mask], real.flatten(1), known["features"][mask])
     labels = torch.tensor(rest["class"].tolist()).to(target)
     metrics = [kinds.load("scores", metric) for metric in settings["columns"]]
@@ -51,10 +50,3 @@ def scores(
             labels[piece], generated[piece].flatten(1), features.to(target), logits.to(target), *of_real
         )
         yield np.stack([metric.score(evidence).cpu().numpy() for metric in metrics], axis=1)
-
-
-def _features(path: Path, target: torch.device) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path, str(target))
-    except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{path} is missing or damaged ({error}); say `make repair`") from None

@@ -11,6 +11,8 @@ from tiny_models import listed, stable_diffusion
 from workflow_helpers import REPOSITORY
 
 from pipeline.artifacts import shards
+from pipeline.classifiers import network as networks
+from pipeline.classifiers.network import Network
 
 pytestmark = pytest.mark.nightly
 
@@ -54,6 +56,23 @@ def test_share_of_sampling(tmp_path):
 def test_cost_of_the_check_of_inputs():
     told = benchmark("input_checks.py")
     assert re.findall(r"^(\S+): [\d.]+ s for a gigabyte$", told, re.MULTILINE) == ["index.parquet", "weights.bin"]
+
+
+def test_what_feedback_costs(tmp_path):
+    foundation = listed(stable_diffusion(tmp_path / "sd"))
+    networks.save(
+        Network("small", 4, 3, [0.5] * 3, [0.5] * 3), tmp_path / "guide.safetensors", {"picture_size": [8, 8]}
+    )
+    told = benchmark(
+        *("feedback.py", "--foundation", foundation, "--guide", tmp_path / "guide.safetensors"),
+        *("--pictures", "2", "--batch-size", "2", "--steps", "3", "--turns", "1"),
+    )
+    assert re.search(r"^CPU: [\d.]+ ms a picture without feedback$", told, re.MULTILINE)
+    found = re.findall(
+        r"^(\w+): ([\d.]+) times as long .*, ([\d.]+) times the memory, cosine to exact ([\d.-]+)$", told, re.M
+    )
+    assert [mode for mode, *_ in found] == ["exact", "decoder", "pooled"] and found[0][3] == "1.000"
+    assert all(-1 <= float(cosine) <= 1 and float(longer) > 0 for _, longer, _, cosine in found)
 
 
 def test_textual_inversion_beside_the_usual_script(tmp_path):

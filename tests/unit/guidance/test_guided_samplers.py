@@ -144,6 +144,18 @@ def test_pictures_that_it_breaks_are_drawn_without_it(kind, draws):
     assert made["redrawn"].all() and made["picture"].std() > 1
 
 
+@pytest.mark.parametrize("name", ["guide", "features"])
+def test_damaged_files_of_a_guide_are_told(name, root, draws):
+    path = root / f"{name}.safetensors"
+    kept = path.read_bytes()
+    path.write_bytes(kept[:100])
+    try:
+        with pytest.raises(InputError, match=f"{name}.safetensors is missing or damaged|{name}.safetensors is damaged"):
+            draws("cbdm", {"criterion": "hardness"})
+    finally:
+        path.write_bytes(kept)
+
+
 def test_dropout_of_the_embedding_is_the_rows_own(draws):
     usual, dropped = draws("unclip"), draws("unclip", embedding_dropout=0.5)
     assert (np.rint(usual) != np.rint(dropped)).any(axis=(1, 2, 3)).all()
