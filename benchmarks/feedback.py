@@ -1,4 +1,4 @@
-"""What feedback costs: time and memory of a picture with it over those without it, and how its cheaper directions lie to the exact one.
+"""What feedback costs: time of a picture with it over that without it, and how its cheaper directions lie to the exact one.
 
     snakemake --profile local results/foundations/demo_mini/foundation.parquet results/demo/classifier/demo_ce/seed-0/history.parquet
     PYTHONPATH=. python benchmarks/feedback.py --foundation results/foundations/demo_mini/foundation.parquet \\
@@ -6,13 +6,10 @@
 
 draws the same pictures in turn without feedback and in each mode, with the same model, steps and batch, and LDM-FG's settings: 30 steps
 of DDIM, classifier-free guidance of 5, and entropy feedback at every fifth step. On a CPU, feedback draws 8 pictures at once, so 8 is the
-batch of all. Memory is the largest of a process of its own, over what it has after loading.
+batch of all.
 """
 
 import argparse
-import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -37,23 +34,19 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at once (8)")
     parser.add_argument("--steps", type=int, default=30, help="denoising steps (30)")
     parser.add_argument("--turns", type=int, default=5, help="turns of each mode (5)")
-    parser.add_argument("--memory-of", choices=MODES, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.memory_of:
-        return print(peak(given, given.memory_of))
     samplers = {mode: sampler(given, mode) for mode in MODES}
     for one in samplers.values():
         seconds(one, given)
     each = np.array([[seconds(one, given) for one in samplers.values()] for _ in range(given.turns)])
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"{where}: {np.median(each[:, 0]) / given.pictures * 1000:.1f} ms a picture without feedback")
-    memory = [int(peak_of_a_process(mode)) for mode in MODES]
     cosines = directions(given)
     for place, mode in enumerate(MODES[1:], 1):
         ratios = each[:, place] / each[:, 0]
         print(
             f"{mode}: {np.median(ratios):.2f} times as long ({ratios.min():.2f} to {ratios.max():.2f}), "
-            f"{memory[place] / max(memory[0], 1):.2f} times the memory, cosine to exact {np.mean(cosines[mode]):.3f}"
+            f"cosine to exact {np.mean(cosines[mode]):.3f}"
         )
 
 
@@ -76,23 +69,6 @@ def seconds(one: Sampler, given: argparse.Namespace) -> float:
     begun = time.perf_counter()
     drawn(one, given)
     return time.perf_counter() - begun
-
-
-def peak(given: argparse.Namespace, mode: str) -> int:
-    """Bytes that drawing takes at most, beyond what is there after loading."""
-    one = sampler(given, mode)
-    if torch.cuda.is_available():
-        before = torch.cuda.memory_allocated()
-        drawn(one, given)
-        return torch.cuda.max_memory_allocated() - before
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    drawn(one, given)
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-
-
-def peak_of_a_process(mode: str) -> str:
-    command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", mode]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
 
 
 def directions(given: argparse.Namespace) -> dict[str, list[float]]:
