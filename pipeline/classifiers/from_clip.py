@@ -44,10 +44,12 @@ def build(settings: Mapping[str, Any], class_names: Sequence[str], size: Sequenc
     if settings.get("head_text"):
         texts = [settings["head_text"].format(**{"class": readable(name)}) for name in class_names]
         directions = _back_projected(loaded, texts)
-        for label in range(1, len(texts)):
-            if texts[label] not in texts[:label] and (directions[:label] == directions[label]).all(1).any():
+        _, alike = directions.unique(dim=0, return_inverse=True)
+        first: dict[int, str] = {}
+        for text, number in zip(texts, alike.tolist(), strict=True):
+            if first.setdefault(number, text) != text:
                 raise InputError(
-                    f"the CLIP reads '{texts[label]}' as it reads the text of another class, because it is too long; shorten"
+                    f"the CLIP reads '{text}' as it reads the text of another class, because it is too long; shorten"
                     " head_text, or the classes' names"
                 )
         network.head.weight = nn.Parameter(directions)

@@ -55,7 +55,12 @@ def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Map
     """A pool's foundations, and whether it needs no more of the data set than its classes."""
     generator = parts["generators"][parts["pools"][pool].generator]
     found = sorted({name for _, section, name in generator.referenced() if section == "foundations"})
-    return {"foundations": found, "shared": flow.is_shared("pools", pool, dataset)}
+    reads_features = "guide_features" in (parts["pools"][pool].inputs_of("guide") or {})
+    return {
+        "foundations": found,
+        "shared": flow.is_shared("pools", pool, dataset),
+        "reads_guide_features": reads_features,
+    }
 
 
 def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:

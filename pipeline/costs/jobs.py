@@ -159,7 +159,7 @@ class _Graph:
         needs = [plan, *generator, *map(self.foundation, part["foundations"])]
         if part["guide"]:
             needs.append(self.classifier(part["guide"], part["guide_seed"]))
-            if part["draw"]["feedback"]["criterion"] in ("hardness", "combined"):
+            if part["reads_guide_features"]:
                 needs.append(self.features(part["guide"], part["guide_seed"]))
         found = []
         for shard, rows in enumerate(self._shards(pool)):

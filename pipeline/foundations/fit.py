@@ -87,11 +87,11 @@ def vision_tower(
         config = json.loads(path.read_text(encoding="utf-8"))
         model, look = config["model_cfg"], config["preprocess_cfg"]
         vision = model["vision_cfg"] | {"patch_dropout": 0.0}
-        is_transformer = "timm_model_name" not in vision and isinstance(vision["layers"], int)
+        is_transformer = "timm_model_name" not in vision and isinstance(vision.get("layers"), int)
         tower = {"embed_dim": model["embed_dim"], "vision_cfg": vision, "quick_gelu": model.get("quick_gelu", False)}
-        numbers = isinstance(vision["image_size"], int) and isinstance(vision["width"], int)
+        sizes = (vision.get("image_size"), vision.get("width"))
         wanted = {name: [float(value) for value in look[name]] for name in ("mean", "std")}
-        numbers = numbers and {len(values) for values in wanted.values()} == {3}
+        numbers = all(isinstance(size, int) for size in sizes) and {len(values) for values in wanted.values()} == {3}
         is_plain = not vision.get("output_tokens") and vision.get("pool_type", "tok") in ("tok", "avg")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path} is missing or damaged, or of no CLIP; get the model again, or name another") from None

@@ -170,7 +170,7 @@ def resnet(model):
 
 
 def timm(model):
-    model["vision_cfg"] |= {"timm_model_name": "vit_base"}
+    model["vision_cfg"] = {"timm_model_name": "vit_base", "image_size": 32}
 
 
 def without_a_token(model):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_models import SIDE, stable_diffusion, unclip
+from tiny_models import SIDE, stable_diffusion, stable_diffusion_xl, unclip
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.pictures import encode
@@ -152,6 +152,17 @@ def test_damaged_files_of_a_guide_are_told(name, root, draws):
     try:
         with pytest.raises(InputError, match=f"{name}.safetensors is missing or damaged|{name}.safetensors is damaged"):
             draws("cbdm", {"criterion": "hardness"})
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_model_that_takes_no_feedback_is_told(root, draws):
+    path = root / "text_to_image.parquet"
+    kept = path.read_bytes()
+    table.write(stable_diffusion_xl(root / "xl"), path, {"variant": None, "allow_pickle": False})
+    try:
+        with pytest.raises(InputError, match="is a StableDiffusionXLPipeline, which takes no feedback; remove guide"):
+            draws("text_to_image", {})
     finally:
         path.write_bytes(kept)
 
