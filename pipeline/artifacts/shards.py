@@ -38,7 +38,7 @@ PICTURE = ("key", "class", *_PLACE)
 """The columns of an index that are needed to read and label its pictures; the others are provenance."""
 REAL = (*PICTURE, "class_name", "split")
 """The columns of a manifest of real pictures that are needed for every use of it."""
-OPTIONAL = ("group",)
+OPTIONAL = ("group", "context")
 """More of these columns, which not every index has."""
 
 

@@ -11,6 +11,7 @@ from pipeline import kinds
 from pipeline.classifiers.batch import Batch
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
+from pipeline.errors import InputError
 
 
 class Loader(NamedTuple):
@@ -32,6 +33,16 @@ class TrainingData(NamedTuple):
     `val`; with several processes, once through this process's part of them."""
     processes: Processes = ALONE
     """The processes that share each batch."""
+    contexts: torch.Tensor = torch.zeros(0, dtype=torch.int64)
+    """The number of each group's context, int64 [groups]."""
+
+    def require_groups(self, scheme: str) -> None:
+        """Raise InputError if the data set has no groups, which `scheme` needs."""
+        if not len(self.contexts):
+            raise InputError(
+                f"the scheme {scheme} needs groups, but the data set has none; give its table a column context or group, or train "
+                "with another scheme"
+            )
 
 
 class Scheme(nn.Module):

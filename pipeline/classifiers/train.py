@@ -12,12 +12,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import kinds
+from pipeline.classifiers.best import Best, accuracy
 from pipeline.classifiers.input.batches import Labelled, batches, once
 from pipeline.classifiers.learning_rate import learning_rate
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
 from pipeline.classifiers.scheme import Scheme, TrainingData
 from pipeline.classifiers.views_norm import BATCH_NORMS
+from pipeline.errors import InputError
 from pipeline.jobs.checkpoint import Checkpoint
 from pipeline.jobs.progress import progress
 from pipeline.jobs.training import Training
@@ -36,23 +38,25 @@ def train(
     checkpoint: Checkpoint,
     processes: Processes = ALONE,
 ) -> pd.DataFrame:
-    """Train `network` in place; return one row per epoch: epoch (from 1), learning_rate, loss, test_top1 (percent, or NaN).
+    """Train `network` in place; return one row per epoch: epoch (from 1), learning_rate, loss, test_top1 (percent, or NaN), kept.
 
     An epoch goes through `epoch_length` pictures; some repeat if there are fewer. The test split is only reported, after every
-    `test_every` epochs and the last one.
-    Schemes that choose on the validation split call `validation`. Continues from `checkpoint`. Every process has a part
-    of each batch and the mean gradient. Raises InputError if data and scheme do not fit, or if the loss is no longer
-    finite.
+    `test_every` epochs and the last one. One row is `kept`: the epoch whose weights the network has at the end. That is the last one,
+    or, as settings["select_by"] says, the best on the validation split of those that the test split is reported for; the training may
+    then end early (settings["patience"]), and rows have that figure under its name. Schemes that choose on the validation split call
+    `validation`. Continues from `checkpoint`. Every process has a part of each batch and the mean gradient. Raises InputError if data
+    and scheme do not fit, or if the loss is no longer finite.
     """
     scheme = _scheme(settings, data, validation, network.to(device), seed, device, processes)
     history = (
-        _epochs(settings, scheme, data, test, epoch_length, seed, device, checkpoint, processes)
+        _epochs(settings, scheme, data, test, validation, epoch_length, seed, device, checkpoint, processes)
         if scheme.loaders
         else []
     )
     scheme.finish()
     if not history:  # the scheme trains nothing
-        history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": _top1(network, test, processes)}]
+        top1 = accuracy(network, test, processes, "top1")
+        history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": top1, "kept": True}]
     return pd.DataFrame(history)
 
 
@@ -61,20 +65,26 @@ def _epochs(
     scheme: Scheme,
     data: Labelled,
     test: Labelled,
+    validation: Callable[[], Labelled | None],
     epoch_length: int,
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint,
     processes: Processes,
 ) -> list[dict]:
-    network, epochs = scheme.network, settings["epochs"]
+    network, epochs, judged_by = scheme.network, settings["epochs"], settings["select_by"]
+    best, judged = Best(), _judged(judged_by, validation)
     optimizer = _optimizer(settings, [weight for weight in scheme.parameters() if weight.requires_grad])
-    training = Training("classifier", checkpoint, network, settings["ema_decay"], scheme=scheme, optimizer=optimizer)
+    training = Training(
+        "classifier", checkpoint, network, settings["ema_decay"], scheme=scheme, optimizer=optimizer, best=best
+    )
     if settings["compile"]:
         network.backbone.compile()
     model = DistributedDataParallel(scheme) if processes.count > 1 else scheme
 
     for epoch in _shown(range(len(training.history), epochs), epochs, processes):
+        if best.is_stale(settings["patience"]):
+            break
         rate = learning_rate(epoch, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -115,12 +125,35 @@ def _epochs(
         loss = training.take_losses().mean().item()
         processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
         looks = (epoch + 1) % settings["test_every"] == 0 or epoch + 1 == epochs
-        top1 = _top1(training.averaged, test, processes) if looks else math.nan
-        training.history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": loss, "test_top1": top1})
+        top1 = accuracy(training.averaged, test, processes, "top1") if looks else math.nan
+        row = {"epoch": epoch + 1, "learning_rate": rate, "loss": loss, "test_top1": top1}
+        if judged is not None:
+            row[judged_by] = math.nan
+            if looks:
+                row[judged_by] = accuracy(training.averaged, judged, processes, judged_by.removeprefix("val_"))
+                best.look(training.averaged, epoch + 1, row[judged_by])
+        training.history.append(row)
     if processes.first:
         training.save()
     network.load_state_dict(training.averaged.state_dict())
-    return training.history
+    if judged is not None:
+        best.restore(network)
+    kept = best.epoch or len(training.history)
+    return [row | {"kept": row["epoch"] == kept} for row in training.history]
+
+
+def _judged(judged_by: str, validation: Callable[[], Labelled | None]) -> Labelled | None:
+    """The validation split, if an epoch is chosen on it. Raises InputError if it has no pictures, or no groups to choose by."""
+    if judged_by == "last":
+        return None
+    found = validation()
+    if found is None:
+        raise InputError(f"select_by is {judged_by}, but the data set has no validation split; set select_by: last")
+    if judged_by == "val_worst_group" and not (found.groups >= 0).any():
+        raise InputError(
+            f"select_by is {judged_by}, but the validation split has no groups; set select_by: val_top1, or last"
+        )
+    return found
 
 
 def _scheme(
@@ -141,6 +174,7 @@ def _scheme(
             data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device, processes
         ),
         processes=processes,
+        contexts=data.contexts,
     )
     return kinds.load("classifiers.schemes", settings["scheme"]).build(settings, network, training_data).to(device)
 
@@ -156,14 +190,6 @@ def _freeze_batch_norm(scheme: Scheme) -> None:
     for module in scheme.modules():
         if isinstance(module, BATCH_NORMS):
             module.eval()
-
-
-def _top1(network: Network, test: Labelled, processes: Processes) -> float:
-    """Top-1 accuracy on the test split, in percent; each process predicts a part."""
-    mine = processes.share(len(test.labels))
-    _, logits = network.predict(test.pictures, rows=mine)
-    right = (logits.argmax(1) == test.labels[mine]).sum()
-    return 100 * processes.sum(right.to(next(network.parameters()).device)).item() / max(len(test.labels), 1)
 
 
 def _shown(epochs: range, total: int, processes: Processes) -> Iterator[int]:

@@ -91,6 +91,11 @@ class Classifier(RunPart):
     """Pictures in a step, over all GPUs."""
     test_every: int = Field(default=1, ge=1)
     """Epochs from one look at the test split to the next, for the best test epoch; the last epoch is always looked at."""
+    select_by: Literal["last", "val_top1", "val_worst_group"] = "last"
+    """The epoch whose weights are kept: the last one, or the best on the validation split, of those after which the test split is looked
+    at, by accuracy over its pictures or by the lowest accuracy of a group."""
+    patience: int | None = Field(default=None, ge=1)
+    """End the training after so many looks at the validation split that find nothing better."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """The optimizer."""
     learning_rate: float = Field(default=0.1, gt=0)
@@ -166,6 +171,8 @@ class Classifier(RunPart):
             )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs is {self.warmup_epochs}; it must be less than epochs, {self.epochs}")
+        if self.patience is not None and self.select_by == "last":
+            raise ValueError("patience counts looks at the validation split; set select_by: val_top1, or remove it")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.frozen_batch_norm and not (self.init or self.pretrained):
@@ -221,7 +228,7 @@ class Classifier(RunPart):
         return [f"classifiers.backbones.{backbones.module_of(self.backbone)}"]
 
     def work(self) -> dict[str, Any]:
-        return Work(self.epochs)._asdict()
+        return Work(self.epochs, looks_at_validation=self._looks_at_validation())._asdict()
 
     def timed_settings(self) -> dict[str, Any]:
         """The stage's settings for timing a few steps, with all parts of the scheme active."""
@@ -261,6 +268,12 @@ class Classifier(RunPart):
             raise ValueError(f"init names {self.init} with a {first._head()} head instead of a {self._head()} one")
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.select_by != "last" and dataset.has_validation is False:
+            raise ValueError(
+                f"select_by is {self.select_by}, but the data set has no validation split; set select_by: last"
+            )
+        if (reader := self._reads_groups()) and not dataset.may_have_groups:
+            raise ValueError(f"{reader} needs groups, but the data set has none")
         if REST in self.data and (remedy := dataset.without_rest()):
             raise ValueError(f"data names rest, but the data set leaves no pictures out; {remedy}")
         side = self.side or dataset.side
@@ -298,6 +311,14 @@ class Classifier(RunPart):
     def _reads_sizes(self) -> str | None:
         """The key that needs the classes' sizes, or None."""
         return None
+
+    def _reads_groups(self) -> str | None:
+        """The key that needs groups, or None."""
+        return "select_by: val_worst_group" if self.select_by == "val_worst_group" else None
+
+    def _looks_at_validation(self) -> int:
+        """Looks at the validation split to choose an epoch."""
+        return 0 if self.select_by == "last" else -(-self.epochs // self.test_every)
 
     def _width(self) -> int | None:
         return self.width or BACKBONES[self.backbone].width

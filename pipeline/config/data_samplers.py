@@ -26,7 +26,9 @@ class Power(Part):
 
     kind: Literal["power"]
     power: float = Field(default=1.0, ge=0)
-    """0 draws all pictures alike, 1 all classes alike."""
+    """0 draws all pictures alike, 1 all classes, or groups, alike."""
+    by: Literal["class", "group"] = "class"
+    """Count the pictures of a class, or those of a group of it."""
 
 
 class Progressive(Part):

@@ -19,6 +19,7 @@ class Known(NamedTuple):
     varied_sides: bool = False
     """Whether its pictures differ in size."""
     has_validation: bool | None = None
+    may_have_groups: bool = False
     train_per_class: int | None = None
     """Training pictures of each class, if all classes have equally many."""
 
@@ -55,6 +56,11 @@ class Dataset(Part):
     @property
     def has_validation(self) -> bool | None:
         return self.known[self.source].has_validation
+
+    @property
+    def may_have_groups(self) -> bool:
+        """Whether its pictures may have groups."""
+        return self.known[self.source].may_have_groups
 
     def without_rest(self) -> str | None:
         """What to do if pictures that the long tail left out are wanted and there are none; None if there may be some."""
@@ -139,7 +145,7 @@ class AsItIs(Dataset):
 
     known: ClassVar[dict[str, Known]] = {
         "inaturalist2018": Known(8142, varied_sides=True, has_validation=False),
-        "nico": Known(60, varied_sides=True, has_validation=True),
+        "nico": Known(60, varied_sides=True, has_validation=True, may_have_groups=True),
     }
 
     def without_rest(self) -> str | None:
@@ -152,7 +158,7 @@ class ImageFolder(Dataset):
     path: str = Field(min_length=1)
     """The folder of the pictures, below the data root."""
     table: str | None = None
-    """A CSV or Parquet file in that folder, with columns path, class and, optionally, group and split."""
+    """A CSV or Parquet file in that folder, with columns path, class and, optionally, group or context, and split."""
     splits: bool = True
     """Take folders called train, val and test as splits; `false` takes them as classes."""
     levels: int | None = Field(default=None, ge=1)
@@ -176,6 +182,10 @@ class ImageFolder(Dataset):
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"path": self.path}  # another folder has other pictures
+
+    @property
+    def may_have_groups(self) -> bool:
+        return self.table is not None
 
     def without_rest(self) -> str | None:
         return "give it an imbalance_factor" if self.imbalance_factor is None else super().without_rest()

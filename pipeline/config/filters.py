@@ -71,9 +71,10 @@ class Filter(RunPart):
         """The pool that the filter selects from."""
         return self.pool or parts["scores"][self.scores].pool
 
-    def settings(self) -> dict[str, Any]:
+    def selecting_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
+        """Settings of the stage `select`."""
         own = {"keep": conditions(self.keep), "first": self.first, "fill_to": self.fill_to}
-        return own | {"top_up": self._topped_up_by()}
+        return own | {"top_up": self._topped_up_by(), "cells": parts["pools"][self.pool_of(parts)].cells}
 
     def _topped_up_by(self) -> str | None:
         """The score by which rejected pictures are taken, or None. Raises ValueError if that is not one score of `keep`."""

@@ -99,6 +99,8 @@ class BalancedSoftmax(Loss):
     """Balanced softmax (Ren et al. 2020)."""
 
     kind: Literal["balanced_softmax"]
+    share: float = Field(default=1.0, ge=0, le=1)
+    """alpha of alpha * balanced softmax + (1 - alpha) * cross-entropy (LDM-FG, appendix F)."""
     reads_sizes: ClassVar[bool] = True
 
 

@@ -60,8 +60,10 @@ class Pool(RunPart):
     """For a draw with `feedback`: the classifier whose feedback it is."""
     guide_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Which of the guide's seeds."""
+    cells: Literal["class", "group"] = "class"
+    """What is filled. `group` fills each group of a data set that has them, whose prompts may have a {context} (LDM-FG, Sec. 4.2)."""
     fill_to: FillTo = None
-    """Fill every class to this many pictures, including real ones; `max` is the largest class (DiffuLT's N_t)."""
+    """Fill every class, or group, to this many pictures, including real ones; `max` is the largest (DiffuLT's N_t)."""
     per_class: int | None = Field(default=None, ge=1)
     """Instead of `fill_to`: this many pictures of every class, whatever its real ones."""
     fill_range: tuple[float, float] = (0.0, 1.0)
@@ -129,6 +131,8 @@ class Pool(RunPart):
                 "draws from texts; name some prompts" if generator.reads_prompts else "reads no texts; remove prompts"
             )
             raise ValueError(f"{self.generator} {needs}")
+        if self.prompts and parts["prompts"][self.prompts].in_context and self.cells == "class":
+            raise ValueError(f"{self.prompts} have a place for a context, but classes have none; set cells: group")
         learned = parts["prompts"][self.prompts].learned if self.prompts else None
         if learned not in (None, self.draw.reads_checkpoints):
             needs = "needs prompts with" if self.draw.reads_checkpoints else "has learned nothing for"
@@ -138,7 +142,11 @@ class Pool(RunPart):
         return ("generator",) if stage == "plan" and self.draw.reads_checkpoints else ()
 
     def needs_subset(self) -> bool:
-        return self.per_class is None or len(set(self.shots)) < 3 or self.draw.reads_sources
+        return self.cells == "group" or self.per_class is None or len(set(self.shots)) < 3 or self.draw.reads_sources
+
+    def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.cells == "group" and not dataset.may_have_groups:
+            raise ValueError("cells is group, but the data set has no groups; set cells: class")
 
     def side(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> int | None:
         """Side of the pool's pictures in pixels; None if it is that of the stored ones and not known yet."""
@@ -146,7 +154,7 @@ class Pool(RunPart):
 
     def overlaps(self, other: "Pool") -> bool:
         """Whether both pools have some of the same pictures: from the same noise by the same steps."""
-        alike = ("generator", "prompts", "draw", "seed")
+        alike = ("generator", "prompts", "draw", "cells", "seed")
         if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
             return False
         (low, high), (from_, to) = self.fill_range, other.fill_range
@@ -158,7 +166,7 @@ class Pool(RunPart):
 
     def plan_settings(self) -> dict[str, Any]:
         """Settings of the plan: the pictures to draw, and of the way of drawing only what differs between them."""
-        own = {"fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
+        own = {"cells", "fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
         return self.model_dump(mode="json", include=own) | self.draw.plan_settings()
 
     def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:

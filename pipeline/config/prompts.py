@@ -28,6 +28,11 @@ class Prompts(RunPart):
         """Whether each text has one place for learned vectors; None if that is not known before the texts are read."""
         return False
 
+    @property
+    def in_context(self) -> bool:
+        """Whether it is known that a text has a place for a picture's context."""
+        return False
+
     def modules(self) -> list[str]:
         return [f"prompts.{self.kind}"]
 
@@ -42,12 +47,17 @@ class Templates(Prompts):
     templates: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=("A photo of a {class}.",), min_length=1)
     """The sentences; `{class}` is the name of the class, with blanks for _. The default is SAU's.
 
-    For a generator of kind textual_inversion, `*` is the place of the vectors that it has learned.
+    For a generator of kind textual_inversion, `*` is the place of the vectors that it has learned. A pool whose cells are groups fills
+    in `{context}`: LDM-FG's prompts of NICO++ are "{class} in {context}".
     """
 
     @property
     def learned(self) -> bool:
         return LEARNED in self.templates[0]
+
+    @property
+    def in_context(self) -> bool:
+        return any("{context}" in template for template in self.templates)
 
     @field_validator("templates")
     @classmethod
@@ -56,11 +66,11 @@ class Templates(Prompts):
             raise ValueError(f"some of the templates have a {LEARNED}, the place of learned vectors, and others do not")
         for template in templates:
             if LEARNED not in template:
-                checked_template(template)
+                checked_template(template, may=("context",))
             elif template.count(LEARNED) > 1:
                 raise ValueError(f"'{template}' must have one {LEARNED}, the place of learned vectors")
             else:
-                checked_template(template, needs=(), may=("class",))
+                checked_template(template, needs=(), may=("class", "context"))
         return templates
 
 

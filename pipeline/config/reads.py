@@ -100,6 +100,8 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
         return part.fetching_settings()
     if stage == "ask":
         return part.asking_settings()
+    if stage == "select":
+        return part.selecting_settings(flow.on(wildcards["dataset"]))
     if stage == "sample":
         return part.sampling_settings(flow.on(wildcards["dataset"]))
     if stage == "adapt":

@@ -56,6 +56,10 @@ class WithLoss(Classifier):
             )
         return self
 
+    def _reads_groups(self) -> str | None:
+        by_group = getattr(self.data_sampler, "by", None) == "group"
+        return "a data_sampler by: group" if by_group else super()._reads_groups()
+
     def complaint(self) -> str | None:
         weights = getattr(self.loss, "class_weights", None)
         if weights and round(weights.start * self.epochs) >= self.epochs:
@@ -187,6 +191,8 @@ class TauNorm(Classifier):
             raise ValueError("tau_norm needs init, the name of the first stage's classifier")
         if self.gpus > 1:
             raise ValueError("tau_norm trains nothing; gpus must be 1")
+        if self.select_by != "last":
+            raise ValueError("tau_norm trains nothing, so there are no epochs to select; remove select_by")
         return self
 
     def work(self) -> dict[str, Any]:
@@ -199,6 +205,54 @@ class TauNorm(Classifier):
         super().check_on(dataset, parts)
         if self.norm_tau is None and dataset.has_validation is False:
             raise ValueError("tau_norm chooses its power on a validation split, but there is none; set norm_tau")
+
+
+class Grouped(Classifier):
+    """A scheme that compares groups of pictures: a class in a context, as in NICO++. The defaults are those of SubpopBench."""
+
+    data_sampler: DataSampler = Instance(kind="instance")
+    """Which pictures an epoch goes through, and in which order."""
+
+    @model_validator(mode="after")
+    def _has_whole_batches(self) -> "Grouped":
+        if self.accumulate > 1:
+            raise ValueError(f"{self.scheme} compares the groups of a batch, so accumulate must be 1; use more GPUs")
+        if self.data_sampler.kind == "half_real" and not self._has_both():
+            raise ValueError(
+                "the data sampler half_real needs real and generated pictures; set data: [real, some filter]"
+            )
+        return self
+
+    def _reads_groups(self) -> str:
+        return f"scheme: {self.scheme}"
+
+
+class GroupDro(Grouped):
+    """Group DRO (Sagawa et al. 2020): groups with higher losses count more."""
+
+    scheme: Literal["group_dro"]
+    group_step: Positive = 0.01
+    """eta: a step multiplies a group's weight by exp(eta * its loss)."""
+
+
+class Irm(Grouped):
+    """Invariant risk minimisation (Arjovsky et al. 2019), IRMv1, of contexts; groups without contexts are contexts themselves."""
+
+    scheme: Literal["irm"]
+    penalty_weight: float = Field(default=100.0, ge=0)
+    """lambda: the weight of the penalty."""
+    penalty_start: int = Field(default=500, ge=0)
+    """Steps at the start in which the weight is 1."""
+
+
+class Lisa(Grouped):
+    """LISA (Yao et al. 2022): MixUp of pictures of a batch that share their label or their context, but not both."""
+
+    scheme: Literal["lisa"]
+    mixing_alpha: Positive = 2.0
+    """Shares are drawn from Beta(alpha, alpha)."""
+    same_label: float = Field(default=0.5, ge=0, le=1)
+    """Probability that a batch mixes pictures of a label, and not of a context."""
 
 
 class Glmc(Classifier):
@@ -247,7 +301,7 @@ class Sau(Classifier):
 
     def work(self) -> dict[str, Any]:
         # for the prototypes of both views
-        return Work(self.epochs, looks_an_epoch=2 if self.contrastive_weight else 0)._asdict()
+        return super().work() | {"looks_an_epoch": 2 if self.contrastive_weight else 0}
 
     def _steps(self) -> Augment:
         return self.augment + self.augment_2 + self.augment_3
@@ -280,5 +334,8 @@ SCHEMES: dict[str, type[Classifier]] = {
     "tau_norm": TauNorm,
     "glmc": Glmc,
     "sau": Sau,
+    "group_dro": GroupDro,
+    "irm": Irm,
+    "lisa": Lisa,
 }
 """Scheme -> the type of its entries; the scheme's module is `pipeline.classifiers.schemes.<scheme>`."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pipeline import kinds
 from pipeline.artifacts.shards import rows_of
@@ -40,15 +41,15 @@ class Job(NamedTuple):
     """Positions, in the list of jobs, of the jobs that it reads outputs of; all are before its own."""
 
 
-def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray]) -> list[Job]:
+def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray], groups: pd.DataFrame | None = None) -> list[Job]:
     """All jobs, each after those that it needs; jobs that several recipes share appear once.
 
     config: dataset (its name), shards (of its real pictures), runs (seeds, the classifier of each, qualities), and by section and name all
     parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. Of foundations and
     prompts, it has what they need, and their jobs have no work but their start. counts: pictures of each class, int64 [C], by
-    split. Filters are assumed to keep as much as they can.
+    split. groups: the cells of pools that fill groups, as `cells_of` gives them. Filters are assumed to keep as much as they can.
     """
-    graph = _Graph(config, counts)
+    graph = _Graph(config, counts, groups)
     ends = []
     for run in config["runs"]:
         ends += [graph.evaluate(*seeded) for seeded in zip(run["classifiers"], run["seeds"], strict=True)]
@@ -74,8 +75,10 @@ def _once(method):
 
 
 class _Graph:
-    def __init__(self, config: Mapping[str, Any], counts: Mapping[str, np.ndarray]):
+    def __init__(self, config: Mapping[str, Any], counts: Mapping[str, np.ndarray], groups: pd.DataFrame | None):
         self.config, self.counts = config, counts
+        classes = pd.DataFrame({"class": np.arange(len(counts["train"])), "train": counts["train"]})
+        self.cells = {"class": classes, "group": groups}
         self.jobs: list[Job] = []
         self.places: dict[tuple, Any] = {}
 
@@ -263,13 +266,17 @@ class _Graph:
     def _pictures(self, split: str) -> int:
         return int(self.counts[split].sum())
 
+    def _plan(self, pool: str, **changed: Any) -> Plan:
+        part = self.config["pools"][pool]
+        return Plan(part | changed, self.cells[part["cells"]])
+
     def _generated(self, pool: str) -> np.ndarray:
         """Number of pictures of each class in a pool, with its surplus."""
-        return Plan(self.config["pools"][pool], self.counts["train"]).per_class
+        return self._plan(pool).per_class
 
     def _asked(self, pool: str) -> np.ndarray:
-        """The same without the surplus."""
-        return Plan(self.config["pools"][pool] | {"surplus": 0}, self.counts["train"]).per_class
+        """Number of pictures of each cell in a pool, without its surplus."""
+        return self._plan(pool, surplus=0).per_cell
 
     def _shards(self, pool: str) -> list[range]:
         total, shards = int(self._generated(pool).sum()), self.config["pools"][pool]["shards"]
@@ -278,8 +285,9 @@ class _Graph:
     def _selected(self, name: str) -> int:
         """Largest number of pictures that a filter can keep."""
         part, pool = self.config["filters"][name], self.pool_of(name)
-        most = asked(self._asked(pool), part, self.counts["train"])
-        return int(np.minimum(most, self._generated(pool)).sum())
+        cells = self.cells[self.config["pools"][pool]["cells"]]
+        most = asked(self._asked(pool), part, cells["train"].to_numpy())
+        return int(np.minimum(most, self._plan(pool).per_cell).sum())
 
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""

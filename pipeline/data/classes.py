@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.data.groups import group_names
 from pipeline.data.subset import SPLITS
+from pipeline.errors import InputError
 
 
 def class_names(pictures: pd.DataFrame) -> np.ndarray:
@@ -17,6 +19,27 @@ def counts_of(pictures: pd.DataFrame) -> dict[str, np.ndarray]:
     return {
         split: np.bincount(pictures.loc[pictures["split"] == split, "class"], minlength=classes) for split in SPLITS
     }
+
+
+def cells_of(manifest: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The cells that a pool may fill, with their training pictures: class, class_name and train, a row for each, sorted.
+
+    by: "class", or "group": each group of each class, with its name in `group` and, if it is a class in a context, `context`.
+    Classes without a split, as those of a source, have no training pictures. Raises InputError if there are no groups.
+    """
+    if by == "group" and not group_names(manifest):
+        raise InputError("the pool's cells are groups, but the data set has none; set cells: class")
+    if by == "group" and len(
+        without := class_names(manifest[~manifest["class"].isin(manifest.dropna(subset="group")["class"])])
+    ):
+        raise InputError(
+            f"the pool's cells are groups, but no picture of the class '{without[0]}' has one; set cells: class"
+        )
+    columns = ["class", "class_name", *(["group"] if by == "group" else [])]
+    columns += ["context"] if by == "group" and "context" in manifest else []
+    if "split" not in manifest:
+        return manifest[columns].sort_values("class", ignore_index=True).assign(train=0)
+    return counted(manifest, columns).drop(columns=[split for split in SPLITS if split != "train"])
 
 
 def lacking(counts: np.ndarray, fill_to: int | str) -> np.ndarray:

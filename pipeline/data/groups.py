@@ -14,3 +14,20 @@ def group_numbers(pictures: pd.DataFrame, names: list[str]) -> np.ndarray:
     if "group" not in pictures:
         return np.full(len(pictures), -1)
     return pd.Index(names, dtype=pictures["group"].dtype).get_indexer(pictures["group"])
+
+
+def group_of(class_name: str, context: str) -> str:
+    """The group of a class in a context: LDM-FG's definition for NICO++ (Sec. 4.2). Without a context, there is none."""
+    return f"{class_name}, {context}" if context else ""
+
+
+def contexts_of(manifest: pd.DataFrame) -> np.ndarray:
+    """The number of each group's context, int64 [groups], in the order of `group_names`.
+
+    A group that is no class in a context is a context of its own.
+    """
+    names = group_names(manifest)
+    if "context" not in manifest:
+        return np.arange(len(names))
+    first = manifest.dropna(subset="group").drop_duplicates("group").set_index("group").loc[names, "context"]
+    return np.unique(first.to_numpy(), return_inverse=True)[1].astype(np.int64)

@@ -21,7 +21,7 @@ SPELLINGS = {
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """Class folders, or a `table`: a CSV or Parquet file in `folder` with columns path and class, and perhaps group and split.
+    """Class folders, or a `table`: a CSV or Parquet file in `folder` with columns path and class, and perhaps group or context, and split.
 
     Folders named train, val and test are splits, and hold the class folders, unless `splits` is false. Without them, all
     pictures are for training.

@@ -16,7 +16,7 @@ HELD_OUT = 75
 
 
 def open_source(folder: Path, settings: Mapping[str, Any]):
-    """A class is a label. A group is a label in a context, as in LDM-FG Sec. 4."""
+    """A class is a label, and a group a label in a context, as in LDM-FG Sec. 4."""
     from pipeline.data.raw import FileSource
 
     return FileSource(folder, lambda skipped: _grouped(folder, settings["selection_seed"], skipped))
@@ -33,6 +33,7 @@ def _grouped(folder: Path, seed: int, skipped: Any):
     import pandas as pd
 
     from pipeline.data.files import class_folders, pictures_below, require_distinct
+    from pipeline.data.groups import group_of
 
     LOCATION.require(folder)
     root = folder / "public_dg_0416" / "train"
@@ -55,8 +56,9 @@ def _grouped(folder: Path, seed: int, skipped: Any):
                     labels.index(label),
                     label,
                     split,
-                    f"{label}, {context}",
+                    group_of(label, context),
+                    context,
                 )
                 for name, split in zip(names, splits, strict=True)
             ]
-    return pd.DataFrame(rows, columns=["source", "class", "class_name", "split", "group"])
+    return pd.DataFrame(rows, columns=["source", "class", "class_name", "split", "group", "context"])

@@ -1,4 +1,4 @@
-"""A user's table of pictures: a CSV or Parquet file with columns path and class, and perhaps group and split."""
+"""A user's table of pictures: a CSV or Parquet file with columns path and class, and perhaps group or context, and split."""
 
 from pathlib import Path
 
@@ -7,20 +7,22 @@ import pandas as pd
 
 from pipeline.data import user_table
 from pipeline.data.files import require_distinct, require_files, require_inside
+from pipeline.data.groups import group_of
 from pipeline.data.image_folder import SPLITS
 from pipeline.errors import InputError
 
 
 def listed(folder: Path, name: str) -> pd.DataFrame:
-    """The pictures of the table `name` in `folder`, sorted by class and path: source, class, class_name, split and, if given, group.
+    """The pictures of the table `name` in `folder`, sorted by class and path: source, class, class_name, split and, if given,
+    group, or group and context.
 
-    A CSV file may have commas, semicolons or tabs between its columns. A path is relative to `folder`, or an absolute one
-    inside it. Raises InputError that names the line, the column or the byte that is wrong.
+    A context makes a group of each class in it. A CSV file may have commas, semicolons or tabs between its columns. A path is
+    relative to `folder`, or an absolute one inside it. Raises InputError that names the line, the column or the byte that is wrong.
     """
     path = folder / require_inside(name, "table")
     if not path.is_file():
         raise InputError(f"{path} is no file; set the data set's `table` to a CSV or Parquet file in {folder}")
-    table = user_table.read(path, required=("path", "class"), optional=("group", "split"))
+    table = user_table.read(path, required=("path", "class"), optional=("group", "context", "split"))
     bad = table[~table["class"].str.fullmatch(r"[^/\\\0]*[^/\\\0\s.][^/\\\0]*")]
     if len(bad) and not bad["class"].iloc[0].strip():
         raise InputError(f"{path}, line {bad['line'].iloc[0]}: the class is missing; give one, or delete the line")
@@ -28,6 +30,10 @@ def listed(folder: Path, name: str) -> pd.DataFrame:
         raise InputError(
             f"{path}, line {bad['line'].iloc[0]}: class '{bad['class'].iloc[0]}' is not a valid file name; "
             "use letters and digits, no slashes"
+        )
+    if {"group", "context"} <= set(table):
+        raise InputError(
+            f"{path} has the columns group and context; remove one: a context makes a group of each class in it"
         )
     classes, labels = np.unique(table["class"].to_numpy(object), return_inverse=True)
     require_distinct(classes.tolist(), str(path))
@@ -43,8 +49,11 @@ def listed(folder: Path, name: str) -> pd.DataFrame:
     made = pd.DataFrame({"source": source, "class": labels})
     made["class_name"] = table["class"]
     made["split"] = table.get("split", "train")
-    if "group" in table:
-        made["group"] = table["group"]
+    if "context" in table:
+        table["group"] = [group_of(*pair) for pair in zip(table["class"], table["context"], strict=True)]
+    for column in ("group", "context"):
+        if column in table:
+            made[column] = table[column].where(table[column] != "", None)
     require_files(folder, made, str(path))
     return made.sort_values(["class", "source"], ignore_index=True)
 

@@ -20,7 +20,8 @@ class Source(Protocol):
         """A table with a row for each picture, in an order that does not depend on the file system.
 
         Columns: source (text that `read` understands), class (int, from 0), class_name, split ("train", "val", "test" or
-        "rest"), and group (text) if pictures have groups. Raises InputError if files are missing.
+        "rest"), group (text) if pictures have groups, and context (text) if a group is a
+        class in a context. Raises InputError if files are missing.
         """
         ...
 

@@ -11,8 +11,8 @@ from pipeline.data.raw import Source
 
 
 def each_row(pictures: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """The rows of a subset's table, one mapping at a time."""
-    columns = [pictures[name].tolist() for name in pictures]
+    """The rows of a subset's table, one mapping at a time; what is missing, as a group, is None."""
+    columns = [pictures[name].astype(object).where(pictures[name].notna(), None).tolist() for name in pictures]
     return (dict(zip(pictures, row, strict=True)) for row in zip(*columns, strict=True))
 
 

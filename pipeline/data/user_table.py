@@ -68,7 +68,7 @@ def _as_text(path: Path, name: str, line: int, value: Any) -> str:
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value // 1:
         return str(int(value))
     if value is None or (isinstance(value, float) and value != value):
-        if name in ("group", "split"):
+        if name in ("group", "context", "split"):
             return ""
         raise InputError(f"{path}, row {line}: {name} is missing; give it, or delete the row")
     raise InputError(f"{path}, row {line}: {name} must be a text, but is {value!r}; correct it")

@@ -4,7 +4,7 @@ So any rows can be computed alone, and a plan of millions only needs memory for 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,21 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 class Plan:
-    """Rows to sample for a subset with `counts` training pictures per cell, computed on demand.
+    """Rows to sample for a subset, computed on demand.
 
-    `cells` has a row for each of the int64 [cells] counts: class and, if a cell is one group of a class, group (text).
-    By default, cells are the classes, 0 to C - 1.
+    `cells` has a row for each class, or each group of each class: class, train (its training pictures), and whatever its rows
+    have too; if a cell is one group of a class, group (text).
 
-    DiffuLT Sec. 3.2: cell c gets max(0, N_t - counts[c]) pictures, with N_t = settings["fill_to"] ('max': the largest
+    DiffuLT Sec. 3.2: cell c gets max(0, N_t - n_c) pictures, n_c of its own, with N_t = settings["fill_to"] ('max': the largest
     cell); or settings["per_class"] pictures. A cell's own count decides its shot; only cells of settings["shots"] get
     pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n). Then come ceil(s n) more, of
     settings["surplus"] s.
     """
 
-    def __init__(self, settings: Mapping[str, Any], counts: np.ndarray, cells: pd.DataFrame | None = None):
-        cells = pd.DataFrame({"class": np.arange(len(counts))}) if cells is None else cells
-        self._cells = cells.astype({"class": np.int32})
-        self._groups = np.array([_hash(name) for name in cells["group"]], np.uint64) if "group" in cells else None
+    def __init__(self, settings: Mapping[str, Any], cells: pd.DataFrame):
+        counts = cells["train"].to_numpy(np.int64)
+        self._cells = cells.drop(columns="train").astype({"class": np.int32})
+        self._groups = name_hashes(cells["group"]) if "group" in cells else None
         wanted = np.full(len(counts), settings["per_class"] or 0)
         if settings["fill_to"] is not None:
             wanted = lacking(counts, settings["fill_to"])
@@ -53,7 +53,7 @@ class Plan:
     def rows(self, start: int, stop: int) -> pd.DataFrame:
         """Rows start to stop - 1, ordered by cell and index.
 
-        Columns: class (int32), group (if there are groups), index (int32, within the cell), seed (int64, not negative)
+        Columns: class (int32), the cells' others, index (int32, within the cell), seed (int64, not negative)
         and, if there is a surplus, surplus (bool): whether the row is of it.
         """
         places = np.arange(start, min(stop, len(self)))
@@ -86,6 +86,7 @@ def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray, groups: 
     return (state >> np.uint64(1)).astype(np.int64)
 
 
-def _hash(name: str) -> int:
-    """64 bits of a group's name, the same on any machine: BLAKE2b of its UTF-8 bytes, little-endian."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+def name_hashes(names: Iterable[str]) -> np.ndarray:
+    """64 bits of each group's name, uint64, the same on any machine: BLAKE2b of its UTF-8 bytes, little-endian."""
+    found = {name: hashlib.blake2b(name.encode(), digest_size=8).digest() for name in set(names)}
+    return np.array([int.from_bytes(found[name], "little") for name in names], np.uint64)

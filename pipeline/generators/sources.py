@@ -33,29 +33,36 @@ class Sources:
                 " draw this pool with a text_to_image generator"
             )
 
-    def of(self, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """Keys of the rows' pictures, object [N]; they depend only on (pool seed, class, index) and the class's pictures.
+    def of(self, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+        """Keys of the rows' pictures, object [N]; they depend only on (pool seed, class, group, index) and the class's pictures.
 
-        All pictures of a class take turns, in each round in another random order, so that each is used equally often.
+        All pictures of a class take turns, in each round in another random order, so that each is used equally often. Each group
+        (hashes of their names, uint64 [N]) has them all, whatever their own groups, as LDM-FG does for NICO++ (Sec. 4.2).
         """
         found = np.empty(len(classes), object)
-        for label in np.unique(classes):
-            here = np.flatnonzero(classes == label)
+        cells = pd.DataFrame({"class": classes, "group": 0 if groups is None else groups})
+        for (label, group), here in cells.groupby(["class", "group"], sort=False).indices.items():
             count = self._counts[label]
             rounds, which = np.unique(indices[here] // count, return_inverse=True)
             turns = (rounds.astype(np.int64)[:, None] * count + np.arange(count)).ravel()
-            numbers = _numbers(_SOURCE, self._seed, np.full(len(turns), label), turns)
+            own = None if groups is None else np.full(len(turns), group, np.uint64)
+            numbers = _numbers(_SOURCE, self._seed, np.full(len(turns), label), turns, own)
             orders = np.argsort(numbers.reshape(len(rounds), count), axis=1, kind="stable")
             found[here] = self._keys[self._starts[label] + orders[which, indices[here] % count]]
         return found
 
 
-def strengths(seed: int, classes: np.ndarray, indices: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A strength for each row, uniform in [low, high), float64 [N], that depends only on (pool seed, class, index)."""
-    shares = _numbers(_STRENGTH, seed, classes, indices) / 2.0**63
+def strengths(
+    seed: int, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None, low: float, high: float
+) -> np.ndarray:
+    """A strength for each row, uniform in [low, high), float64 [N], that depends only on (pool seed, class, group, index)."""
+    shares = _numbers(_STRENGTH, seed, classes, indices, groups) / 2.0**63
     return low + shares * (high - low)
 
 
-def _numbers(purpose: int, seed: int, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def _numbers(
+    purpose: int, seed: int, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None
+) -> np.ndarray:
     """Random numbers of the rows for one purpose, int64 in 0..2^63-1, apart from their seeds."""
-    return row_seeds(seed, classes, indices, np.full(len(classes), purpose, np.uint64))
+    purposes = np.full(len(classes), purpose, np.uint64)
+    return row_seeds(seed, classes, indices, purposes if groups is None else groups ^ purposes)

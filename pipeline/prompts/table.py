@@ -4,9 +4,15 @@ import functools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 from pipeline.artifacts import shards
+from pipeline.data.readable import readable
+from pipeline.errors import InputError
+
+CONTEXT = "{context}"
+"""The place of a picture's context in its prompt."""
 
 
 class PromptTable:
@@ -32,3 +38,19 @@ class PromptTable:
             texts = self._texts(int(group))
             found[here] = texts[rows[here] - (self._ends[group] - len(texts))]
         return found
+
+
+def in_contexts(prompts: np.ndarray, contexts: pd.Series | None) -> np.ndarray:
+    """Prompts, object [N], with each picture's context in its place: LDM-FG's "label in context" (Sec. 4.2).
+
+    Raises InputError if prompts have a place for it, but the pictures have no contexts.
+    """
+    if contexts is not None:
+        pairs = zip(prompts, contexts, strict=True)
+        return np.array([prompt.replace(CONTEXT, readable(context)) for prompt, context in pairs], object)
+    if wanting := next((prompt for prompt in prompts if CONTEXT in prompt), None):
+        raise InputError(
+            f"the prompt '{wanting}' has a place for a context, but the pool's cells have none; set cells: group of a data set with"
+            " contexts, or name other prompts"
+        )
+    return prompts

@@ -1,11 +1,12 @@
 """Selection: the pictures of a pool that a filter uses.
 
-Of each class, these are the pictures that meet the filter's conditions, up to the number asked: the pool's own first, then those of
-its surplus. If too few do, `top_up` takes the best of the others (He et al. 2023, as SAU's filter).
+Of each class, or of each cell if the pool fills groups, these are the pictures that meet the filter's conditions, up to the number
+asked: the pool's own first, then those of its surplus. If too few do, `top_up` takes the best of the others (He et al. 2023, as
+SAU's filter).
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator
 
 
 def asked(planned: np.ndarray, settings: Mapping[str, Any], real: np.ndarray) -> np.ndarray:
-    """Number of pictures asked of each class, int64 [C].
+    """Number of pictures asked of each cell, int64 [cells].
 
-    That is the pool's own number, `planned`, or what the class's real training pictures, `real`, lack to
+    That is the pool's own number, `planned`, or what the cell's real training pictures, `real`, lack to
     settings["fill_to"], if that is given; and at most settings["first"].
     """
     most = planned if settings["fill_to"] is None else lacking(real, settings["fill_to"])
@@ -29,28 +30,29 @@ def asked(planned: np.ndarray, settings: Mapping[str, Any], real: np.ndarray) ->
 def select(pool: pd.DataFrame, settings: Mapping[str, Any], most: np.ndarray) -> pd.DataFrame:
     """Whether each row of a pool, in the order of the plan, is a survivor and is kept: columns `survives` and `kept`, bool.
 
-    pool: class (int), surplus (bool), and the scores of the conditions. settings: `keep`, a list of conditions [score,
+    pool: cell (int), surplus (bool), and the scores of the conditions. settings: `keep`, a list of conditions [score,
     comparison, threshold] that a survivor meets, all of them; `top_up`, the score of a condition, by which the best rejected
-    pictures take the places that survivors leave, or None. most: largest number of kept pictures of each class, int [C].
+    pictures take the places that survivors leave, or None. most: largest number of kept pictures of each cell, int [cells].
     """
-    labels, surplus = pool["class"].to_numpy(), pool["surplus"].to_numpy()
+    cell, surplus = pool["cell"].to_numpy(), pool["surplus"].to_numpy()
     survives = np.full(len(pool), True)
     for score, comparison, threshold in settings["keep"]:
         survives &= COMPARE[comparison](pool[score].to_numpy(), threshold)
     turn = np.where(survives, surplus, 2)
     # the sort is stable: survivors stay in the plan's order; scores that are not numbers come last
-    order = np.lexsort((np.where(survives, 0.0, _badness(pool, settings)), turn, labels))
+    order = np.lexsort((np.where(survives, 0.0, _badness(pool, settings)), turn, cell))
     place = np.empty(len(pool), np.int64)
-    place[order] = pd.Series(order).groupby(labels[order]).cumcount()
-    kept = (place < most[labels]) & (survives | (settings["top_up"] is not None))
+    place[order] = pd.Series(order).groupby(cell[order]).cumcount()
+    kept = (place < most[cell]) & (survives | (settings["top_up"] is not None))
     return pd.DataFrame({"survives": survives, "kept": kept})
 
 
-def summary(pool: pd.DataFrame, selected: pd.DataFrame, most: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Numbers of pictures in total and per class, and the classes with none kept.
+def summary(pool: pd.DataFrame, selected: pd.DataFrame, most: np.ndarray, cells: pd.DataFrame) -> dict[str, Any]:
+    """Numbers of pictures in total and per cell (`classes`, whose rows have `group` if cells are groups), and the cells without any.
 
-    generated; `asked` of the class; `survivors`; `kept`, and of these `from_surplus` and `topped_up`; `short`, those asked
-    that are not kept. pool and `most`, which are asked: as `select` gets them; selected: what it gives; names: of the classes.
+    generated; `asked` of the cell; `survivors`; `kept`, and of these `from_surplus` and `topped_up`; `short`, those asked
+    that are not kept. pool and `most`, which are asked: as `select` gets them; selected: what it gives; cells: class,
+    class_name and perhaps group of each.
     """
     survives, kept, surplus = selected["survives"], selected["kept"], pool["surplus"].to_numpy()
     counted = {
@@ -60,18 +62,24 @@ def summary(pool: pd.DataFrame, selected: pd.DataFrame, most: np.ndarray, names:
         "from_surplus": kept & surplus,
         "topped_up": kept & ~survives,
     }
-    labels = pool["class"].to_numpy()
-    classes = pd.DataFrame({name: np.bincount(labels[rows], minlength=len(most)) for name, rows in counted.items()})
+    cell = pool["cell"].to_numpy()
+    classes = pd.DataFrame({name: np.bincount(cell[rows], minlength=len(most)) for name, rows in counted.items()})
     classes.insert(1, "asked", most)
     classes["short"] = classes["asked"] - classes["kept"]
     classes = classes[(classes["generated"] > 0) | (classes["asked"] > 0)]
     # by number, because two of ImageNet's classes are both called "missile"
-    rows = [{"class": label, "class_name": names[label]} | row for label, row in classes.to_dict("index").items()]
+    about = cells[[name for name in ("class", "class_name", "group") if name in cells]].to_dict("index")
+    rows = [about[number] | row for number, row in classes.to_dict("index").items()]
     return {
         **{name: int(total) for name, total in classes.sum().items()},
-        "empty_classes": [row["class_name"] for row in rows if row["asked"] and not row["kept"]],
+        "empty_classes": [name_of(row) for row in rows if row["asked"] and not row["kept"]],
         "classes": rows,
     }
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """The name of a row's cell."""
+    return row.get("group", row["class_name"])
 
 
 def _badness(pool: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:

@@ -5,8 +5,9 @@
         --manifest results/demo/subset/manifest.parquet --selected results/demo/select/demo/selected.parquet \\
         --output results/demo/classifier/demo/seed-0
 
-writes OUTPUT/weights.safetensors (of the last epoch) and OUTPUT/history.parquet. Until it ends, a checkpoint is in OUTPUT/checkpoints.
-For several GPUs of one node: `python -m torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
+writes OUTPUT/weights.safetensors (of the last epoch, or of the best one on the validation split, as "select_by" says) and
+OUTPUT/history.parquet. Until it ends, a checkpoint is in OUTPUT/checkpoints. For several GPUs of one node: `python -m
+torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
 """
 
 from pathlib import Path
@@ -26,7 +27,7 @@ def main(args) -> None:
     from pipeline.classifiers.processes import joined
     from pipeline.classifiers.train import train
     from pipeline.data.classes import class_names
-    from pipeline.data.groups import group_names, group_numbers
+    from pipeline.data.groups import contexts_of, group_names, group_numbers
     from pipeline.errors import InputError
     from pipeline.jobs.checkpoint import Checkpoint
     from pipeline.jobs.device import device
@@ -34,6 +35,7 @@ def main(args) -> None:
     config = args.config
     manifest = shards.read_table(args.manifest, [*shards.PICTURE, "class_name", "split"], shards.OPTIONAL)
     groups, names = group_names(manifest), class_names(manifest)
+    contexts = torch.from_numpy(contexts_of(manifest))
     target = device()
 
     def labelled(tables) -> Labelled:
@@ -41,7 +43,7 @@ def main(args) -> None:
         labels = [torch.from_numpy(table["class"].to_numpy("int64", copy=True)) for table, _, _ in tables]
         generated = [torch.full((len(table),), is_generated) for table, _, is_generated in tables]
         grouped = [torch.from_numpy(group_numbers(table, groups)) for table, _, _ in tables]
-        return Labelled(pictures, *map(torch.cat, (labels, generated, grouped)))
+        return Labelled(pictures, *map(torch.cat, (labels, generated, grouped)), contexts)
 
     def real(split: str):
         return manifest[manifest["split"] == split], args.manifest.parent, False
@@ -99,6 +101,7 @@ def main(args) -> None:
             * steps_of(epoch_length, config["batch_size"], config["accumulate"] * processes.count),
             "real_pictures": int((~data.generated).sum()),
             "generated_pictures": int(data.generated.sum()),
+            "kept_epoch": int(history["epoch"][history["kept"].idxmax()]),
             "best_test_epoch": int(history["epoch"][best]),
             "best_test_top1": float(history["test_top1"][best]),
             "class_names": names.tolist(),

@@ -17,13 +17,15 @@ def main(args) -> None:
     from pipeline.artifacts.atomic import replacing
     from pipeline.costs import estimate, figures, report
     from pipeline.costs.jobs import jobs
-    from pipeline.data.classes import counts_of
+    from pipeline.data.classes import cells_of, counts_of
 
     throughput = figures.read(args.throughput, figures.wanted(args.config))
     values, origins = (
         {figures.Figure(*row): value for row, value in throughput[name].items()} for name in ("value", "origin")
     )
-    listed = jobs(args.config, counts_of(shards.read_table(args.pictures)))
+    pictures = shards.read_table(args.pictures)
+    by_group = any(pool["cells"] == "group" for pool in args.config["pools"].values())
+    listed = jobs(args.config, counts_of(pictures), cells_of(pictures, "group") if by_group else None)
     seconds = estimate.seconds_of(listed, values)
     table = estimate.by_part(listed, seconds, values, origins)
     ours = args.throughput.resolve().parent == args.output.resolve()

@@ -1,11 +1,11 @@
-"""Evaluate a classifier's last epoch on the test split and, if there is one, on the validation split.
+"""Evaluate a classifier on the test split and, if there is one, on the validation split.
 
     python -m pipeline.stages.evaluate --manifest results/demo/subset/manifest.parquet --seed 0 \\
         --weights results/demo/classifier/demo/seed-0/weights.safetensors --output results/demo/evaluate/demo/seed-0
 
 writes OUTPUT/predictions.parquet (a row for each picture), OUTPUT/per_class.csv, OUTPUT/per_group.csv (without groups, its
 header alone) and OUTPUT/metrics.json. Figures of the validation split have names that begin with val_. The metrics include
-the best test epoch, as best_test_epoch and best_test_top1.
+the epoch whose weights these are (kept_epoch), and the best test epoch, as best_test_epoch and best_test_top1.
 """
 
 import json
@@ -41,14 +41,14 @@ def main(args) -> None:
         with replacing(path) as part:
             table.to_csv(part, index=False)
     outcome = network.outcome(args.weights)
-    kept = ("steps", "real_pictures", "generated_pictures", "best_test_epoch", "best_test_top1")
+    kept = ("steps", "real_pictures", "generated_pictures", "kept_epoch", "best_test_epoch", "best_test_top1")
     metrics = found.metrics | {name: outcome[name] for name in kept}
     about = {"seed": args.seed, "network": network.label(outcome), "metrics": metrics}
     with replacing(args.output / "metrics.json") as part:
         part.write_text(json.dumps(about, indent=1), encoding="utf-8")
     beside = [*tables, args.output / "metrics.json"]
     shards.write_table(found.predictions, args.output / "predictions.parquet", beside)
-    print(f"top-1 {metrics['top1']:.2f} % after the last epoch")
+    print(f"top-1 {metrics['top1']:.2f} % after epoch {metrics['kept_epoch']}")
 
 
 def arguments():

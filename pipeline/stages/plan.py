@@ -1,13 +1,16 @@
 """Plan a pool: the pictures to generate, each with its seed.
 
     python -m pipeline.stages.plan --config '{"fill_to": "max", "per_class": null, "fill_range": [0, 1],
-        "surplus": 0, "shots": ["many", "medium", "few"], "seed": 0}' \\
+        "surplus": 0, "shots": ["many", "medium", "few"], "cells": "class", "seed": 0}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
 writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
-`--prompts PATH`, the prompts of the classes. With "sources" in the settings, the column source has the key of a real training picture
-of the class. With "strength", a lowest and a highest one, the column strength has one for each picture. With "checkpoints" ("all",
-"last" or a number) and `--generator PATH`, the table of what a generator kept, the column checkpoint has a step of its training.
+`--prompts PATH`, the prompts of the classes. With "cells": "group", groups are filled and not classes: a row has its group and perhaps
+context, its index is within the group, and the context takes the place of {context} in its prompt.
+
+With "sources" in the settings, the column source has the key of a real training picture of the class. With "strength", a lowest and
+a highest one, the column strength has one for each picture. With "checkpoints" ("all", "last" or a number) and `--generator PATH`,
+the table of what a generator kept, the column checkpoint has a step of its training.
 """
 
 from pathlib import Path
@@ -15,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import shards
-from pipeline.data.classes import class_names, counts_of
+from pipeline.data.classes import cells_of, class_names
 from pipeline.generators.checkpoints import Checkpoints
-from pipeline.generators.plan import Plan
+from pipeline.generators.plan import Plan, name_hashes
 from pipeline.generators.sources import Sources, strengths
 from pipeline.jobs import command
 from pipeline.jobs.inputs import only
-from pipeline.prompts.table import PromptTable
+from pipeline.prompts.table import PromptTable, in_contexts
 
 BLOCK = 2**16
 """Rows of a row group: more than most shards have, so that a shard's job reads only one or two groups."""
@@ -29,10 +32,9 @@ BLOCK = 2**16
 
 def main(args) -> None:
     drawn_from = ["key"] if args.config.get("sources") else []
-    manifest = shards.read_table(args.manifest, ["class", "class_name", *drawn_from], ["split"])
+    manifest = shards.read_table(args.manifest, ["class", "class_name", *drawn_from], ["split", *shards.OPTIONAL])
     names = class_names(manifest)
-    # pools that all subsets of a source share ask the same number of every class
-    plan = Plan(args.config, counts_of(manifest)["train"] if "split" in manifest else np.zeros(len(names), np.int64))
+    plan = Plan(args.config, cells_of(manifest, args.config["cells"]))
     prompts = PromptTable(only(args.inputs, "prompts")) if "prompts" in args.inputs else None
     sources, spread, seed = None, args.config.get("strength"), args.config["seed"]
     checkpoints = None
@@ -46,14 +48,14 @@ def main(args) -> None:
     def blocks():
         for start in range(0, max(1, len(plan)), BLOCK):
             rows = plan.rows(start, start + BLOCK)
-            rows.insert(1, "class_name", names[rows["class"]])
             row = rows["class"].to_numpy(), rows["index"].to_numpy()
+            groups = name_hashes(rows["group"]) if "group" in rows else None
             if prompts:
-                rows["prompt"] = prompts.of(*row)
+                rows["prompt"] = in_contexts(prompts.of(*row), rows.get("context"))
             if sources:
-                rows["source"] = sources.of(*row)
+                rows["source"] = sources.of(*row, groups)
             if spread:
-                rows["strength"] = strengths(seed, *row, *spread)
+                rows["strength"] = strengths(seed, *row, groups, *spread)
             if checkpoints:
                 rows["checkpoint"] = checkpoints.of(*row)
             yield rows

@@ -23,6 +23,7 @@ def main(args) -> None:
     from pipeline.artifacts import made, pictures, shards
     from pipeline.artifacts.atomic import replacing
     from pipeline.generators.drawn import drawn
+    from pipeline.generators.plan import name_hashes
     from pipeline.jobs.checkpoint import Pieces
     from pipeline.jobs.device import device
     from pipeline.jobs.overlap import overlapped
@@ -53,6 +54,8 @@ def main(args) -> None:
             for fault, had in zip(again, faults, strict=True):
                 again[fault] += int(had)
             key = f"{row['class']:05d}-{row['index']:07d}"
+            if "group" in row:  # an index is within its group
+                key = f"{row['class']:05d}-{name_hashes([row['group']])[0]:016x}-{row['index']:07d}"
             provenance = row | {"generator": drawer} | marks
             yield key, pictures.encode(picture, **store), pictures.SUFFIX[store["format"]], provenance
 

@@ -1,13 +1,15 @@
 """Select pictures of a pool.
 
-    python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "fill_to": null, "top_up": null}' \\
+    python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "fill_to": null, "top_up": null,
+        "cells": "class"}' \\
         --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --scores results/demo/score/demo/shard-00000.parquet ... \\
         --output results/demo/select/demo/selected.parquet
 
-writes the kept rows of the pool's indices, with the scores, and beside OUTPUT summary.json: of each class, the numbers of pictures
-generated, asked, survivors of the conditions, kept, taken from the surplus, topped up, and short of those asked. A warning names
-classes with no picture kept, and one reports classes that are short although the pool has a surplus, or the filter a `fill_to`.
+writes the kept rows of the pool's indices, with the scores, and beside OUTPUT summary.json: of each class, or of each group if the
+pool's cells are groups, the numbers of pictures generated, asked, survivors of the conditions, kept, taken from the surplus, topped
+up, and short of those asked. A warning names classes with no picture kept, and one reports classes that are short although the pool
+has a surplus, or the filter a `fill_to`.
 """
 
 import json
@@ -23,7 +25,7 @@ import pandas as pd
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.atomic import replacing
-from pipeline.data.classes import class_names, counts_of
+from pipeline.data.classes import cells_of
 from pipeline.errors import InputError
 from pipeline.jobs import command
 from pipeline.scores import selection
@@ -33,15 +35,15 @@ def main(args) -> None:
     if args.scores and len(args.scores) != len(args.indices):
         raise InputError(f"{len(args.scores)} files of scores are given; give as many as the indices, or none")
     files = list(zip_longest(args.indices, args.scores))
-    manifest = shards.read_table(args.manifest, ["class", "class_name", "split"])
-    names = class_names(manifest)
+    manifest = shards.read_table(args.manifest, ["class", "class_name", "split"], shards.OPTIONAL)
+    cells = cells_of(manifest, args.config["cells"])
     # twice, because a pool may have millions of pictures: first what decides, of all, and then all of the kept ones
-    deciding = [_deciding(*pair, args.config, names) for pair in files]
-    pool = pd.concat(deciding, ignore_index=True).astype({"class": np.int64, "surplus": bool})
-    planned = np.bincount(pool.loc[~pool["surplus"], "class"], minlength=len(names))
-    asked = selection.asked(planned, args.config, counts_of(manifest)["train"])
+    deciding = [_deciding(*pair, args.config, cells) for pair in files]
+    pool = pd.concat(deciding, ignore_index=True).astype({"cell": np.int64, "surplus": bool})
+    planned = np.bincount(pool.loc[~pool["surplus"], "cell"], minlength=len(cells))
+    asked = selection.asked(planned, args.config, cells["train"].to_numpy())
     selected = selection.select(pool, args.config, asked)
-    summary = selection.summary(pool, selected, asked, names)
+    summary = selection.summary(pool, selected, asked, cells)
     counted = args.output.with_name("summary.json")
 
     def kept():
@@ -55,7 +57,9 @@ def main(args) -> None:
     if empty := summary["empty_classes"]:
         print(f"warning: no picture was kept of the classes: {', '.join(empty)}", file=sys.stderr)
     if summary["short"] and (args.config["fill_to"] is not None or pool["surplus"].any()):
-        short = [f"{row['class_name']} ({row['kept']} of {row['asked']})" for row in summary["classes"] if row["short"]]
+        short = [
+            f"{selection.name_of(row)} ({row['kept']} of {row['asked']})" for row in summary["classes"] if row["short"]
+        ]
         more = f" and {len(short) - 5} more classes" if len(short) > 5 else ""
         print(
             f"warning: {summary['short']} of {summary['asked']} pictures are short, because the pool has too few that survive the"
@@ -65,14 +69,17 @@ def main(args) -> None:
     print(f"{summary['kept']} of {summary['generated']} generated pictures kept")
 
 
-def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], names: np.ndarray) -> pd.DataFrame:
-    """A shard's class, surplus, and the scores of the conditions. Raises InputError if its classes are not those of `names`."""
-    pool = shards.read_table(index, ["key", "class", "class_name"], ["surplus"])
-    for label, name in pool.drop_duplicates("class")[["class", "class_name"]].itertuples(index=False):
-        if label >= len(names) or names[label] != name:
-            raise InputError(
-                f"{index} has '{name}' as class {label}, but the data set has other classes; make the pool with its classes"
-            )
+def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
+    """A shard's cell, surplus, and the scores of the conditions. Raises InputError if its cells are not those of the data set."""
+    named = ["class", "class_name", *(["group"] if "group" in cells else [])]
+    pool = shards.read_table(index, ["key", *named], ["surplus"])
+    numbers = pd.Series(range(len(cells)), pd.MultiIndex.from_frame(cells[named]))
+    pool["cell"] = numbers.reindex(pd.MultiIndex.from_frame(pool[named])).to_numpy()
+    for row in pool[pool["cell"].isna()].itertuples():
+        raise InputError(
+            f"{index} has '{row.class_name}' as class {row[2]}, but the data set has other classes, or other groups; make the pool "
+            "with its classes"
+        )
     wanted = {score for score, _, _ in settings["keep"]}
     if scores:
         scored = shards.read_table(scores, ["key", *sorted(wanted)])
@@ -81,7 +88,7 @@ def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], nam
                 f"{scores} does not have the scores of {index}; give scores in the same order as the indices"
             )
         pool = pool.assign(**scored.drop(columns="key"))
-    return pool.drop(columns=["key", "class_name"]).assign(surplus=pool.get("surplus", False))
+    return pool.drop(columns=["key", *named]).assign(surplus=pool.get("surplus", False))
 
 
 def _scored(index: Path, scores: Path | None, start: Path) -> pd.DataFrame:

@@ -5,8 +5,8 @@
         --raw data --output results/demo/subset/pictures.parquet
 
 writes one row per picture, in the order of storage: key, class, class_name, split, source (its place in the raw data) and, if there are
-groups, group. The test split is never touched; `rest` has the training pictures that a long tail leaves out. Its metadata say what was
-skipped, and what sizes and times the raw files had.
+groups, group, and the context of the class that it may be. The test split is never touched; `rest` has the training pictures that a
+long tail leaves out. Its metadata say what was skipped, and what sizes and times the raw files had.
 """
 
 from collections.abc import Mapping

@@ -69,9 +69,9 @@ def main(args) -> None:
     }
     text = (
         f"# Results on {rows['dataset'].iloc[0]}\n\n"
-        "Accuracy on the test split in percent, after the last epoch: mean ± deviation over seeds of the classifier, or of the\n"
-        "parts named beside the number of seeds; a deviation shows no other part's chance. Columns with val are of the\n"
-        "validation split.\n"
+        "Accuracy on the test split in percent, after the last epoch, or the best one on the validation split where a classifier\n"
+        "has `select_by`: mean ± deviation over seeds of the classifier, or of the parts named beside the number of seeds; a\n"
+        "deviation shows no other part's chance. Columns with val are of the validation split.\n"
         f"Many, medium, few: means over the classes with {', '.join(RANGES.values())} training pictures. The best test\n"
         "epoch is chosen on the test split, as in much public code; it is given for comparison only.\n\n"
         + "\n".join(_tables(rows, over_seeds(rows), "seeds", seeds, _zero_shot(args.inputs)))

@@ -74,8 +74,8 @@ def main(args) -> None:
     ]
     title = (
         f"# {args.output.stem}: published and measured\n\n"
-        "Measured after the last epoch, mean ± deviation over seeds of the classifier, or of the parts named beside the number of\n"
-        "seeds; a deviation shows no other part's chance.\n\n"
+        "Measured after the last epoch, or the best one on the validation split where a classifier has `select_by`: mean ± deviation\n"
+        "over seeds of the classifier, or of the parts named beside the number of seeds; a deviation shows no other part's chance.\n\n"
     )
     with replacing(args.output.with_suffix(".md")) as part:
         part.write_text(title + markdown(header, lines), encoding="utf-8")

@@ -48,7 +48,7 @@ ACCURACIES = {
     "balanced",
     "best_test_top1",
 }
-FACTS = {"steps", "real_pictures", "generated_pictures", "best_test_epoch"}
+FACTS = {"steps", "real_pictures", "generated_pictures", "kept_epoch", "best_test_epoch"}
 QUALITIES = {
     "fd_scorer",
     "is_scorer",

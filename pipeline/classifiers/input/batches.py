@@ -24,12 +24,16 @@ TOGETHER = 8
 
 
 class Labelled(NamedTuple):
-    """Pictures with labels int64 [N], `generated` bool [N] and groups int64 [N], -1 for none; all three on the CPU."""
+    """Pictures with labels int64 [N], `generated` bool [N] and groups int64 [N], -1 for none; all on the CPU.
+
+    contexts: the number of each group's context, int64 [groups].
+    """
 
     pictures: Pictures
     labels: torch.Tensor
     generated: torch.Tensor
     groups: torch.Tensor
+    contexts: torch.Tensor = torch.zeros(0, dtype=torch.int64)
 
 
 def steps_of(length: int, batch_size: int, parts: int) -> int:
@@ -63,7 +67,9 @@ def batches(
     batch_size, parts = loader.settings["batch_size"], loader.settings["accumulate"]
     steps = steps_of(length, batch_size, parts * processes.count)
     own_seed = mixed_seed(seed, place) if place else seed
-    positions = order(loader.sampler, data.labels, data.generated, length, own_seed, epoch, loader.settings)
+    positions = order(
+        loader.sampler, data.labels, data.generated, length, own_seed, epoch, loader.settings, data.groups
+    )
     whole = positions.split(batch_size)[:steps]
     shares = [(step, share) for step in range(first, steps) for share in processes.parts(len(whole[step]), parts)]
     mine = [whole[step][share] for step, share in shares]

@@ -22,18 +22,20 @@ def order(
     seed: int,
     epoch: int,
     settings: Mapping[str, Any],
+    groups: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Positions of the `length` pictures of an epoch, int64 [length] in 0..N-1, fixed by the arguments.
 
-    labels: int64 [N]; generated: bool [N]; both on the CPU. `epoch` counts from 0. n is the number of a class's pictures
-    in `labels`, real and generated; classes without pictures are skipped. The sampler's `kind`:
+    labels: int64 [N]; generated: bool [N]; groups: int64 [N], for a sampler by groups; all on the CPU. `epoch` counts from 0. n is
+    the number of a class's pictures in `labels`, real and generated; classes without pictures are skipped. The sampler's `kind`:
 
     "instance": permutations of all pictures, one after the other.
     "class_aware": classes in shuffled cycles, with sampler["in_a_row"] pictures at each turn, from shuffled cycles
         through the class (Kang et al. 2020; public code draws 4). As in public code, cycles continue across epochs.
     The next three draw with replacement, each picture with a probability proportional to
     "power": n^-q, q = sampler["power"]; 1 gives classes equal shares (the inverse sampler of CMO, Park et al. 2022),
-        0.5 the square root of their share, 0 is uniform (second loader of GLMC, Du et al. 2023);
+        0.5 the square root of their share, 0 is uniform (second loader of GLMC, Du et al. 2023). If sampler["by"] is "group", n is that
+        of its group, and pictures without one are one more (second stage of cRT in SubpopBench, Yang et al. 2023);
     "progressive": (1 - t) / N + t / (C n) with t = epoch / (E - 1), E = settings["epochs"], which moves from equal
         pictures to C equal classes (Kang et al. 2020); a single epoch has t = 0;
     "effective_number": (1 - beta) / (1 - beta^n), beta = sampler["beta"] (Cui et al. 2019).
@@ -49,7 +51,7 @@ def order(
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch, STREAMS[kind]))
     if kind == "half_real":
         return _half_real(generated, length, settings["batch_size"], generator)
-    positions, counts = _by_class(labels)
+    positions, counts = _by_class(groups if sampler.get("by") == "group" else labels)
     if kind == "power":
         shares = counts.double() ** (1 - sampler["power"])
     elif kind == "progressive":

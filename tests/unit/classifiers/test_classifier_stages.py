@@ -108,7 +108,7 @@ def test_a_manifest_without_groups_trains_as_well(manifest, monkeypatch):
 def weights(tmp_path):
     torch.manual_seed(0)
     network = networks.Network("small", 4, 2, [0.5] * 3, [0.5] * 3)
-    outcome = dict.fromkeys(("steps", "real_pictures", "generated_pictures", "best_test_epoch"), 1)
+    outcome = dict.fromkeys(("steps", "real_pictures", "generated_pictures", "kept_epoch", "best_test_epoch"), 1)
     networks.save(network, tmp_path / "w.safetensors", outcome | {"best_test_top1": 50.0})
     return tmp_path / "w.safetensors"
 

@@ -22,6 +22,7 @@ SETTINGS = {  # of all losses; each reads its own
     "max_margin": 0.5,
     "head_scale": 30.0,
     "tau": 1.7,
+    "share": 1.0,
     "class_weights": None,
     "epochs": 10,
 }
@@ -68,6 +69,7 @@ def plain(settings, kind, logits, labels, generated):
             margin = settings["max_margin"] * (min(counts) / counts[label]) ** (1 / 4)
             odds[label] = math.exp(row[label] - settings["head_scale"] * margin)
         if kind == "balanced_softmax":
+            plain_p = odds[label] / sum(odds)
             odds = [n * odd for n, odd in zip(counts, odds, strict=True)]
         if kind == "logit_adjustment":
             odds = [odd * (n / sum(counts)) ** settings["tau"] for n, odd in zip(counts, odds, strict=True)]
@@ -77,6 +79,8 @@ def plain(settings, kind, logits, labels, generated):
         cost = -weight * math.log(p)
         if kind == "focal":
             cost *= (1 - (p**weight if settings["form"] == "inside" else p)) ** settings["gamma"]
+        if kind == "balanced_softmax":
+            cost = settings["share"] * cost - (1 - settings["share"]) * math.log(plain_p)
         costs.append(cost)
         weights.append(weight)
     if kind == "focal" or (kind == "weighted_cross_entropy" and settings["normalise_by"] == "batch"):
@@ -89,7 +93,7 @@ CASES = [
     *(("focal", {"form": "inside", "class_weights": weights}) for weights in (None, NUMBER)),
     *(("weighted_cross_entropy", {"generated_weight": omega}) for omega in (0.0, 0.3, 1.0)),
     *(("weighted_cross_entropy", {"generated_weight": w, "normalise_by": "weights"}) for w in (0.0, 0.3, 1.0)),
-    ("balanced_softmax", {}),
+    *(("balanced_softmax", {"share": alpha}) for alpha in (0.0, 0.3, 1.0)),
     ("logit_adjustment", {}),
 ]
 

@@ -49,6 +49,10 @@ SCHEMES = {
     "lws": {"scheme": "lws", "init": "ce"},
     "glmc": {"scheme": "glmc", "mixing_alpha": 0.2},
     "sau": {"scheme": "sau", "augment_2": ["crop", "flip"], "augment_3": ["flip", "grayscale"]},
+    "group_dro": {"scheme": "group_dro"},
+    "irm": {"scheme": "irm", "penalty_weight": 0.1, "penalty_start": 4},
+    "lisa": {"scheme": "lisa"},
+    "by_group": {"data_sampler": {"kind": "power", "by": "group"}},
     "adamw": {"optimizer": "adamw", "learning_rate": 0.005},
     "average": {"ema_decay": 0.9},
 }
@@ -65,7 +69,11 @@ def source(count=24, seed=0, generated=True, device=CPU) -> Labelled:
     shades = random.integers(0, 60, (count, 8, 8, 3)) + 90 * labels[:, None, None, None]
     made = torch.arange(count) // 3 % 2 == 1 if generated else torch.zeros(count, dtype=torch.bool)
     return Labelled(
-        InMemory(shades.astype(np.uint8), device), torch.from_numpy(labels), made, torch.arange(count) % 5 - 1
+        InMemory(shades.astype(np.uint8), device),
+        torch.from_numpy(labels),
+        made,
+        torch.arange(count) % 5 - 1,
+        torch.tensor([0, 1, 0, 1]),
     )
 
 
@@ -425,7 +433,7 @@ def shared(folder, given, count, *told):
 @pytest.mark.parametrize(
     "scheme",
     [
-        pytest.param("sau", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sau", "group_dro", "irm")),
         *repetitions(("plain",), ("cmo",), ("half_real",), ("glmc",)),
     ],
 )

@@ -202,7 +202,7 @@ BAD = {
     ),
     "template without a class": (
         painted(prompts={"plain": {"templates": ["a photo of {name}"]}}),
-        "prompts.plain.templates: 'a photo of {name}' must have {class} in it, and nothing else in braces",
+        "prompts.plain.templates: 'a photo of {name}' must have {class} in it, may have {context} in it, and nothing else in braces",
     ),
     "a key in the place of its variable": (
         painted(prompts={"chat": {"kind": "endpoint", "url": "https://h/v1", "model": "m", "key_variable": "sk-1"}}),

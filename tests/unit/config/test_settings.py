@@ -19,12 +19,13 @@ def test_settings_hold_every_key_but_references():
     assert settings["real"] is True and settings["loss"] == loss
     assert flow.part("scores", "by_ce").settings() == {"kind": "classifier", "columns": ["d1", "d2", "d3"]}
     topped = Workflow(example(pools={"cbdm": {"surplus": 0.3}}, filters={"likely": {"top_up": True}}))
-    assert topped.part("filters", "likely").settings()["top_up"] == "d3"
-    assert flow.part("filters", "likely").settings() == {
+    assert topped.part("filters", "likely").selecting_settings(topped.parts)["top_up"] == "d3"
+    assert flow.part("filters", "likely").selecting_settings(flow.parts) == {
         "keep": [["d3", ">=", 5e-7]],
         "first": None,
         "fill_to": None,
         "top_up": None,
+        "cells": "class",
     }
     assert set(flow.part("generators", "cbdm").settings()) == set(SCHEMA["generators"][1]["cbdm"].model_fields) - {
         "where"
@@ -38,7 +39,7 @@ def test_family_of_a_data_set_is_no_setting_of_its_subset():
 def test_plan_and_sampling_read_separate_keys():
     flow = Workflow(EXAMPLE)
     pool = flow.part("pools", "cbdm")
-    assert set(pool.plan_settings()) == {"fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
+    assert set(pool.plan_settings()) == {"cells", "fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
     sampling = pool.sampling_settings(flow.parts)
     assert set(sampling) == {"generator", "draw", "batch_size", "store"}
     assert sampling["generator"] == {"kind": "cbdm"}  # all else is in the trained files

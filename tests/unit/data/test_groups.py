@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.data.classes import class_names, counted, counts_of
-from pipeline.data.groups import group_names, group_numbers
+from pipeline.data.groups import contexts_of, group_names, group_numbers
 from pipeline.data.subset import SPLITS
 
 MANIFEST = pd.DataFrame(
@@ -41,6 +41,11 @@ def test_a_group_that_the_manifest_does_not_have_has_no_number():
     assert group_numbers(MANIFEST, ["dim", "rock"]).tolist() == [1, 0, -1, -1, -1, 1]
     assert group_numbers(MANIFEST, []).tolist() == [-1] * 6
     assert group_numbers(MANIFEST[:0], ["dim"]).tolist() == []
+
+
+def test_a_group_that_is_no_class_in_a_context_is_a_context_of_its_own():
+    assert contexts_of(MANIFEST).tolist() == [0, 1, 2, 3]
+    assert contexts_of(MANIFEST.assign(context=["b", "a", None, "b", "a", "b"])).tolist() == [0, 0, 1, 1]
 
 
 def test_cells_are_counted_in_each_split():

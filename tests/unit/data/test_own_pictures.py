@@ -9,6 +9,8 @@ import trees
 from listing import count, listed, settings
 
 from pipeline import kinds
+from pipeline.data.groups import contexts_of, group_names
+from pipeline.data.stored import each_row
 from pipeline.errors import InputError
 
 # One's own pictures
@@ -72,7 +74,27 @@ def test_a_table_of_pictures(tmp_path, suffix):
     assert set(found["group"]) == {"dawn", "dusk"}
 
 
+def test_contexts_make_groups_of_each_class(tmp_path):
+    birds(tmp_path, a=3, b=3)
+    rows = [(f"{c}/{i}.png", c, ("", "dim", "rock")[i], ("train", "train", "test")[i]) for c in "ab" for i in range(3)]
+    pd.DataFrame(rows, columns=["path", "class", "context", "split"]).to_csv(tmp_path / "t.csv", index=False)
+    found = listed(tmp_path, "image_folder", path="birds", table="t.csv")
+    assert sorted(found["group"].dropna()) == ["a, dim", "a, rock", "b, dim", "b, rock"]
+    assert found["group"].isna().equals(found["context"].isna()) and found["group"].isna().sum() == 2
+    assert [row["context"] for row in each_row(found)].count(None) == 2
+    assert group_names(found) == ["a, dim", "a, rock", "b, dim", "b, rock"] and contexts_of(found).tolist() == [
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
 BAD_TABLES = {
+    "group and context": (
+        "path,class,group,context\na/0.png,a,x,y\n",
+        r"has the columns group and context; remove one",
+    ),
     "missing file, first": ("path,class\na/8.png,a\na/9.png,a\n", r"2 of 2 listed files are not in .*first: a/8.png"),
     "folder": ("path,class\na,a\n", r"1 of 1 listed files are not in .*first: a\)"),
     "line after a blank and a quoted line": (

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts.shards import rows_of
-from pipeline.data.classes import counted
+from pipeline.data.classes import cells_of
 from pipeline.data.long_tail import exponential_counts
+from pipeline.errors import InputError
 from pipeline.generators.plan import Plan, row_seeds
 
 CIFAR100 = exponential_counts(500, 100, 100)
@@ -25,8 +26,12 @@ SETTINGS = {
 COUNTS = st.lists(st.integers(0, 150), min_size=1, max_size=12).map(np.array)
 
 
+def classes(counts):
+    return pd.DataFrame({"class": np.arange(len(counts)), "train": counts})
+
+
 def planned(counts, **changed):
-    plan = Plan({**SETTINGS, **changed}, counts)
+    plan = Plan({**SETTINGS, **changed}, classes(counts))
     return plan.rows(0, len(plan))
 
 
@@ -89,7 +94,7 @@ def test_pieces_of_a_range_are_the_whole(counts, cuts):
 
 @given(COUNTS, st.sampled_from([(0, 1), (0.3, 0.8)]), st.integers(0, 1800), st.integers(0, 1800))
 def test_any_rows_alone_are_those_of_the_whole(counts, fill_range, start, size):
-    plan = Plan({**SETTINGS, "fill_range": fill_range}, counts)
+    plan = Plan({**SETTINGS, "fill_range": fill_range}, classes(counts))
     rows = plan.rows(start, start + size)
     expected = planned(counts, fill_range=fill_range)[start : start + size]
     pd.testing.assert_frame_equal(rows, expected.reset_index(drop=True))
@@ -110,7 +115,7 @@ def test_a_surplus_adds_rows_after_those_asked_and_changes_none(counts, share, s
     assert per_class(rows[rows["surplus"]], len(counts)) == more
     for _, group in rows.groupby("class"):
         assert group["index"].tolist() == list(range(len(group))) and group["surplus"].is_monotonic_increasing
-    plan = Plan({**SETTINGS, "surplus": share}, counts)
+    plan = Plan({**SETTINGS, "surplus": share}, classes(counts))
     assert plan.per_class.tolist() == per_class(rows, len(counts))
     pd.testing.assert_frame_equal(plan.rows(start, start + size), rows[start : start + size].reset_index(drop=True))
 
@@ -173,7 +178,7 @@ CELL_COUNTS = np.array([5, 2, 4, 0, 6, 1])
 
 
 def planned_cells(counts=CELL_COUNTS, cells=CELLS, **changed):
-    plan = Plan({**SETTINGS, **changed}, counts, cells)
+    plan = Plan({**SETTINGS, **changed}, cells.assign(train=counts))
     return plan.rows(0, len(plan))
 
 
@@ -188,17 +193,11 @@ def test_cells_are_filled_to_the_largest_each_with_indices_of_its_own():
 
 
 def test_pictures_are_counted_by_cell_and_by_class():
-    plan = Plan(SETTINGS, CELL_COUNTS, CELLS)
+    plan = Plan(SETTINGS, CELLS.assign(train=CELL_COUNTS))
     assert plan.per_cell.tolist() == [1, 4, 2, 6, 0, 5] and plan.per_class.tolist() == [5, 8, 0, 5]
     assert {plan.per_cell.dtype, plan.per_class.dtype} == {np.dtype(np.int64)}
-    by_class = Plan(SETTINGS, np.array([7, 10, 0]))
+    by_class = Plan(SETTINGS, classes([7, 10, 0]))
     assert by_class.per_cell.tolist() == by_class.per_class.tolist() == [3, 0, 10]
-
-
-@given(COUNTS, st.integers(0, 9))
-def test_classes_as_cells_are_what_is_planned_without_cells(counts, seed):
-    cells = pd.DataFrame({"class": np.arange(len(counts))})
-    pd.testing.assert_frame_equal(planned_cells(counts, cells, seed=seed), planned(counts, seed=seed))
 
 
 def test_a_cells_rows_do_not_depend_on_other_groups_or_classes():
@@ -209,14 +208,28 @@ def test_a_cells_rows_do_not_depend_on_other_groups_or_classes():
         assert (whole[some.index] == some).all() and len(some) == (6 - CELL_COUNTS[kept]).sum()
 
 
-def test_a_plan_of_cells_is_made_of_a_manifests_counts():
-    manifest = pd.DataFrame(
-        [("a", 0, "train", "rock"), ("a", 0, "train", "rock"), ("a", 0, "val", "dim"), ("b", 1, "train", "dim")],
-        columns=["class_name", "class", "split", "group"],
-    )
-    cells = counted(manifest, ["class", "group"])
-    rows = planned_cells(cells["train"].to_numpy(), cells[["class", "group"]])
-    assert rows.drop(columns="seed").to_numpy().tolist() == [[0, "dim", 0], [0, "dim", 1], [1, "dim", 0]]
+MANIFEST = pd.DataFrame(
+    [("a", 0, "train", "rock"), ("a", 0, "train", "rock"), ("a", 0, "val", "dim"), ("b", 1, "train", "dim")],
+    columns=["class_name", "class", "split", "context"],
+).assign(group=lambda table: table["class_name"] + ", " + table["context"])
+
+
+def test_a_plan_of_groups_is_made_of_a_manifest():
+    plan = Plan(SETTINGS, cells_of(MANIFEST, "group"))
+    rows = plan.rows(0, len(plan))
+    assert list(rows) == ["class", "class_name", "group", "context", "index", "seed"]
+    assert rows[["class_name", "context", "index"]].to_numpy().tolist() == [
+        ["a", "dim", 0],
+        ["a", "dim", 1],
+        ["b", "dim", 0],
+    ]
+
+
+def test_cells_need_groups_of_every_class():
+    with pytest.raises(InputError, match="the data set has none; set cells: class"):
+        cells_of(MANIFEST.drop(columns=["group", "context"]), "group")
+    with pytest.raises(InputError, match="no picture of the class 'b' has one; set cells: class"):
+        cells_of(MANIFEST.assign(group=["a", "a", None, None]), "group")
 
 
 def test_seeds_of_groups_stay_what_they_are():

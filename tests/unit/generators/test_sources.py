@@ -12,6 +12,7 @@ from real_pictures import manifest
 
 from pipeline.artifacts import shards
 from pipeline.errors import InputError
+from pipeline.generators.plan import name_hashes
 from pipeline.generators.sources import Sources, strengths
 from pipeline.jobs import command
 from pipeline.stages import plan
@@ -74,18 +75,18 @@ def test_sources_and_prompts_that_both_take_turns_are_not_tied_to_each_other():
 
 def test_strengths_are_spread_evenly_and_depend_on_seed_class_and_index_alone():
     labels, indices = np.repeat([0, 7], 5000), np.tile(np.arange(5000), 2)
-    found = strengths(3, labels, indices, 0.25, 0.75)
+    found = strengths(3, labels, indices, None, 0.25, 0.75)
     assert found.min() >= 0.25 and found.max() < 0.75
     assert np.abs(np.histogram(found, 10, (0.25, 0.75))[0] - 1000).max() < 120
-    assert np.array_equal(strengths(3, labels[::-1], indices[::-1], 0.25, 0.75), found[::-1])
-    assert (strengths(4, labels, indices, 0.25, 0.75) != found).mean() > 0.99
-    assert (strengths(0, labels, indices, 0.6, 0.6) == 0.6).all()
+    assert np.array_equal(strengths(3, labels[::-1], indices[::-1], None, 0.25, 0.75), found[::-1])
+    assert (strengths(4, labels, indices, None, 0.25, 0.75) != found).mean() > 0.99
+    assert (strengths(0, labels, indices, None, 0.6, 0.6) == 0.6).all()
 
 
 def test_sources_are_far_from_seeds_and_strengths():
     sources = Sources(training([1000]), 0)
     order = [int(key.split("-")[1]) for key in of_class(sources, 0, range(1000))]
-    drawn = strengths(0, np.zeros(1000, int), np.arange(1000), 0, 1)
+    drawn = strengths(0, np.zeros(1000, int), np.arange(1000), None, 0, 1)
     assert abs(np.corrcoef(order, drawn)[0, 1]) < 0.1
 
 
@@ -96,6 +97,7 @@ def planned(folder, monkeypatch, **settings):
         "fill_range": [0, 1],
         "shots": ["few"],
         "surplus": 0,
+        "cells": "class",
         "seed": 0,
     } | settings
     output = folder / "plan.parquet"
@@ -133,3 +135,16 @@ def test_a_class_that_asks_for_no_pictures_needs_no_source():
     sources.require(np.array([1, 1, 0]), np.array(["a", "b", "c"], object))
     with pytest.raises(InputError, match="c has no real training picture to start from; leave such classes out"):
         sources.require(np.array([1, 1, 1]), np.array(["a", "b", "c"], object))
+
+
+def test_each_group_of_a_class_has_sources_and_strengths_of_its_own():
+    sources, indices = Sources(training([40, 5]), 0), np.tile(np.arange(40), 2)
+    labels, groups = np.zeros(80, np.int32), name_hashes(["dim"] * 40 + ["rock"] * 40)
+    found = sources.of(labels, indices, groups)
+    assert sorted(found[:40]) == sorted(found[40:]) == sorted(sources.of(labels[:40], indices[:40]))
+    assert (found[:40] != found[40:]).mean() > 0.8
+    assert np.array_equal(sources.of(labels[40:], indices[40:], groups[40:]), found[40:])
+    drawn = strengths(0, labels, indices, groups, 0, 1)
+    assert len(set(drawn)) == 80 and np.array_equal(
+        strengths(0, labels[40:], indices[40:], groups[40:], 0, 1), drawn[40:]
+    )

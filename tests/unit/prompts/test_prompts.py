@@ -111,6 +111,7 @@ def test_prompts_of_a_class_take_turns_in_a_plan(run, tmp_path):
         "fill_to": "max",
         "per_class": None,
         "fill_range": [0, 1],
+        "cells": "class",
         "surplus": 0,
         "shots": ["many", "medium", "few"],
         "seed": 0,
@@ -123,6 +124,27 @@ def test_prompts_of_a_class_take_turns_in_a_plan(run, tmp_path):
     later = run(plan, config | {"fill_range": [0.5, 1]}, "--prompts", tmp_path / "prompts.parquet")
     together = whole.merge(later, on=["class", "index"], suffixes=("", "_later"))
     assert len(together) == len(later) and (together["prompt"] == together["prompt_later"]).all()
+
+
+def test_a_plan_of_groups_fills_in_their_contexts(tmp_path, run):
+    rows = [("owl", 0, "train", "dim"), ("wren", 1, "train", "dim"), ("wren", 1, "test", "rock_wall")]
+    table = pd.DataFrame(rows, columns=["class_name", "class", "split", "context"])
+    shards.write_table(table.assign(group=table["class_name"] + ", " + table["context"]), tmp_path / "manifest.parquet")
+    config = {"kind": "templates", "templates": ["{class} in {context}", "a {class}"]}
+    run(prompts, config)
+    asked = {
+        "fill_to": 2,
+        "per_class": None,
+        "fill_range": [0, 1],
+        "surplus": 0,
+        "shots": ["few"],
+        "cells": "group",
+        "seed": 0,
+    }
+    planned = run(plan, asked, "--prompts", tmp_path / "prompts.parquet")
+    assert planned["prompt"].tolist() == ["owl in dim", "wren in dim", "wren in rock wall", "a wren"]
+    with pytest.raises(SystemExit):
+        run(plan, asked | {"cells": "class"}, "--prompts", tmp_path / "prompts.parquet")
 
 
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6), block=st.integers(1, 7), data=st.data())

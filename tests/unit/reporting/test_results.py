@@ -47,7 +47,7 @@ def cells(path, row):
 def test_a_summary_says_whose_chance_its_deviations_show(runs, tmp_path):
     summary.main(summary.arguments().parse_args(["--config", json.dumps({"runs": runs}), "--output", str(tmp_path)]))
     page = tmp_path / "summary.md"
-    assert "seeds of the classifier, or of the\nparts named beside the number of seeds" in page.read_text()
+    assert "seeds of the classifier, or of the parts named beside the number of seeds" in page.read_text()
     assert cells(page, "all")[2] == "2 (classifier, pool)" and cells(page, "one")[2] == "2"
 
 
@@ -60,7 +60,7 @@ def test_a_table_says_whose_chance_its_deviations_show(runs, tmp_path):
     given = ["--published", str(tmp_path / "published.csv"), "--output", str(tmp_path / "table.csv")]
     tables.main(tables.arguments().parse_args(["--config", json.dumps({"runs": runs}), *given]))
     page = tmp_path / "table.md"
-    assert "seeds of the classifier, or of the parts named beside the number of\nseeds" in page.read_text()
+    assert "seeds of the classifier, or of the parts named beside the number of seeds" in page.read_text()
     assert [cells(page, row)[5] for row in "AOX"] == ["2 (classifier, pool)", "2", "–"]
     found = pd.read_csv(tmp_path / "table.csv", keep_default_na=False).set_index("row")
     assert found["seeds_of"].to_dict() == {"A": "classifier, pool", "O": "classifier", "X": ""}

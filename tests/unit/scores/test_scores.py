@@ -162,7 +162,7 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     shards.write_table(index[["class", "class_name"]].assign(split="train"), tmp_path / "manifest.parquet")
     options = ("--manifest", tmp_path / "manifest.parquet")
     options += ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
-    settings = '{"keep": [["d3", ">=", 0.2]], "first": null, "fill_to": null, "top_up": null}'
+    settings = '{"keep": [["d3", ">=", 0.2]], "first": null, "fill_to": null, "top_up": null, "cells": "class"}'
     ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
     assert ran.returncode == 0 and "no picture was kept of the classes: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
@@ -184,7 +184,7 @@ def pool(folder, tables, keep="[]", first="null", top_up="null", fill_to="null")
         )
         shards.write_table(table.drop(columns=provenance), scores[-1])
     output = folder / "select/selected.parquet"
-    settings = f'{{"keep": {keep}, "first": {first}, "fill_to": {fill_to}, "top_up": {top_up}}}'
+    settings = f'{{"keep": {keep}, "first": {first}, "fill_to": {fill_to}, "top_up": {top_up}, "cells": "class"}}'
     tables = ("--manifest", folder / "manifest.parquet", "--indices", *indices, "--scores", *scores)
     ran = stage(REPOSITORY, "select", "--config", settings, *tables, "--output", output)
     return ran, output
@@ -251,7 +251,12 @@ def test_scores_of_other_pictures_are_refused(tmp_path):
     _, output = pool(tmp_path, tables)
     output.unlink()
     one, two = (tmp_path / f"score/shard-{i}.parquet" for i in (0, 1))
-    settings = ("--config", '{"keep": [], "first": null, "fill_to": null, "top_up": null}', "--output", output)
+    settings = (
+        "--config",
+        '{"keep": [], "first": null, "fill_to": null, "top_up": null, "cells": "class"}',
+        "--output",
+        output,
+    )
     settings += ("--manifest", tmp_path / "manifest.parquet")
     for scores in ([two, one], [one]):
         ran = stage(

@@ -29,14 +29,18 @@ ROWS = [  # class, surplus, clip
 
 
 def pool_of(rows):
-    return pd.DataFrame(rows, columns=["class", "surplus", "clip"]).astype({"class": np.int64, "surplus": bool})
+    return pd.DataFrame(rows, columns=["cell", "surplus", "clip"]).astype({"cell": np.int64, "surplus": bool})
+
+
+def cells(*names):
+    return pd.DataFrame({"class": np.arange(len(names)), "class_name": names})
 
 
 def kept(keep=(), first=None, top_up=None, fill_to=None, real=(4, 2, 1)):
     pool, settings = pool_of(ROWS), {"keep": list(keep), "first": first, "fill_to": fill_to, "top_up": top_up}
     most = asked(np.array([3, 3, 1]), settings, np.array(real))
     selected = select(pool, settings, most)
-    return np.flatnonzero(selected["kept"]).tolist(), summary(pool, selected, most, ["ant", "bee", "cat"])
+    return np.flatnonzero(selected["kept"]).tolist(), summary(pool, selected, most, cells("ant", "bee", "cat"))
 
 
 def test_the_surplus_takes_the_places_of_rejected_pictures_and_no_more():
@@ -93,6 +97,20 @@ POOLS = st.lists(
 ).map(lambda classes: [(label, *row) for label, rows in enumerate(classes) for row in rows])
 
 
+def test_groups_are_told_by_their_own_names():
+    pool = pool_of([(0, False, 0.5), (1, False, 0.1), (1, False, 0.7)])
+    groups = pd.DataFrame({"class": [0, 0], "class_name": "ant", "group": ["ant, dim", "ant, rock"], "train": [3, 2]})
+    most = asked(np.array([1, 2]), {"first": None, "fill_to": 3}, groups["train"].to_numpy())
+    assert most.tolist() == [0, 1]
+    selected = select(pool, {"keep": [["clip", ">", 0.9]], "top_up": None}, most)
+    told = summary(pool, selected, most, groups)
+    assert [(row["class"], row["group"], row["asked"]) for row in told["classes"]] == [
+        (0, "ant, dim", 0),
+        (0, "ant, rock", 1),
+    ]
+    assert told["empty_classes"] == ["ant, rock"]
+
+
 @given(
     rows=POOLS,
     comparison=st.sampled_from([">", ">=", "<", "<="]),
@@ -120,7 +138,7 @@ def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up)
         expected += chosen[:wanted]
     selected = select(pool, settings, most)
     assert np.flatnonzero(selected["kept"]).tolist() == sorted(expected)
-    told = summary(pool, selected, most, list("abcd"))
+    told = summary(pool, selected, most, cells(*"abcd"))
     assert told["kept"] == len(expected) and told["kept"] + told["short"] == told["asked"]
     assert not (top_up and told["short"])
 
@@ -129,4 +147,4 @@ def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up)
 def test_an_empty_pool_is_an_empty_selection(keep):
     selected = select(pool_of([]), {"keep": keep, "top_up": None}, np.zeros(2, int))
     assert len(selected) == 0
-    assert summary(pool_of([]), selected, np.zeros(2, int), ["ant", "bee"])["classes"] == []
+    assert summary(pool_of([]), selected, np.zeros(2, int), cells("ant", "bee"))["classes"] == []
