@@ -46,6 +46,10 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "per_group": "results/{dataset}/evaluate/{name}/seed-{seed}/per_group.csv",
         "metrics": "results/{dataset}/evaluate/{name}/seed-{seed}/metrics.json",
     },
+    "search": {
+        "chosen": "results/{dataset}/search/{name}/chosen.json",
+        "trials": "results/{dataset}/search/{name}/trials.parquet",
+    },
     "quality": {"quality": "results/{dataset}/quality/{name}/quality.json"},
     "grid": {"grid": "results/{dataset}/grid/{name}.png"},
     "describe": {
@@ -74,7 +78,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "pools": ("sample", "plan", "grid"),
     "scores": ("score",),
     "filters": ("select",),
-    "classifiers": ("classifier", "features", "evaluate"),
+    "classifiers": ("classifier", "features", "evaluate", "search"),
+    "searches": (),
     "qualities": ("quality",),
 }
 """Section -> the stages of its parts, the main one first."""
@@ -110,6 +115,7 @@ SEALED: dict[str, str] = {
     "select": "selected",
     "classifier": "history",
     "evaluate": "predictions",
+    "search": "trials",
     "quality": "quality",
 }
 """Stage -> its output that is written last and says what made it. Stages without one make reports, in little time."""

@@ -10,6 +10,7 @@ from pipeline.classifiers import backbones
 from pipeline.config.augmentations import Augment, Crop, Flip
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import OWN, REAL, REST, Part, Reference, RunPart
+from pipeline.config.searches import TRIAL
 from pipeline.config.unread import refuse_unread
 
 CLIP = "clip"
@@ -96,6 +97,12 @@ class Classifier(RunPart):
     at, by accuracy over its pictures or by the lowest accuracy of a group."""
     patience: int | None = Field(default=None, ge=1)
     """End the training after so many looks at the validation split that find nothing better."""
+    search: str | None = None
+    """Keys of this classifier are chosen by this search, among its trials on the same data set."""
+    trials: tuple[str, ...] = ()
+    """The trials of `search`, which sets this."""
+    trial: int | None = Field(default=None, ge=0)
+    """Which trial of a search this is; a search sets it. A trial whose loss is no longer finite has failed, and the others count."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """The optimizer."""
     learning_rate: float = Field(default=0.1, gt=0)
@@ -140,6 +147,8 @@ class Classifier(RunPart):
         "steps_as": Reference("filters"),
         "init": Reference("classifiers"),
         "foundation": Reference("foundations"),
+        "search": Reference("searches", {"chosen": "chosen"}),
+        "trials": Reference("classifiers", {"trials": "metrics"}, seed="trial_seed", stage="search"),
     }
     files: ClassVar[tuple[str, ...]] = ("pretrained",)
 
@@ -171,6 +180,8 @@ class Classifier(RunPart):
             )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs is {self.warmup_epochs}; it must be less than epochs, {self.epochs}")
+        if any(TRIAL not in name for name in self.trials) or (self.trials and not self.search):
+            raise ValueError("trials are set by search; remove them, and name a search")
         if self.patience is not None and self.select_by == "last":
             raise ValueError("patience counts looks at the validation split; set select_by: val_top1, or remove it")
         if self.nesterov and not self.momentum:
@@ -194,6 +205,9 @@ class Classifier(RunPart):
         if REAL in self.steps_as or (self.steps_as and self.data != (REAL,)):
             raise ValueError("steps_as names filters of a control that trains on real pictures only; set data: [real]")
         return self
+
+    trial_seed: ClassVar[int] = 0
+    """The seed of a search's trials."""
 
     @property
     def filters(self) -> list[str]:

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.artifacts import MAIN_OUTPUTS, locate
+from pipeline.config.classifiers import Classifier
 from pipeline.config.parts import Part
+from pipeline.config.searches import searched
 from pipeline.config.workflow import Run, Workflow
 
 TIMED = ("generators", "pools", "scores", "classifiers")
@@ -40,7 +42,7 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
             section: {
                 name: part.model_dump(mode="json", exclude={"where"})
                 | {"work": part.work()}
-                | ({"splits": part.splits, "filters": part.filters} if section == "classifiers" else {})
+                | (_of_classifier(name, part) if section == "classifiers" else {})
                 | ({"adapted": part.adapted} if section == "generators" else {})
                 | (_drawn_from(flow, dataset, name, parts) if section == "pools" else {})
                 for name, part in found.items()
@@ -49,6 +51,11 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
             for section, found in sections.items()
         },
     }
+
+
+def _of_classifier(name: str, part: Classifier) -> dict[str, Any]:
+    """What a classifier trains on, and the name under which its speed is measured: that of its search for a trial."""
+    return {"splits": part.splits, "filters": part.filters, "timed_as": searched(name)}
 
 
 def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
@@ -98,6 +105,7 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
         "classifiers": {
             name: part.timed_settings() | {"generated": bool(part.filters), "reads": _read_by(part)}
             for name, part in classifiers.items()
+            if searched(name) == name
         },
     }
 

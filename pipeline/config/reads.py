@@ -92,6 +92,8 @@ def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any]
     if stage == "classes":
         return {"source": wildcards["dataset"]}
     _, part = _part(flow, stage, wildcards)
+    if stage == "search":
+        return flow.part("searches", part.search, wildcards["dataset"]).choosing_settings()
     if stage == "classifier":  # its weights say how to prepare other pictures
         return part.settings() | {"stored": flow.part("datasets", wildcards["dataset"]).storing_settings()}
     if stage == "plan":
@@ -126,6 +128,8 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
         return ["stages.classes", f"data.{wildcards['dataset']}"]
     section, part = _part(flow, stage, wildcards)
     found = [f"stages.{stage}"]
+    if stage == "search":  # it reads figures alone
+        return found
     if stage in (SECTIONS[section][0], "adapt"):
         found += part.modules()
     elif stage in ("store", "features", "evaluate"):  # which read what their own part says, or made
@@ -207,6 +211,8 @@ def _paths(
     if reference.section == "datasets":
         shards = [{"shard": shard} for shard in range(flow.part("datasets", name).shards)]
         return [locate(output, dataset=name, **shard) for shard in (shards if "{shard}" in PATHS[output] else [{}])]
+    if reference.section == "searches":  # what it chose for this part
+        return [locate(output, dataset=wildcards["dataset"], name=wildcards["name"])]
     parts = flow.on(wildcards["dataset"])
     target = parts[reference.section][name]
     if not getattr(target, "trained", True):

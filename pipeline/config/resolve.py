@@ -19,6 +19,7 @@ from pipeline.config.qualities import Quality
 from pipeline.config.recipes import Recipe
 from pipeline.config.schemes import SCHEMES
 from pipeline.config.scores import SCORES
+from pipeline.config.searches import Search
 from pipeline.errors import InputError
 
 Parts = dict[str, dict[str, Part]]
@@ -33,6 +34,7 @@ SCHEMA: Schema = {
     "scores": ("kind", SCORES),
     "filters": Filter,
     "classifiers": ("scheme", SCHEMES),
+    "searches": Search,
     "qualities": Quality,
     "recipes": Recipe,
 }

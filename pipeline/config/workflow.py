@@ -19,6 +19,7 @@ from pipeline.config.resolve import (
     typed,
     with_keys,
 )
+from pipeline.config.searches import nested, searched, trial_name
 from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
 from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, singular, upstream
@@ -69,6 +70,7 @@ class Workflow:
         self.site = typed(Site, "", own)
         self.parts, self._chains = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = self._all_runs()
+        self._add_trials()
         check_references(self.parts)
         self._on: dict[str, Parts] = {}
         self._check_where()
@@ -156,7 +158,7 @@ class Workflow:
         return [parts["filters"][name].pool_of(parts) for name in parts["classifiers"][classifier].filters]
 
     def setting(self, run: Run, address: str) -> list[Any]:
-        """Distinct values of `section.key` in the run's parts of that section that have the key, including the scorer.
+        """Distinct values of `section.key` in the run's parts of that section that have the key, including the scorer, not trials.
 
         Raises InputError for a section or key that does not exist.
         """
@@ -166,7 +168,7 @@ class Workflow:
             raise InputError(f"there is no setting '{address}'")
         found: list[Any] = []
         for target, name in upstream(parts, ("classifiers", run.classifier)):
-            if target != SINGULAR[section]:
+            if target != SINGULAR[section] or searched(name) != name:
                 continue
             value: Any = parts[target][name]
             for key in path:
@@ -188,6 +190,18 @@ class Workflow:
                     )
                 found[place], owners[place] = run, name
         return list(found.values())
+
+    def _add_trials(self) -> None:
+        """Add a classifier for each trial of a search: the one that names the search, with the trial's values."""
+        for name, part in list(self.parts["classifiers"].items()):
+            if part.search is None:
+                continue
+            search, names = self.parts["searches"][part.search], []
+            for trial in range(search.trials):
+                names.append(trial_name(name, trial))
+                values = with_keys(part, [*nested(search.values(trial)), {"trial": trial, "search": None}])
+                self.parts["classifiers"][names[-1]] = build(self._schema, "classifiers", names[-1], values)
+            self.parts["classifiers"][name] = part.model_copy(update={"trials": tuple(names)})
 
     def _is_setting(self, section: str, path: list[str]) -> bool:
         """Whether parts of the section, of any kind, have this key."""

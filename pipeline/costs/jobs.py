@@ -213,7 +213,7 @@ class _Graph:
     @_once
     def classifier(self, name: str, seed: int) -> int:
         part = self.config["classifiers"][name]
-        filters = self.filters_of(name)
+        filters, timed = self.filters_of(name), part["timed_as"]
         needs = [self.manifest(), *(self.select(used) for used in (*filters, *part["steps_as"]))]
         needs += [place for used in filters for place in self.sample(self.pool_of(used))]
         needs += [self.classifier(part["init"], seed)] if part["init"] else []
@@ -226,15 +226,22 @@ class _Graph:
         looks = max(-(-epochs // part["test_every"]), 1) * looks + epochs * views * self._pictures("train") / gpus
         looks += at_validation * _filled_up(self._pictures("val"), AT_ONCE)
         work = {
-            Figure("classifier", name, SECONDS_A_PICTURE): epochs * self._epoch(name) / gpus,
-            Figure("evaluate", name, SECONDS_A_PICTURE): looks,
+            Figure("classifier", timed, SECONDS_A_PICTURE): epochs * self._epoch(name) / gpus,
+            Figure("evaluate", timed, SECONDS_A_PICTURE): looks,
         }
-        return self.add("classifier", name, f"seed {seed}", gpus, work | _kept("classifier", name), needs)
+        needs += [self.search(name)] if part["search"] else []
+        return self.add("classifier", name, f"seed {seed}", gpus, work | _kept("classifier", timed), needs)
+
+    @_once
+    def search(self, name: str) -> int:
+        trials = self.config["classifiers"][name]["trials"]
+        return self.add("search", name, needs=[self.evaluate(trial, 0) for trial in trials])
 
     @_once
     def evaluate(self, name: str, seed: int) -> int:
         judged = self._pictures("test") + self._pictures("val")
-        work = {Figure("evaluate", name, SECONDS_A_PICTURE): _filled_up(judged, AT_ONCE)}
+        timed = self.config["classifiers"][name]["timed_as"]
+        work = {Figure("evaluate", timed, SECONDS_A_PICTURE): _filled_up(judged, AT_ONCE)}
         return self.add("evaluate", name, f"seed {seed}", 1, work, [self.manifest(), self.classifier(name, seed)])
 
     @_once

@@ -10,6 +10,10 @@ from pipeline.errors import InputError
 from pipeline.jobs.checkpoint import Checkpoint
 
 
+class NotFinite(InputError):
+    """A loss is no longer a finite number."""
+
+
 class Stateful(Protocol):
     """A part of a training run that has a state: a network, an optimizer, a learning-rate scheduler."""
 
@@ -93,7 +97,7 @@ class Training:
         finite = losses.isfinite().reshape(len(losses), -1).all(1).tolist()
         if not all(finite):
             first = self.step - len(finite) + finite.index(False) + 1  # counted from 1, as in the history
-            raise InputError(
+            raise NotFinite(
                 f"the {self._name}'s loss is not a finite number at step {first}; lower learning_rate "
                 f"(last good checkpoint: {self._checkpoint.describe()})"
             )

@@ -10,12 +10,19 @@ OUTPUT/history.parquet. Until it ends, a checkpoint is in OUTPUT/checkpoints. Fo
 torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
 """
 
+import copy
+import functools
+import json
+import operator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.jobs import command
 
 
 def main(args) -> None:
+    import pandas as pd
     import torch
 
     from pipeline import kinds
@@ -31,8 +38,11 @@ def main(args) -> None:
     from pipeline.errors import InputError
     from pipeline.jobs.checkpoint import Checkpoint
     from pipeline.jobs.device import device
+    from pipeline.jobs.training import NotFinite
 
     config = args.config
+    if args.chosen:
+        config = _with(config, json.loads(args.chosen.read_text(encoding="utf-8"))["values"])
     manifest = shards.read_table(args.manifest, [*shards.PICTURE, "class_name", "split"], shards.OPTIONAL)
     groups, names = group_names(manifest), class_names(manifest)
     contexts = torch.from_numpy(contexts_of(manifest))
@@ -81,18 +91,25 @@ def main(args) -> None:
         args.output / "checkpoints", config | {"seed": args.seed}, args.code, inputs, args.checkpoint_minutes
     )
     with joined(target) as processes:
-        history = train(
-            config,
-            data,
-            labelled([real("test")]),
-            lambda: labelled([real("val")]) if (manifest["split"] == "val").any() else None,
-            network,
-            epoch_length,
-            args.seed,
-            target,
-            checkpoint,
-            processes,
-        )
+        failed = ""
+        try:
+            history = train(
+                config,
+                data,
+                labelled([real("test")]),
+                lambda: labelled([real("val")]) if (manifest["split"] == "val").any() else None,
+                network,
+                epoch_length,
+                args.seed,
+                target,
+                checkpoint,
+                processes,
+            )
+        except NotFinite as error:
+            if config["trial"] is None:
+                raise
+            print(f"this trial failed: {error}", flush=True)
+            failed, history = str(error), pd.DataFrame([{"epoch": 0, "test_top1": 0.0, "kept": True}])
         if not processes.first:
             return
         best = history["test_top1"].idxmax()
@@ -107,11 +124,20 @@ def main(args) -> None:
             "class_names": names.tolist(),
             "picture_size": size,  # height and width
             "settings": config | {"seed": args.seed},
-        }
+        } | ({"failed": failed} if failed else {})
         weights = args.output / "weights.safetensors"
         networks.save(network, weights, outcome)
         shards.write_table(history, args.output / "history.parquet", beside=[weights])
         checkpoint.finish()
+
+
+def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with other values, whose keys are like `loss.gamma`."""
+    config = copy.deepcopy(dict(config))
+    for key, value in values.items():
+        *path, last = key.split(".")
+        functools.reduce(operator.getitem, path, config)[last] = value
+    return config
 
 
 def arguments():
@@ -126,6 +152,9 @@ def arguments():
         help="selected.parquet of filters that make an epoch longer without being used",
     )
     parser.add_argument("--init", type=Path, help="weights.safetensors to start from")
+    parser.add_argument(
+        "--chosen", type=Path, help="chosen.json of a search, whose values take the place of the config's"
+    )
     parser.add_argument("--foundation", type=Path, help="foundation.parquet of a CLIP, for the backbone clip")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")

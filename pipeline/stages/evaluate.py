@@ -44,6 +44,8 @@ def main(args) -> None:
     kept = ("steps", "real_pictures", "generated_pictures", "kept_epoch", "best_test_epoch", "best_test_top1")
     metrics = found.metrics | {name: outcome[name] for name in kept}
     about = {"seed": args.seed, "network": network.label(outcome), "metrics": metrics}
+    if failed := outcome.get("failed"):  # a trial of a search
+        about["failed"] = failed
     with replacing(args.output / "metrics.json") as part:
         part.write_text(json.dumps(about, indent=1), encoding="utf-8")
     beside = [*tables, args.output / "metrics.json"]

@@ -47,7 +47,9 @@ def settings_of(scheme: str) -> dict:
         scheme, {}
     )
     raw = {
-        "datasets": {"demo": {"source": "image_folder", "path": "pictures", "table": "t.csv"}},  # with groups and val, perhaps
+        "datasets": {
+            "demo": {"source": "image_folder", "path": "pictures", "table": "t.csv"}
+        },  # with groups and val, perhaps
         "generators": {"cbdm": {"kind": "cbdm"}},
         "pools": {"pool": {"generator": "cbdm", "fill_to": "max"}},
         "filters": {"all": {"pool": "pool"}},
