@@ -29,7 +29,6 @@ if workflow.is_main_process:
 
     wildcard_constraints:
         dataset=one_of(FLOW.parts["datasets"]),
-        name=one_of(name for section in FLOW.parts.values() for name in section),
         seed=r"\d+",
         shard=r"\d{5}",
         recipe=one_of(FLOW.parts["recipes"]),

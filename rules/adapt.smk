@@ -7,6 +7,8 @@ rule adapt:
         **OUTPUTS["adapt"],
     log:
         "logs/adapt/{dataset}/{name}/{shard}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["generators"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

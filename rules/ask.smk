@@ -6,6 +6,7 @@ rule ask:
     log:
         "logs/ask/{dataset}/{name}.log",
     wildcard_constraints:
+        name=one_of(FLOW.parts["prompts"]),
         dataset=of_sources(*FLOW.parts["datasets"]),
     localrule: True  # nodes of a cluster often have no network
     conda:

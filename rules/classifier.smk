@@ -7,6 +7,8 @@ rule classifier:
         **OUTPUTS["classifier"],
     log:
         "logs/classifier/{dataset}/{name}/seed-{seed}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["classifiers"]),
     conda:
         "../envs/counterweight.yaml"
     threads: lambda wildcards: part("classifiers", wildcards).cores

@@ -7,6 +7,8 @@ rule evaluate:
         **OUTPUTS["evaluate"],
     log:
         "logs/evaluate/{dataset}/{name}/seed-{seed}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["classifiers"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

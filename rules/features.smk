@@ -7,6 +7,8 @@ rule features:
         **OUTPUTS["features"],
     log:
         "logs/features/{dataset}/{name}/seed-{seed}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["classifiers"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

@@ -3,6 +3,8 @@ rule fetch:
         **OUTPUTS["fetch"],
     log:
         "logs/fetch/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["foundations"]),
     localrule: True  # nodes of a cluster often have no network
     conda:
         "../envs/counterweight.yaml"

@@ -7,6 +7,8 @@ rule foundation:
         **OUTPUTS["foundation"],
     log:
         "logs/foundation/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["foundations"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

@@ -7,6 +7,8 @@ rule generator:
         **OUTPUTS["generator"],
     log:
         "logs/generator/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["generators"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

@@ -8,6 +8,8 @@ rule grid:
         **OUTPUTS["grid"],
     log:
         "logs/grid/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["pools"]),
     conda:
         "../envs/counterweight.yaml"
     params:

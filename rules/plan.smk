@@ -7,6 +7,7 @@ rule plan:
     log:
         "logs/plan/{dataset}/{name}.log",
     wildcard_constraints:
+        name=one_of(FLOW.parts["pools"]),
         dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"

@@ -9,6 +9,7 @@ rule prompts:
     log:
         "logs/prompts/{dataset}/{name}.log",
     wildcard_constraints:
+        name=one_of(FLOW.parts["prompts"]),
         dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"

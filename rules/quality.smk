@@ -7,6 +7,8 @@ rule quality:
         **OUTPUTS["quality"],
     log:
         "logs/quality/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["qualities"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

@@ -7,6 +7,7 @@ rule sample:
     log:
         "logs/sample/{dataset}/{name}/{shard}.log",
     wildcard_constraints:
+        name=one_of(FLOW.parts["pools"]),
         dataset=of_sources(*FLOW.parts["datasets"]),
     conda:
         "../envs/counterweight.yaml"

@@ -6,6 +6,8 @@ rule score:
         **OUTPUTS["score"],
     log:
         "logs/score/{dataset}/{name}/{shard}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["scores"]),
     conda:
         "../envs/counterweight.yaml"
     resources:

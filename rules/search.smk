@@ -5,6 +5,8 @@ rule search:
         **OUTPUTS["search"],
     log:
         "logs/search/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["classifiers"]),
     conda:
         "../envs/counterweight.yaml"
     params:

@@ -6,6 +6,8 @@ rule select:
         **OUTPUTS["select"],
     log:
         "logs/select/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["filters"]),
     conda:
         "../envs/counterweight.yaml"
     params:

@@ -9,6 +9,8 @@ rule states:
         **OUTPUTS["states"],
     log:
         "logs/states/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["generators"]),
     conda:
         "../envs/counterweight.yaml"
     params:

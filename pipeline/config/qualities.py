@@ -1,7 +1,7 @@
 """qualities: metrics of a whole pool, under a named feature extractor."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,8 +15,7 @@ EXTRACTORS = {"scorer": "classifier", "inception_weights": "inception", "dino_we
 class Quality(RunPart):
     """Fréchet distance of a pool to the real pictures, precision, recall, density and coverage, and the inception score.
 
-    The real pictures are the training split and, if `rest` keeps them, those that the long tail left out. One key names the
-    network whose features count.
+    One key names the network whose features count.
     """
 
     pool: str
@@ -29,6 +28,8 @@ class Quality(RunPart):
     """A local file with DINO's or DINOv2's weights; the metrics are fd_dino, precision_dino and so on."""
     foundation: str | None = None
     """A CLIP in open_clip's format; the metrics are fd_clip, precision_clip and so on."""
+    against: Literal["training", "val"] = "training"
+    """The real pictures: those of the training split and `rest`, or of the validation split (LDM-FG, Table 3)."""
     nearest: int = Field(default=5, ge=1)
     """Neighbours of precision, recall, density and coverage. Naeem et al. 2020 have 5, Kynkäänniemi et al. 2019 have 3."""
     sample_size: int | None = Field(default=10_000, ge=2)
@@ -77,11 +78,13 @@ class Quality(RunPart):
             name = classifier.init
 
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.against == "val" and dataset.has_validation is False:
+            raise ValueError("against is val, but the data set has no validation split; set against: training")
         if self.scorer:
             parts["classifiers"][self.scorer].require_side(self.scorer, self.pool, dataset, parts)
 
     def settings(self) -> dict[str, Any]:
         path = self.inception_weights or self.dino_weights
         weights = {"weights": path} if path else {}
-        keys = {"splits", "nearest", "sample_size"}
+        keys = {"splits", "nearest", "sample_size", "against"}
         return {"extractor": self.extractor, **weights, **self.model_dump(mode="json", include=keys)}

@@ -1,13 +1,14 @@
 """Measure the quality of a pool against real training pictures, under a named feature extractor.
 
-    python -m pipeline.stages.quality --config '{"extractor": "classifier", "splits": 10, "nearest": 5, "sample_size": 10000}' \\
+    python -m pipeline.stages.quality --config '{"extractor": "classifier", "splits": 10, "nearest": 5, "sample_size": 10000,
+        "against": "training"}' \\
         --manifest results/demo/subset/manifest.parquet --weights results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --output results/demo/quality/demo/quality.json
 
 writes, under a classifier, fd_scorer, is_scorer (with is_scorer_std), precision_scorer, recall_scorer, density_scorer and
 coverage_scorer; under Inception v3 the same as fid, is and precision_inception; under DINO or a foundation's CLIP as fd_dino or fd_clip,
 without the inception score; and the numbers of generated and real pictures. The real ones are the training split and, if the subset keeps
-them, those that the long tail left out.
+them, those that the long tail left out; or, with "against": "val", the validation split.
 """
 
 import json
@@ -37,7 +38,8 @@ def main(args) -> None:
     from pipeline.jobs.progress import progress
 
     manifest = shards.read_table(args.manifest, needs=shards.REAL)
-    reference = manifest[manifest["split"].isin(["train", "rest"])]
+    against = args.config["against"]
+    reference = manifest[manifest["split"].isin(["train", "rest"] if against == "training" else [against])]
     pool = [(shards.read_asked(path, shards.PICTURE), path.parent) for path in args.indices]
     count, nearest, size = sum(len(table) for table, _ in pool), args.config["nearest"], args.config["sample_size"]
     if min(count, len(reference)) <= nearest:
