@@ -125,7 +125,7 @@ def _named(annotation: Any) -> str:
         return " or ".join([*named, *(["`null`"] if NoneType in arguments else [])])
     if origin is dict or (isinstance(annotation, type) and issubclass(annotation, Part)):
         return "mapping"
-    return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}[annotation]
+    return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Any: "any value"}[annotation]
 
 
 def _has_kind(model: type[Part]) -> bool:

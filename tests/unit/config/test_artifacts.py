@@ -82,6 +82,7 @@ def test_what_came_before_is_an_input_of_the_stages_rule():
         "ask",
         "prompts",
         "plan",
+        "search",
     }
 
 
@@ -129,6 +130,7 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
         "steps_as",
         "init",
         "foundation",
+        "chosen",
     ]
     assert read_by(flow, "classifier", name="long", seed="0") == {"steps_as": found["selected"]}
     assert read_by(flow, "evaluate", name="second", seed="2") == {}
