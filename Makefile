@@ -1,4 +1,5 @@
 # make demo: balance a bundled long-tailed data set, train classifiers on it, and print their accuracies
+# make toy: draw the picture that explains feedback, docs/feedback_toy.png, in seconds
 # make test: run the tests
 # make test-slow: run the longer tests: whole small workflows, full disks, millions of rows
 # make test-chaos: kill a small run 5 times
@@ -22,7 +23,7 @@ BIN := .venv/bin
 # Text is UTF-8, whatever the locale
 export PYTHONUTF8 := 1
 
-.PHONY: demo test test-slow test-chaos test-slurm test-all test-nightly lint format docs setup lock accept repair clean
+.PHONY: demo toy test test-slow test-chaos test-slurm test-all test-nightly lint format docs setup lock accept repair clean
 
 demo: setup
 	$(BIN)/snakemake --profile local all_demo
@@ -33,6 +34,9 @@ demo: setup
 	@echo "         results/demo/grid/demo_text.png   (beside those of a small text-to-image model)"
 	@echo "         results/demo/results.csv          (every figure)"
 	@echo "         results/demo/select/demo/summary.json   (numbers of generated and kept pictures)"
+
+toy: setup
+	PYTHONPATH=. $(BIN)/python benchmarks/feedback_toy.py --output docs/feedback_toy.png
 
 # Tests of one file run in one worker, because they share what they make; tests/conftest.py has the order of the files
 WORKERS ?= auto

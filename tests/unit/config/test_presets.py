@@ -82,9 +82,7 @@ def test_the_runs_are_those_of_the_longer_config(flow):
         f"{run.recipe} {run.dataset} {seeds[run.seeds]} {'main' if run.main else '-'}"
         for run in flow.runs
         # SAU's stand-ins, Fill-Up, CLIP and LDM-FG came later
-        if run.dataset != "demo"
-        and not run.entry.endswith(("_cbdm", "_adm64"))
-        and not run.entry.startswith(LATER)
+        if run.dataset != "demo" and not run.entry.endswith(("_cbdm", "_adm64")) and not run.entry.startswith(LATER)
     ]
     assert sorted(found) == sorted(expected)
     assert sum(not name.startswith(LATER) for name in flow.parts["recipes"]) < 40
