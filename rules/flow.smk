@@ -119,12 +119,15 @@ def reported(function, *arguments):
         sys.exit(f"error: {presets.named_file(error, LAYERS)}")
 
 
-def pool_shards(output):
-    """Every shard of the pool that a job is about."""
+def pool_shards(output, section="pools"):
+    """Every shard of the pool that a job is about, or of the scores that it is about."""
 
     def of_job(wildcards):
-        shards = range(part("pools", wildcards).shards)
-        place = FLOW.home("pools", wildcards.name, wildcards.dataset)
-        return [located(output, dataset=place, name=wildcards.name, shard=shard) for shard in shards]
+        parts = FLOW.on(wildcards.dataset)
+        pool = wildcards.name if section == "pools" else parts[section][wildcards.name].pool_of(parts)
+        name = wildcards.name if output == "scores" else pool
+        place = wildcards.dataset if output == "scores" else FLOW.home("pools", pool, wildcards.dataset)
+        shards = range(parts["pools"][pool].shards)
+        return [located(output, dataset=place, name=name, shard=shard) for shard in shards]
 
     return of_job

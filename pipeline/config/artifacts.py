@@ -52,6 +52,10 @@ OUTPUTS: dict[str, dict[str, str]] = {
     },
     "quality": {"quality": "results/{dataset}/quality/{name}/quality.json"},
     "grid": {"grid": "results/{dataset}/grid/{name}.png"},
+    "copies": {
+        "copies": "results/{dataset}/copies/{name}/copies.csv",
+        "copies_shown": "results/{dataset}/copies/{name}/copies.png",
+    },
     "describe": {
         "description": "results/{dataset}/describe/summary.md",
         "classes": "results/{dataset}/describe/classes.csv",
@@ -76,7 +80,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "prompts": ("prompts", "ask"),
     "generators": ("generator", "adapt", "states"),
     "pools": ("sample", "plan", "grid"),
-    "scores": ("score",),
+    "scores": ("score", "copies"),
     "filters": ("select",),
     "classifiers": ("classifier", "features", "evaluate", "search"),
     "searches": (),
@@ -132,6 +136,7 @@ _OF_A_DATA_SET = (
     "classifier",
     "quality",
     "grid",
+    "copies",
     "summary",
     "recipe",
 )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import Part, Reference, RunPart
@@ -100,5 +100,49 @@ class ByClip(Scores):
         return {"clip": (0, 1), "clip_times_classes": (0, math.inf)}
 
 
-SCORES: dict[str, type[Scores]] = {"classifier": ByClassifier, "clip": ByClip}
+class Copies(Scores):
+    """How alike each picture is to the nearest real one, and a report of near duplicates, which a filter can drop."""
+
+    kind: Literal["copies"]
+    scorer: str | None = None
+    """The classifier whose features are compared, beside pixels."""
+    scorer_seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Which of the scorer's seeds."""
+    foundation: str | None = None
+    """Instead of `scorer`: a CLIP in open_clip's format."""
+    alike: float = Field(default=0.95, gt=0, le=1)
+    """The likeness from which on the report has a picture as a near duplicate."""
+
+    references: ClassVar[dict[str, Reference]] = {
+        "pool": OF_POOL,
+        "scorer": Reference("classifiers", {"weights": "weights"}, seed="scorer_seed"),
+        "foundation": Reference("foundations"),
+    }
+
+    @model_validator(mode="after")
+    def _one_network(self) -> "Copies":
+        if (self.scorer is None) == (self.foundation is None):
+            raise ValueError("exactly one of scorer and foundation must be given")
+        return self
+
+    def columns(self) -> dict[str, tuple[float, float]]:
+        return {f"{by}_{split}": (-1, 1) for by in ("pixel", "feature") for split in ("train", "test")}
+
+    def modules(self) -> list[str]:
+        return [*super().modules(), f"evaluation.extractors.{self._extractor}"]
+
+    def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.scorer:
+            parts["classifiers"][self.scorer].require_side(self.scorer, self.pool, dataset, parts)
+
+    def settings(self) -> dict[str, Any]:
+        columns = [f"{name}{ending}" for name in self.columns() for ending in ("", "_row")]
+        return {"kind": self.kind, "columns": columns, "extractor": self._extractor}
+
+    @property
+    def _extractor(self) -> str:
+        return "classifier" if self.scorer else "clip"
+
+
+SCORES: dict[str, type[Scores]] = {"classifier": ByClassifier, "clip": ByClip, "copies": Copies}
 """Kind -> type of its entries; register new kinds here."""

@@ -15,14 +15,14 @@ def family_targets(flow: Workflow, family: str) -> list[str]:
     runs = flow.families().get(family, [])
     if not runs:
         raise InputError(f"no recipe with `main: true` runs on {family}; give one that does, or add one")
-    return sorted({locate("summary", dataset=run.dataset) for run in runs} | _grids(flow, runs))
+    return sorted({locate("summary", dataset=run.dataset) for run in runs} | _grids(flow, runs) | _copies(flow, runs))
 
 
 def recipe_targets(flow: Workflow, recipe: str) -> list[str]:
     """The results of one recipe of the config, main or not, and a grid of every pool that it uses."""
     runs = [run for run in flow.runs if run.entry == recipe]
     summaries = {locate("recipe_summary", dataset=run.dataset, recipe=recipe) for run in runs}
-    return sorted(summaries | _grids(flow, runs))
+    return sorted(summaries | _grids(flow, runs) | _copies(flow, runs))
 
 
 def folders(flow: Workflow) -> list[str]:
@@ -135,3 +135,13 @@ def _grids(flow: Workflow, runs: Iterable[Run]) -> set[str]:
     """A grid of every pool that the runs' classifiers train on."""
     pools = {(run.dataset, pool) for run in runs for name in run.classifiers for pool in flow.pools(name, run.dataset)}
     return {locate("grid", dataset=dataset, name=pool) for dataset, pool in pools}
+
+
+def _copies(flow: Workflow, runs: Iterable[Run]) -> set[str]:
+    """A report of near duplicates for all scores of that kind that the runs use."""
+    return {
+        locate("copies", dataset=run.dataset, name=name)
+        for run in runs
+        for name, part in flow.needed(run.dataset, [run]).get("scores", {}).items()
+        if part.kind == "copies"
+    }

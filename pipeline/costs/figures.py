@@ -56,7 +56,9 @@ def wanted(config: Mapping[str, Any]) -> list[Figure]:
     found += [
         Figure("sample", name, quantity) for name in config["pools"] for quantity in (SECONDS_A_STEP, BYTES_A_PICTURE)
     ]
-    found += [Figure("score", name, SECONDS_A_PAIR) for name, part in config["scores"].items() if part.get("scorer")]
+    found += [
+        Figure("score", name, SECONDS_A_PAIR) for name, part in config["scores"].items() if part["kind"] == "classifier"
+    ]
     for name in [name for name, part in config["classifiers"].items() if part.get("timed_as", name) == name]:
         found += [Figure("classifier", name, quantity) for quantity in trained]
         found += [Figure("evaluate", name, SECONDS_A_PICTURE), Figure("features", name, BYTES_A_PICTURE)]

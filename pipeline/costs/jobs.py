@@ -190,17 +190,20 @@ class _Graph:
         needs, scorer = [self.manifest()], part.get("scorer")
         if part.get("foundation"):
             needs += [self.foundation(part["foundation"])]
+        by_metrics = part["kind"] == "classifier"
         if scorer:
-            needs += [self.features(scorer, part["scorer_seed"]), self.classifier(scorer, part["scorer_seed"])]
+            needs.append(self.classifier(scorer, part["scorer_seed"]))
+        if by_metrics:
+            needs.append(self.features(scorer, part["scorer_seed"]))
         labels = np.repeat(np.arange(len(self.counts["train"])), self._generated(part["pool"]))  # in the plan's order
         found = []
         for shard, (sample, rows) in enumerate(zip(self.sample(part["pool"]), self._shards(part["pool"]), strict=True)):
             peers, work = self.counts["train"][labels[rows.start : rows.stop]], {}
             if scorer:
-                work = {
-                    Figure("evaluate", scorer, SECONDS_A_PICTURE): _filled_up(len(rows), AT_ONCE),
-                    Figure("score", name, SECONDS_A_PAIR): int(peers.sum()),
-                }
+                seen = len(rows) if by_metrics else len(rows) + self._pictures("train") + self._pictures("test")
+                work[Figure("evaluate", scorer, SECONDS_A_PICTURE)] = _filled_up(seen, AT_ONCE)
+            if by_metrics:
+                work[Figure("score", name, SECONDS_A_PAIR)] = int(peers.sum())
             found.append(self.add("score", name, f"shard {shard}", 1, work, [*needs, sample]))
         return found
 

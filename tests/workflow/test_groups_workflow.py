@@ -41,7 +41,8 @@ ADDED = {
             "shards": 2,
         }
     },
-    "filters": {"by_group": {"pool": "by_group"}},
+    "scores": {"near": {"kind": "copies", "pool": "by_group", "scorer": "erm"}},
+    "filters": {"by_group": {"scores": "near", "keep": "pixel_test <= 0.999"}},
     "searches": {
         "rates": {
             "trials": 4,
@@ -116,6 +117,16 @@ def test_metrics_are_those_of_a_hand_worked_table(made, name):
     epoch, history = metrics["kept_epoch"], pd.read_parquet(made / f"classifier/{name}/seed-0/history.parquet")
     judged = "val_worst_group" if name == "filled" else "val_top1"
     assert history[judged].max() == history.set_index("epoch")[judged][epoch] == pytest.approx(metrics[judged])
+
+
+def test_near_duplicates_are_reported(made):
+    scores = pd.concat(map(pd.read_parquet, sorted(made.glob("score/near/shard-*.parquet"))))
+    assert scores[["pixel_train", "pixel_test", "feature_train", "feature_test"]].abs().max(axis=None) <= 1
+    listed = pd.read_csv(made / "copies/near/copies.csv")
+    assert len(listed) == (scores[["pixel_train", "pixel_test", "feature_train", "feature_test"]] >= 0.95).sum(
+        axis=None
+    )
+    assert (made / "copies/near/copies.png").is_file()
 
 
 def test_the_search_chose_a_trial_that_did_not_diverge(made):

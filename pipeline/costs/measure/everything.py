@@ -102,7 +102,7 @@ def _figures(
         size = classifiers.fresh(settings, stored, classes).backbone.feature_size
         yield Figure("features", name, figures.BYTES_A_PICTURE), 4 * size, None  # of float32
     for name, settings in config["scores"].items():
-        if settings["scorer"] is None:
+        if settings["kind"] != "classifier":  # the comparisons of others take little time
             continue
         scorer = config["classifiers"][settings["scorer"]]
         timed = classifiers.scoring(settings["columns"], scorer, stored, classes, device)

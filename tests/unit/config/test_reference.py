@@ -37,7 +37,7 @@ def test_the_reference_shows_types_limits_and_defaults(page):
         "| `class_weights` | `null`, or mapping by `kind`: `effective_number`, `inverse_power` | `null` | ",
         "| `generated_weight` | number, at least 0, at most 1 | `1.0` | omega of Eq. 4. |",
         "`sau`, `group_dro`, `irm`, `lisa`. The default is `plain`.",
-        "`kind` chooses the type: `classifier`, `clip`. The default is `classifier`.",
+        "`kind` chooses the type: `classifier`, `clip`, `copies`. The default is `classifier`.",
         "`kind` chooses the type: `cbdm`, `text_to_image`, `image_to_image`, `image_variation`, `unclip`, `glide`, "
         "`textual_inversion`, `lora`.\n",
         "\nn^-power for a class of n pictures.\n",

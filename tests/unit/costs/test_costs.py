@@ -21,6 +21,10 @@ from pipeline.errors import InputError
 
 TRAIN = np.array([110, 73, 48, 32, 21, 14, 9, 6, 4, 2])  # tests/micro.yaml: 110 to 110 / 40, rounded down
 COUNTS = {"train": TRAIN, "val": np.zeros(10, int), "test": np.full(10, 50), "rest": 120 - TRAIN}
+GROUPS = pd.DataFrame({"class": np.repeat(np.arange(10), 2), "group": [f"g{i}" for i in range(20)]})
+GROUPS["train"] = np.stack(
+    [TRAIN, 0 * TRAIN], 1
+).ravel()  # two groups of each class, one of them without training pictures
 MADE = [0, 0, 0, 0, 9, 16, 21, 24, 26, 28]  # what is lacking to 30
 
 
@@ -213,6 +217,15 @@ def test_the_list_of_jobs_is_the_one_that_snakemake_plans():
         assert Counter(job.stage for job in found) == planned, family
 
 
+def test_a_pool_of_groups_fills_each_of_them():
+    raw = yaml.safe_load((REPOSITORY / "tests" / "micro.yaml").read_text())
+    raw["datasets"]["demo"] = {"source": "image_folder", "path": "birds", "table": "t.csv", "test_share": 0.2}
+    raw["pools"]["cbdm"] |= {"cells": "group", "fill_to": "max"}
+    found = jobs(counted(Workflow(raw)), COUNTS, GROUPS)
+    of_pictures = Figure("sample", "cbdm", figures.BYTES_A_PICTURE)
+    assert sum(job.work.get(of_pictures, 0) for job in found) == (GROUPS["train"].max() - GROUPS["train"]).sum() == 1881
+
+
 def test_the_figures_that_are_wanted_are_those_that_the_jobs_use():
     flow = repository_config()
     for runs in flow.families().values():
@@ -220,7 +233,7 @@ def test_the_figures_that_are_wanted_are_those_that_the_jobs_use():
             config = counted(flow, dataset)
             timed = costs.timed(flow, dataset, [run for run in runs if run.dataset == dataset])
             assert figures.wanted(config) == figures.wanted(timed)
-            used = {figure for job in jobs(config, COUNTS) for figure in job.work}
+            used = {figure for job in jobs(config, COUNTS, GROUPS) for figure in job.work}
             unused = set(figures.wanted(config)) - used
             assert used <= set(figures.wanted(config))
             assert {figure.stage for figure in unused} <= {"features"}, "only of scorers are features kept"
