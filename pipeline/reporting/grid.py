@@ -22,8 +22,9 @@ def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side:
     widest = max(int(font.getlength(row.label)) for row in rows)
     gap, left, top = 2, widest + 12, 44
     cell, split = side + gap, 16
-    lefts = [left + block * (columns * cell + split) for block in range(len(headings))]
-    width = lefts[-1] + columns * cell + gap
+    block = max(columns * cell, *(int(font.getlength(heading)) for heading in headings))
+    lefts = [left + number * (block + split) for number in range(len(headings))]
+    width = lefts[-1] + block + gap
     width = max(width, int(font.getlength(title)) + 12)
     image = Image.new("RGB", (width, top + len(rows) * cell + gap), "white")
     draw = ImageDraw.Draw(image)
