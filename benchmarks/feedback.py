@@ -1,4 +1,4 @@
-"""What feedback costs: time of a picture with it over that without it, and how its cheaper directions lie to the exact one.
+"""What feedback costs: time and memory with it over those without it, and how its cheaper directions lie to the exact one.
 
     snakemake --profile local results/foundations/demo_mini/foundation.parquet results/demo/classifier/demo_ce/seed-0/history.parquet
     PYTHONPATH=. python benchmarks/feedback.py --foundation results/foundations/demo_mini/foundation.parquet \\
@@ -6,11 +6,12 @@
 
 draws the same pictures in turn without feedback and in each mode, with the same model, steps and batch, and LDM-FG's settings: 30 steps
 of DDIM, classifier-free guidance of 5, and entropy feedback at every fifth step. On a CPU, feedback draws 8 pictures at once, so 8 is the
-batch of all.
+batch of all. Memory is the most that tensors take at one time: the networks' weights, and all that drawing a batch adds to them.
 """
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,16 @@ def main() -> None:
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"{where}: {np.median(each[:, 0]) / given.pictures * 1000:.1f} ms a picture without feedback")
     cosines = directions(given)
+    bytes_of = {mode: memory(one, given) for mode, one in samplers.items()}
+    print(
+        f"without feedback, weights take {bytes_of['none'][0] / 2**20:.1f} MiB, and drawing {bytes_of['none'][1] / 2**20:.1f} MiB"
+    )
     for place, mode in enumerate(MODES[1:], 1):
         ratios = each[:, place] / each[:, 0]
         print(
             f"{mode}: {np.median(ratios):.2f} times as long ({ratios.min():.2f} to {ratios.max():.2f}), "
-            f"cosine to exact {np.mean(cosines[mode]):.3f}"
+            f"{sum(bytes_of[mode]) / sum(bytes_of['none']):.2f} times the memory "
+            f"({bytes_of[mode][1] / bytes_of['none'][1]:.2f} without weights), cosine to exact {np.mean(cosines[mode]):.3f}"
         )
 
 
@@ -69,6 +75,41 @@ def seconds(one: Sampler, given: argparse.Namespace) -> float:
     begun = time.perf_counter()
     drawn(one, given)
     return time.perf_counter() - begun
+
+
+def memory(one: Sampler, given: argparse.Namespace) -> tuple[int, int]:
+    """Bytes of the networks' weights, and the most that drawing adds to them."""
+    weights = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for network in networks_of(one, set())
+        for tensor in (*network.parameters(), *network.buffers())
+    }
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        drawn(one, given)
+        return sum(weights.values()), torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        drawn(one, given)
+    changes = [event.nbytes() for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return sum(weights.values()), int(np.cumsum(changes).max())
+
+
+def networks_of(thing: Any, seen: set[int]) -> Iterator[torch.nn.Module]:
+    """All networks that an object has, directly or in its parts."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, torch.nn.Module):
+        yield thing
+        return
+    inner = (
+        thing
+        if isinstance(thing, list | tuple)
+        else getattr(thing, "__dict__", thing if isinstance(thing, dict) else {}).values()
+    )
+    for part in inner:
+        yield from networks_of(part, seen)
 
 
 def directions(given: argparse.Namespace) -> dict[str, list[float]]:

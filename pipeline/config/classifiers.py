@@ -97,6 +97,9 @@ class Classifier(RunPart):
     at, by accuracy over its pictures or by the lowest accuracy of a group."""
     patience: int | None = Field(default=None, ge=1)
     """End the training after so many looks at the validation split that find nothing better."""
+    rounds: int = Field(default=1, ge=1)
+    """Draw the pictures of its one filter, of a pool with a guide, in this many equal shares. The classifier of the shares so far guides
+    the next."""
     search: str | None = None
     """Keys of this classifier are chosen by this search, among its trials on the same data set."""
     trials: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from pipeline.config.resolve import (
     typed,
     with_keys,
 )
+from pipeline.config.rounds import unroll
 from pipeline.config.searches import nested, searched, trial_name
 from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
@@ -70,6 +71,8 @@ class Workflow:
         self.site = typed(Site, "", own)
         self.parts, self._chains = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = self._all_runs()
+        for name in list(self.parts["classifiers"]):
+            unroll(self.parts, schema, name)
         self._add_trials()
         check_references(self.parts)
         self._on: dict[str, Parts] = {}

@@ -68,9 +68,11 @@ def test_what_feedback_costs(tmp_path):
         *("--pictures", "2", "--batch-size", "2", "--steps", "3", "--turns", "1"),
     )
     assert re.search(r"^CPU: [\d.]+ ms a picture without feedback$", told, re.MULTILINE)
-    found = re.findall(r"^(\w+): ([\d.]+) times as long .*, cosine to exact ([\d.-]+)$", told, re.M)
-    assert [mode for mode, *_ in found] == ["exact", "decoder", "pooled"] and found[0][2] == "1.000"
-    assert all(-1 <= float(cosine) <= 1 and float(longer) > 0 for _, longer, cosine in found)
+    shown = r"^(\w+): ([\d.]+) times as long .*, ([\d.]+) times the memory .*, cosine to exact ([\d.-]+)$"
+    found = re.findall(shown, told, re.M)
+    assert [mode for mode, *_ in found] == ["exact", "decoder", "pooled"] and found[0][3] == "1.000"
+    assert all(-1 <= float(cosine) <= 1 and float(longer) > 0 for _, longer, _, cosine in found)
+    assert float(found[0][2]) >= float(found[1][2]) >= float(found[2][2]) >= 1
 
 
 def test_textual_inversion_beside_the_usual_script(tmp_path):

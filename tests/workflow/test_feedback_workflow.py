@@ -33,10 +33,22 @@ ADDED = {
             "generator": "cbdm",
             "draw": {"kind": "ddim", "steps": 4, "feedback": {"criterion": "hardness", "mode": "decoder", "every": 2}},
         },
+        "unsure": {
+            **POOL,
+            "shards": 1,
+            "generator": "cbdm",
+            "draw": {"kind": "ddim", "steps": 2, "feedback": {"criterion": "entropy", "mode": "pooled"}},
+        },
     },
-    "filters": {"led": {"pool": "led"}, "hard": {"pool": "hard"}},
-    "classifiers": {"led": {"extends": "ce", "data": ["real", "led", "hard"]}},
-    "recipes": {"led": {"classifier": "led", "datasets": ["demo"], "seeds": [0], "main": True}},
+    "filters": {"led": {"pool": "led"}, "hard": {"pool": "hard"}, "unsure": {"pool": "unsure"}},
+    "classifiers": {
+        "led": {"extends": "ce", "data": ["real", "led", "hard"]},
+        "twice": {"extends": "ce", "data": ["real", "unsure"], "rounds": 2},
+    },
+    "recipes": {
+        "led": {"classifier": "led", "datasets": ["demo"], "seeds": [0], "main": True},
+        "twice": {"classifier": "twice", "datasets": ["demo"], "seeds": [0]},
+    },
 }
 TARGET = "recipe_led"
 SHARD = "results/demo/sample/led/shard-00000.tar"
@@ -66,6 +78,20 @@ def test_the_pictures_reach_the_classifier(led):
     generated = results[(results["recipe"] == "led") & (results["metric"] == "generated_pictures")]["value"].item()
     assert generated == 2 * len(index)
     assert planned(led, TARGET) == {}
+
+
+def test_the_classifier_of_a_round_guides_the_next(led):
+    ran = snakemake(led, "recipe_twice")
+    assert ran.returncode == 0, ran.stdout
+    results = pd.read_csv(led / "results/demo/recipe/twice/results.csv").set_index("metric")["value"]
+    rounds = [pd.read_parquet(led / f"results/demo/sample/unsure~twice.round={r}/shard-00000.parquet") for r in (1, 2)]
+    assert results["generated_pictures"] == sum(map(len, rounds)) > 100
+    places = [set(zip(one["class"], one["index"], strict=True)) for one in rounds]
+    assert not places[0] & places[1]
+    first, last = (
+        led / f"results/demo/classifier/{name}/seed-0/weights.safetensors" for name in ("twice~round=1", "twice")
+    )
+    assert first.is_file() and last.is_file() and planned(led, "recipe_twice") == {}
 
 
 def test_every_module_that_its_jobs_load_is_in_their_fingerprints(led):

@@ -1,0 +1,50 @@
+"""Feedback on the demo's small foundation: over 200 pictures, each criterion rises, and another classifier mostly sees the class."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from workflow_helpers import REPOSITORY, environment, snakemake
+
+pytestmark = pytest.mark.nightly
+
+
+@pytest.fixture(scope="module")
+def effect(tmp_path_factory):
+    root = tmp_path_factory.mktemp("effect") / "copy"
+    root.mkdir()
+    for name in ("rules", "pipeline", "profiles", "envs", "papers", "benchmarks"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "local", "slurm", "workflow_config.yaml"):
+        shutil.copy(REPOSITORY / name, root / name, follow_symlinks=False)
+    files = {
+        "--foundation": "results/foundations/demo_mini/foundation.parquet",
+        "--guide": "results/demo/classifier/demo_ce/seed-0/weights.safetensors",
+        "--features": "results/demo/features/demo_ce/seed-0/features.safetensors",
+        "--judge": "results/demo/classifier/demo_ce/seed-1/weights.safetensors",
+    }
+    made = snakemake(root, "--", *files.values())
+    assert made.returncode == 0, made.stdout
+    ran = subprocess.run(
+        [sys.executable, "benchmarks/feedback_effect.py", *(word for pair in files.items() for word in pair)],
+        cwd=root, env=environment(root), text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    print(ran.stdout)
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("criterion", ["loss", "entropy", "hardness"])
+def test_each_criterion_rises_beyond_its_interval(effect, criterion):
+    found = effect[criterion]
+    assert found["pictures"] == 200
+    low, high = found["interval"]
+    assert 0 < low < found["difference"] < high
+    assert found["difference"] == pytest.approx(found["with"] - found["without"])
+
+
+def test_another_classifier_mostly_sees_the_class_with_entropy_and_more_than_chance_with_all(effect):
+    assert effect["entropy"]["judge_with"] > 50
+    assert all(found["judge_with"] > 20 for found in effect.values())  # of 10 classes
