@@ -27,8 +27,9 @@ from pipeline.classifiers.features import read_features
 from pipeline.classifiers.input.reader import InMemory
 from pipeline.config.draws import Feedback, TextToImage
 from pipeline.data.readable import readable
+from pipeline.feedback_criteria import EACH
 from pipeline.generators.text_to_image.sample import Sampler
-from pipeline.guidance.criteria import EACH, values
+from pipeline.guidance.criteria import values
 from pipeline.guidance.embeddings import Embeddings
 from pipeline.jobs.device import device
 

@@ -289,6 +289,8 @@ class Classifier(RunPart):
             raise ValueError(
                 f"select_by is {self.select_by}, but the data set has no validation split; set select_by: last"
             )
+        if self.search and dataset.has_validation is False:
+            raise ValueError("search chooses on a validation split, but the data set has none; remove search")
         if (reader := self._reads_groups()) and not dataset.may_have_groups:
             raise ValueError(f"{reader} needs groups, but the data set has none")
         if REST in self.data and (remedy := dataset.without_rest()):

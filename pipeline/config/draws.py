@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.parts import Part
+from pipeline.feedback_criteria import EACH
 
 
 class Draw(Part):
@@ -24,7 +25,9 @@ class Draw(Part):
 
     def plan_settings(self) -> dict[str, Any]:
         """Settings of the plan that follow from it."""
-        return {"sources": True} if self.reads_sources else {}
+        feedback: Feedback | None = getattr(self, "feedback", None)
+        criteria = {"criteria": list(EACH)} if feedback and feedback.criterion == "combined" else {}
+        return ({"sources": True} if self.reads_sources else {}) | criteria
 
 
 class Feedback(Part):

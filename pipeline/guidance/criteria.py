@@ -3,10 +3,8 @@
 import torch
 from torch.nn import functional
 
+from pipeline.feedback_criteria import EACH
 from pipeline.guidance.embeddings import Embeddings
-
-EACH = ("loss", "entropy", "hardness")
-"""The criteria; `combined` takes one of them for each picture, by the picture's seed (Table 5)."""
 
 
 def values(

@@ -58,6 +58,11 @@ def main(args) -> None:
     def real(split: str):
         return manifest[manifest["split"] == split], args.manifest.parent, False
 
+    judged = (manifest["split"] == "val").any()
+    if config["trial"] is not None and not judged:
+        raise InputError(
+            f"{args.manifest} has no validation split, on which a search chooses; give the data set one, or remove search"
+        )
     selected = [(shards.read_table(path, shards.PICTURE, shards.OPTIONAL), path.parent, True) for path in args.selected]
     if config.get("rest") and not (manifest["split"] == "rest").any():
         raise InputError(
@@ -97,7 +102,7 @@ def main(args) -> None:
                 config,
                 data,
                 labelled([real("test")]),
-                lambda: labelled([real("val")]) if (manifest["split"] == "val").any() else None,
+                lambda: labelled([real("val")]) if judged else None,
                 network,
                 epoch_length,
                 args.seed,

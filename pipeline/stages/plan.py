@@ -10,7 +10,8 @@ context, its index is within the group, and the context takes the place of {cont
 
 With "sources" in the settings, the column source has the key of a real training picture of the class. With "strength", a lowest and
 a highest one, the column strength has one for each picture. With "checkpoints" ("all", "last" or a number) and `--generator PATH`,
-the table of what a generator kept, the column checkpoint has a step of its training.
+the table of what a generator kept, the column checkpoint has a step of its training. With "criteria", the column criterion has the
+one of them that the picture's feedback follows.
 """
 
 from pathlib import Path
@@ -56,6 +57,8 @@ def main(args) -> None:
                 rows["source"] = sources.of(*row, groups)
             if spread:
                 rows["strength"] = strengths(seed, *row, groups, *spread)
+            if criteria := args.config.get("criteria"):
+                rows["criterion"] = np.array(criteria, object)[rows["seed"] % len(criteria)]
             if checkpoints:
                 rows["checkpoint"] = checkpoints.of(*row)
             yield rows

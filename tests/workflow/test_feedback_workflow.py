@@ -6,7 +6,16 @@ import pandas as pd
 import pytest
 from runs import Run
 from tiny_models import stable_diffusion
-from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
+from workflow_helpers import (
+    bytes_under,
+    copy_of,
+    copy_with,
+    edit_json,
+    modules_beside_fingerprints,
+    planned,
+    snakemake,
+    stage,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +119,34 @@ def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
     again = snakemake(copy, SHARD)
     assert again.returncode == 0, again.stdout
     assert bytes_under(copy / "results") == expected
+
+
+def test_a_scale_that_breaks_pictures_is_counted_and_the_pictures_are_there(copy):
+    shard = SHARD.replace("/led/", "/hard/")
+    (copy / shard).unlink()
+    (words,) = planned(copy, shard).values()
+    asked = json.loads(words[words.index("--config") + 1])["draw"]
+    asked["feedback"]["scale"] = 1e38
+    ran = stage(copy, "sample", *edit_json(words, "--config", draw=asked))
+    assert ran.returncode == 0, ran.stdout
+    statistics = json.loads((copy / shard).with_suffix(".json").read_text())
+    assert statistics["redrawn"] == statistics["pictures"] > 0
+    assert (
+        f"{statistics['pictures']} of {statistics['pictures']} pictures were black or not of finite numbers"
+        in ran.stdout
+    )
+
+
+def test_the_criterion_of_each_picture_is_in_the_plan(copy):
+    plan = "results/demo/plan/led/plan.parquet"
+    (copy / plan).unlink()
+    (copy / "workflow_config.yaml").write_text(
+        (copy / "workflow_config.yaml").read_text().replace("criterion: entropy", "criterion: combined", 1)
+    )
+    ran = snakemake(copy, plan)
+    assert ran.returncode == 0, ran.stdout
+    rows = pd.read_parquet(copy / plan)
+    assert rows["criterion"].tolist() == [("loss", "entropy", "hardness")[seed % 3] for seed in rows["seed"]]
 
 
 def test_only_what_follows_from_a_change_is_planned(copy):

@@ -95,6 +95,27 @@ def test_groups_have_the_same_numbers_in_every_split_and_pool(generated_have_gro
     assert {columns.groups.dtype for columns in (data, test, validation)} == {torch.int64}
 
 
+def test_a_trial_without_a_validation_split_is_refused_before_it_trains(manifest, monkeypatch):
+    shards.write_table(pd.read_parquet(manifest).query("split != 'val'"), manifest)
+    monkeypatch.setitem(SETTINGS, "trial", 2)
+    with pytest.raises(InputError, match="has no validation split, on which a search chooses"):
+        trained(manifest, monkeypatch=monkeypatch)
+
+
+def test_a_searchs_values_take_the_place_of_the_configs(manifest, tmp_path, monkeypatch):
+    chosen = tmp_path / "chosen.json"
+    chosen.write_text(
+        json.dumps({"trial": 1, "values": {"learning_rate": 0.003, "loss.kind": "focal", "batch_size": 2}})
+    )
+    monkeypatch.setitem(
+        SETTINGS, "loss", {"kind": "cross_entropy", "class_weights": None, "gamma": 1.0, "form": "inside"}
+    )
+    trained(manifest, "--chosen", chosen, monkeypatch=monkeypatch)
+    settings = networks.outcome(manifest.parent / "made/weights.safetensors")["settings"]
+    assert (settings["learning_rate"], settings["batch_size"], settings["loss"]["kind"]) == (0.003, 2, "focal")
+    assert SETTINGS["loss"]["kind"] == "cross_entropy"
+
+
 def test_a_manifest_without_groups_trains_as_well(manifest, monkeypatch):
     pool = table(manifest.parent, "pool", [(1, "dim"), (0, "water")], ["class", "group"])
     for path in (manifest, pool):

@@ -33,6 +33,32 @@ BOTH = {"data": ["real", "all"]}
 AT_64 = {"generators": {"g": {"side": 64}}}
 UNFIT = {
     "no validation split": (on("cifar100", {"c": TAU}), "classifiers.c on pictures: tau_norm chooses its power on"),
+    "no validation split to choose an epoch on": (
+        on("cifar100", {"c": BOTH | {"select_by": "val_top1"}}),
+        "classifiers.c on pictures: select_by is val_top1, but the data set has no validation split; set select_by: last",
+    ),
+    "no validation split to search on": (
+        on("cifar100", {"c": BOTH | {"search": "s"}},
+           searches={"s": {"over": {"learning_rate": {"kind": "uniform", "low": 0.1, "high": 1}}}}),
+        "classifiers.c on pictures: search chooses on a validation split, but the data set has none; remove search",
+    ),
+    "a scheme of groups without groups": (
+        on("cifar100", {"c": BOTH | {"scheme": "irm"}}),
+        "classifiers.c on pictures: scheme: irm needs groups, but the data set has none",
+    ),
+    "a data sampler of groups without groups": (
+        on("own", {"c": BOTH | {"data_sampler": {"kind": "power", "by": "group"}}}),
+        "classifiers.c on pictures: a data_sampler by: group needs groups, but the data set has none",
+    ),
+    "a pool of groups without groups": (
+        on("cifar100", {"c": BOTH}, pools={"s": {"cells": "group"}}),
+        "pools.s on pictures: cells is group, but the data set has no groups; set cells: class",
+    ),
+    "a quality against no validation split": (
+        on("cifar100", {"c": BOTH}, qualities={"q": {"pool": "s", "scorer": "f0", "against": "val"}},
+           recipes={"tried": {"quality": "q"}}),
+        "qualities.q on pictures: against is val, but the data set has no validation split; set against: training",
+    ),
     "more neighbours than classes": (
         on("cifar100", {"c": SAU | {"augment_2": [], "augment_3": [], "neighbours": 101}}),
         "classifiers.c on pictures: neighbours is 101; it must be at most the number of classes, 100",

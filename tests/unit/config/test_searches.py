@@ -22,8 +22,15 @@ SEARCH = {"trials": 3, "over": {"learning_rate": RATE, "batch_size": SIZE}}
 WHERE = {"dataset": "cifar100_lt", "name": "diffult"}
 
 
+OWN = {  # data sets that may have a validation split
+    "datasets": {"cifar100_lt": {"source": "image_folder", "path": "birds", "test_share": 0.2}},
+    "generators": {"cbdm": {"side": 32}},
+}
+
+
 def flow(search=SEARCH, **more):
-    return Workflow(example(searches={"some": search}, classifiers={"diffult": {"search": "some"}, **more}))
+    classifiers = {"ce": {"side": 32}, "diffult": {"search": "some", "side": 32} | more.pop("diffult", {}), **more}
+    return Workflow(example(**OWN, searches={"some": search}, classifiers=classifiers))
 
 
 def values(over, trials=400, **more):
