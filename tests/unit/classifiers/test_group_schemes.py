@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training import settings, source, trained
+from test_training import Memory, settings, source, trained
 from torch.nn import functional
 
 from pipeline.classifiers.batch import Batch
@@ -173,6 +173,16 @@ def test_a_training_ends_when_nothing_better_comes(tmp_path):
     network, history = trained(tmp_path / "a", given_, validation=source(30, 4))
     assert len(history) == 3 and history["kept"].tolist() == [True, False, False]
     again, continued = trained(tmp_path / "a", given_, validation=source(30, 4))  # nothing is left to do
+    assert continued.equals(history) and all(map(torch.equal, network.parameters(), again.parameters()))
+
+
+def test_a_killed_training_remembers_its_best_epoch(tmp_path):
+    given_ = settings(epochs=5, select_by="val_worst_group", ema_decay=0.5)
+    validation = source(30, 4)
+    network, history = trained(tmp_path / "whole", given_, validation=validation)
+    with pytest.raises(SystemExit):
+        trained(tmp_path / "parts", given_, validation=validation, checkpoint=Memory(tmp_path / "parts", ["end"]))
+    again, continued = trained(tmp_path / "parts", given_, validation=validation)
     assert continued.equals(history) and all(map(torch.equal, network.parameters(), again.parameters()))
 
 
