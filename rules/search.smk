@@ -6,7 +6,7 @@ rule search:
     log:
         "logs/search/{dataset}/{name}.log",
     wildcard_constraints:
-        name=one_of(FLOW.parts["classifiers"]),
+        name=one_of(name for name, classifier in FLOW.parts["classifiers"].items() if classifier.search),
     conda:
         "../envs/counterweight.yaml"
     params:

@@ -22,7 +22,7 @@ from pipeline.classifiers.views_norm import BATCH_NORMS
 from pipeline.errors import InputError
 from pipeline.jobs.checkpoint import Checkpoint
 from pipeline.jobs.progress import progress
-from pipeline.jobs.training import Training
+from pipeline.jobs.training import NotFinite, Training
 from pipeline.seeds import mixed_seed
 
 
@@ -48,11 +48,15 @@ def train(
     and scheme do not fit, or if the loss is no longer finite.
     """
     scheme = _scheme(settings, data, validation, network.to(device), seed, device, processes)
-    history = (
-        _epochs(settings, scheme, data, test, validation, epoch_length, seed, device, checkpoint, processes)
-        if scheme.loaders
-        else []
-    )
+    history = []
+    try:
+        if scheme.loaders:
+            history = _epochs(
+                settings, scheme, data, test, validation, epoch_length, seed, device, checkpoint, processes
+            )
+    except NotFinite:  # the network of a trial is kept nevertheless
+        scheme.finish()
+        raise
     scheme.finish()
     if not history:  # the scheme trains nothing
         top1 = accuracy(network, test, processes, "top1")
@@ -121,7 +125,9 @@ def _epochs(
                 training.after_step(processes.mean(loss))
                 loss = torch.zeros_like(loss)
                 if processes.first:
-                    training.save_if_due()
+                    # of several processes, none may leave the others: the end of the epoch ends them all
+                    with contextlib.suppress(*([NotFinite] if processes.count > 1 else [])):
+                        training.save_if_due()
         loss = training.take_losses().mean().item()
         processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
         looks = (epoch + 1) % settings["test_every"] == 0 or epoch + 1 == epochs

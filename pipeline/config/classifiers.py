@@ -151,7 +151,9 @@ class Classifier(RunPart):
         "init": Reference("classifiers"),
         "foundation": Reference("foundations"),
         "search": Reference("searches", {"chosen": "chosen"}),
-        "trials": Reference("classifiers", {"trials": "metrics"}, seed="trial_seed", stage="search"),
+        "trials": Reference(
+            "classifiers", {"trials": "metrics", "weights": "weights"}, seed="trial_seed", stage="search"
+        ),
     }
     files: ClassVar[tuple[str, ...]] = ("pretrained",)
 
@@ -209,6 +211,8 @@ class Classifier(RunPart):
             raise ValueError("steps_as names filters of a control that trains on real pictures only; set data: [real]")
         return self
 
+    everywhere: ClassVar[tuple[str, ...]] = ("rounds", "trial")
+    """Keys that must be the same on all data sets, beside names of other parts."""
     trial_seed: ClassVar[int] = 0
     """The seed of a search's trials."""
 
@@ -291,6 +295,9 @@ class Classifier(RunPart):
             )
         if self.search and dataset.has_validation is False:
             raise ValueError("search chooses on a validation split, but the data set has none; remove search")
+        by_group = self.search and parts["searches"][self.search].by == "val_worst_group"
+        if by_group and not dataset.may_have_groups:
+            raise ValueError(f"search {self.search} chooses by val_worst_group, but the data set has no groups")
         if (reader := self._reads_groups()) and not dataset.may_have_groups:
             raise ValueError(f"{reader} needs groups, but the data set has none")
         if REST in self.data and (remedy := dataset.without_rest()):

@@ -28,7 +28,7 @@ class Power(Part):
     power: float = Field(default=1.0, ge=0)
     """0 draws all pictures alike, 1 all classes, or groups, alike."""
     by: Literal["class", "group"] = "class"
-    """Count the pictures of a class, or those of a group of it."""
+    """Count the pictures of a class, or those of a group, which may have several classes."""
 
 
 class Progressive(Part):

@@ -23,9 +23,9 @@ class Filter(RunPart):
     keep: str = "all"
     """`all`, or conditions on scores joined by `and`: "d3 >= 5e-7 and d1 <= 3500"."""
     first: int | None = Field(default=None, ge=1)
-    """Use at most this many of the kept pictures of a class, in the order of the plan."""
+    """Use at most this many of the kept pictures of a class, or of a group of a pool of groups, in the order of the plan."""
     fill_to: FillTo = None
-    """Use only as many pictures as fill a class to this many, including real ones; `max` is the largest class."""
+    """Use only as many pictures as fill a class, or a group, to this many, including real ones; `max` is the largest class."""
     top_up: bool | str = False
     """Where too few pictures of a class meet the conditions, take the best others: `true`, or the score to judge them by."""
 

@@ -65,13 +65,13 @@ class Pool(RunPart):
     fill_to: FillTo = None
     """Fill every class, or group, to this many pictures, including real ones; `max` is the largest (DiffuLT's N_t)."""
     per_class: int | None = Field(default=None, ge=1)
-    """Instead of `fill_to`: this many pictures of every class, whatever its real ones."""
+    """Instead of `fill_to`: this many pictures of every class, or group, whatever its real ones."""
     fill_range: tuple[float, float] = (0.0, 1.0)
     """The part of these pictures that this pool has; pools with adjoining ranges add up."""
     surplus: float = Field(default=0.0, ge=0)
-    """Further pictures of each class, as a share of those asked: only filters use them, where they reject others."""
+    """Further pictures of each class, or group, as a share of those asked: only filters use them, where they reject others."""
     shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
-    """Classes to generate pictures of, by their training pictures: many > 100, medium 20 to 100, few < 20."""
+    """Classes, or groups, to generate pictures of, by their training pictures: many > 100, medium 20 to 100, few < 20."""
     batch_size: int = Field(default=256, ge=1)
     """Pictures drawn at once; every batch has this size, the last one is padded."""
     shards: int = Field(default=1, ge=1, le=100_000)

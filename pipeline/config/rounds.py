@@ -22,14 +22,14 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
     whole: Filter = parts["filters"][filter_name]
     pool_name = whole.pool_of(parts)
     pool: Pool = parts["pools"][pool_name]
-    for key, value in {"first": whole.first, "fill_to": whole.fill_to}.items():
-        if value is not None:
+    for key in ("first", "fill_to"):
+        if getattr(whole, key) is not None or _somewhere(whole, key):
             raise InputError(
                 f"classifiers.{name}: rounds would apply the {key} of {filter_name} to each share; remove {key}"
             )
     if not pool.guide:
         raise InputError(f"classifiers.{name}: rounds need feedback, but {pool_name} has no guide; give it one")
-    if pool.fill_range != (0, 1) or pool.surplus:
+    if pool.fill_range != (0, 1) or pool.surplus or _somewhere(pool, "fill_range") or _somewhere(pool, "surplus"):
         raise InputError(
             f"classifiers.{name}: rounds share a whole pool; remove the fill_range or surplus of {pool_name}"
         )
@@ -51,6 +51,11 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
         part = last.model_copy(update={"data": (*own, *filters), "rounds": 1})
         guide = f"{name}~round={number}" if number < last.rounds else name
         parts["classifiers"][guide] = part
+
+
+def _somewhere(part: Filter | Pool, key: str) -> bool:
+    """Whether the part has the key on some data sets alone."""
+    return any(key in keys for keys in part.where.values())
 
 
 def _only_filter(parts: Parts, name: str, part: Classifier) -> str:

@@ -57,8 +57,10 @@ class WithLoss(Classifier):
         return self
 
     def _reads_groups(self) -> str | None:
-        by_group = getattr(self.data_sampler, "by", None) == "group"
-        return "a data_sampler by: group" if by_group else super()._reads_groups()
+        for key in ("data_sampler", "patch_sampler"):
+            if getattr(getattr(self, key, None), "by", None) == "group":
+                return f"a {key} by: group"
+        return super()._reads_groups()
 
     def complaint(self) -> str | None:
         weights = getattr(self.loss, "class_weights", None)

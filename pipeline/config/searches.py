@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,10 @@ from pipeline.config.parts import Part, RunPart, by_kind
 
 TRIAL = "~trial="
 """In the name of a trial, what stands between the classifier's name and the trial's number."""
-FIXED = ("scheme", "rounds", "search", "trial", "trials", "where", "gpus", "side", "backbone", "width", "select_by")
+FIXED = (
+    *("scheme", "rounds", "search", "trial", "trials", "where", "gpus", "side", "backbone", "width", "select_by"),
+    *("data", "steps_as", "init", "foundation", "pretrained"),
+)
 """Keys that a search cannot draw, because jobs, networks or the choice itself depend on them."""
 
 
@@ -73,8 +77,11 @@ Distribution = Annotated[Uniform | LogUniform | Choice, Field(discriminator="kin
 class Search(RunPart):
     """Trials of a classifier with drawn keys. The best one's values are the classifier's for all its seeds."""
 
+    where: dict[str, dict[str, Any]] = Field(default={}, max_length=0)
+    """Of no effect here: a search is the same on all data sets."""
+
     trials: int = Field(default=10, ge=2)
-    """How many values of the keys are drawn, each trained once, with seed 0."""
+    """How many values of the keys are drawn, each trained once, with seed 0. Values that come up again are not tried again."""
     over: dict[str, Distribution] = Field(min_length=1)
     """Key of the classifier, as `learning_rate` or `loss.gamma` -> the distribution of its values."""
     by: Literal["val_top1", "val_worst_group"] = "val_top1"
@@ -86,20 +93,26 @@ class Search(RunPart):
     @classmethod
     def _can_be_drawn(cls, over: dict[str, Any]) -> dict[str, Any]:
         for key in over:
+            if not re.fullmatch(r"\w+(\.\w+)*", key):
+                raise ValueError(f"'{key}' is no key; write it like learning_rate, or like loss.gamma")
             if key.split(".")[0] in FIXED:
                 raise ValueError(f"'{key}' cannot be drawn; give it in the classifier, or in the vary of a recipe")
         return over
 
-    def values(self, trial: int) -> dict[str, Any]:
-        """Key -> value of a trial. Each key has numbers of its own, so that another key or trial changes none."""
-        return {
-            key: distribution.value(random.Random(f"{self.seed}/{key}/{trial}").random())
-            for key, distribution in self.over.items()
-        }
+    def values(self) -> list[dict[str, Any]]:
+        """Key -> value, of each trial. Each key has numbers of its own, so that another key or trial changes none."""
+        found: list[dict[str, Any]] = []
+        for trial in range(self.trials):
+            drawn = {
+                key: distribution.value(random.Random(f"{self.seed}/{key}/{trial}").random())
+                for key, distribution in self.over.items()
+            }
+            found += [drawn] if drawn not in found else []
+        return found
 
     def choosing_settings(self) -> dict[str, Any]:
         """Settings of the stage `search`."""
-        return {"by": self.by, "trials": [self.values(trial) for trial in range(self.trials)]}
+        return {"by": self.by, "trials": self.values()}
 
 
 def trial_name(classifier: str, trial: int) -> str:

@@ -22,6 +22,7 @@ SINGULAR = {
     "filter": "filters",
     "classifier": "classifiers",
     "quality": "qualities",
+    "search": "searches",
 }
 
 
@@ -76,7 +77,9 @@ def derive(parts: Parts, schema: Schema, recipe: str, start: Recipe, changes: Ma
         here = [address for address in active if _fits(address, section, name)]
         used.update(here)
         beyond = tuple(address for address in active if address not in here)
-        part, own = _changed(schema, recipe, section, name, base, {address: changes[address] for address in here})
+        part, own = _changed(
+            parts, schema, recipe, section, name, base, {address: changes[address] for address in here}
+        )
         check_names(parts, section, f"{name} (varied by recipes.{recipe})" if here else name, part)
         part, inherited = follow(part, beyond, (*path, (section, name, active)))
         differs = {address: (inherited | own)[address] for address in changes if address in inherited | own}
@@ -159,12 +162,20 @@ def _fits(address: str, section: str, name: str) -> bool:
 
 
 def _changed(
-    schema: Schema, recipe: str, section: str, name: str, base: Part, changes: Mapping[str, Any]
+    parts: Parts, schema: Schema, recipe: str, section: str, name: str, base: Part, changes: Mapping[str, Any]
 ) -> tuple[Part, Labels]:
     """The part with the changes made, and a label for each that makes a difference."""
     if not changes:
         return base, {}
     paths = {address: singular(address).split(".")[1:] for address in changes}
+    search = getattr(base, "search", None)
+    for path in paths.values() if search else ():
+        for key in parts["searches"][search].over if search in parts["searches"] else ():
+            drawn = key.split(".")
+            if path[: len(drawn)] == drawn or drawn[: len(path)] == path:
+                raise InputError(
+                    f"recipes.{recipe}: vary has {section}.{name}.{'.'.join(path)}, but the search {search} draws {key}; remove one"
+                )
     values = with_keys(base, [_nest(paths[address], value) for address, value in changes.items()])
     part = build(schema, section, f"{name} (varied by recipes.{recipe})", values)
     where = {"where": getattr(base, "where", {})}

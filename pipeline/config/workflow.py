@@ -71,7 +71,9 @@ class Workflow:
         self.site = typed(Site, "", own)
         self.parts, self._chains = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = self._all_runs()
-        for name in list(self.parts["classifiers"]):
+        for name, part in list(self.parts["classifiers"].items()):
+            if part.trial is not None:
+                raise InputError(f"classifiers.{name}: trial is set by a search; remove it")
             unroll(self.parts, schema, name)
         self._add_trials()
         check_references(self.parts)
@@ -200,9 +202,9 @@ class Workflow:
             if part.search is None:
                 continue
             search, names = self.parts["searches"][part.search], []
-            for trial in range(search.trials):
+            for trial, drawn in enumerate(search.values()):
                 names.append(trial_name(name, trial))
-                values = with_keys(part, [*nested(search.values(trial)), {"trial": trial, "search": None}])
+                values = with_keys(part, [*nested(drawn), {"trial": trial, "search": None}])
                 self.parts["classifiers"][names[-1]] = build(self._schema, "classifiers", names[-1], values)
             self.parts["classifiers"][name] = part.model_copy(update={"trials": tuple(names)})
 
@@ -239,7 +241,7 @@ class Workflow:
             for name, part in entries.items():
                 for place, keys in getattr(part, "where", {}).items():
                     expect(place in known, f"{section}.{name}.where", "data set", [place], sorted(known))
-                    for key in sorted({"where", *part.references} & keys.keys()):
+                    for key in sorted({"where", *part.references, *getattr(part, "everywhere", ())} & keys.keys()):
                         raise InputError(
                             f"{section}.{name}.where.{place}: '{key}' must be the same on all data sets; "
                             "set it in the vary of a recipe on these data sets"

@@ -254,7 +254,8 @@ class _Graph:
         needs += [self.foundation(part["foundation"])] if part["foundation"] else []
         if part["scorer"] is None:  # the speed of others is unknown
             return self.add("quality", name, "", 1, {}, needs)
-        real, generated = self._pictures("train") + self._pictures("rest"), int(self._asked(part["pool"]).sum())
+        splits = ("train", "rest") if part["against"] == "training" else (part["against"],)
+        real, generated = sum(map(self._pictures, splits)), int(self._asked(part["pool"]).sum())
         work = {
             Figure("evaluate", part["scorer"], SECONDS_A_PICTURE): _filled_up(real, AT_ONCE)
             + _filled_up(generated, AT_ONCE)

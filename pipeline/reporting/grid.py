@@ -19,7 +19,7 @@ def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side:
     """Draw a grid: under each heading, `columns` pictures per row from left to right, scaled to `side` pixels."""
     rows = [row._replace(label=unicodedata.normalize("NFC", row.label)) for row in rows]  # accents are not drawn alone
     font = _font()
-    widest = max(int(font.getlength(row.label)) for row in rows)
+    widest = max((int(font.getlength(row.label)) for row in rows), default=0)
     gap, left, top = 2, widest + 12, 44
     cell, split = side + gap, 16
     block = max(columns * cell, *(int(font.getlength(heading)) for heading in headings))

@@ -10,13 +10,8 @@ OUTPUT/history.parquet. Until it ends, a checkpoint is in OUTPUT/checkpoints. Fo
 torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
 """
 
-import copy
-import functools
 import json
-import operator
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline.jobs import command
 
@@ -42,7 +37,8 @@ def main(args) -> None:
 
     config = args.config
     if args.chosen:
-        config = _with(config, json.loads(args.chosen.read_text(encoding="utf-8"))["values"])
+        chosen = json.loads(args.chosen.read_text(encoding="utf-8"))["settings"]
+        config = {key: chosen.get(key, value) for key, value in config.items()} | {"trial": None}
     manifest = shards.read_table(args.manifest, [*shards.PICTURE, "class_name", "split"], shards.OPTIONAL)
     groups, names = group_names(manifest), class_names(manifest)
     contexts = torch.from_numpy(contexts_of(manifest))
@@ -136,15 +132,6 @@ def main(args) -> None:
         checkpoint.finish()
 
 
-def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with other values, whose keys are like `loss.gamma`."""
-    config = copy.deepcopy(dict(config))
-    for key, value in values.items():
-        *path, last = key.split(".")
-        functools.reduce(operator.getitem, path, config)[last] = value
-    return config
-
-
 def arguments():
     parser = command.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the subset's manifest.parquet")
@@ -158,7 +145,7 @@ def arguments():
     )
     parser.add_argument("--init", type=Path, help="weights.safetensors to start from")
     parser.add_argument(
-        "--chosen", type=Path, help="chosen.json of a search, whose values take the place of the config's"
+        "--chosen", type=Path, help="chosen.json of a search, whose settings take the place of the config's"
     )
     parser.add_argument("--foundation", type=Path, help="foundation.parquet of a CLIP, for the backbone clip")
     parser.add_argument("--seed", type=int, required=True)

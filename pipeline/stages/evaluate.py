@@ -42,6 +42,8 @@ def main(args) -> None:
             table.to_csv(part, index=False)
     outcome = network.outcome(args.weights)
     kept = ("steps", "real_pictures", "generated_pictures", "kept_epoch", "best_test_epoch", "best_test_top1")
+    if missing := [name for name in kept if name not in outcome]:
+        raise InputError(f"{args.weights} does not say its {missing[0]}, as an earlier version made it; train it again")
     metrics = found.metrics | {name: outcome[name] for name in kept}
     about = {"seed": args.seed, "network": network.label(outcome), "metrics": metrics}
     if failed := outcome.get("failed"):  # a trial of a search

@@ -2,11 +2,12 @@
 
     python -m pipeline.stages.search --config '{"by": "val_top1", "trials": [{"learning_rate": 0.01}, {"learning_rate": 0.1}]}' \\
         --trials results/nico/evaluate/nico_erm~trial=0/seed-0/metrics.json results/nico/evaluate/nico_erm~trial=1/seed-0/metrics.json \\
+        --weights results/nico/classifier/nico_erm~trial=0/seed-0/weights.safetensors ... \\
         --output results/nico/search/nico_erm
 
-writes OUTPUT/chosen.json (trial, values, the figure that it is the highest in) and OUTPUT/trials.parquet: a row for each trial,
-with its values as JSON, its figure, and why it failed (empty if it did not). Of equal trials, the first is chosen. One that failed
-is reported, and the others count.
+writes OUTPUT/chosen.json (trial, values, the figure that it is the highest in, and all of its settings) and OUTPUT/trials.parquet:
+a row for each trial, with its values as JSON, its figure, and why it failed (empty if it did not). Of equal trials, the first is
+chosen. One that failed is reported, and the others count.
 """
 
 import json
@@ -21,6 +22,7 @@ def main(args) -> None:
 
     from pipeline.artifacts import shards
     from pipeline.artifacts.atomic import replacing
+    from pipeline.classifiers import network
     from pipeline.errors import InputError
 
     by = args.config["by"]
@@ -44,6 +46,7 @@ def main(args) -> None:
     chosen = args.output / "chosen.json"
     with replacing(chosen) as part:
         told = {"trial": best["trial"], "values": json.loads(best["values"]), by: best[by]}
+        told["settings"] = network.outcome(args.weights[best["trial"]])["settings"]
         part.write_text(json.dumps(told, indent=1), encoding="utf-8")
     shards.write_table(table, args.output / "trials.parquet", beside=[chosen])
     print(f"chosen: trial {best['trial']}, {best['values']}, {by} {best[by]:.2f} %")
@@ -53,6 +56,9 @@ def arguments():
     parser = command.parser(__doc__)
     parser.add_argument(
         "--trials", type=Path, nargs="+", required=True, help="metrics.json of each trial, in their order"
+    )
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", required=True, help="weights.safetensors of each trial, in their order"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     return parser

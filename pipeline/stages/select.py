@@ -72,7 +72,8 @@ def main(args) -> None:
 def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
     """A shard's cell, surplus, and the scores of the conditions. Raises InputError if its cells are not those of the data set."""
     named = ["class", "class_name", *(["group"] if "group" in cells else [])]
-    pool = shards.read_table(index, ["key", *named], ["surplus"])
+    pool = shards.read_table(index, ["key", "class", "class_name"], ["group", "surplus"])
+    pool = pool.reindex(columns=["key", *named, *(["surplus"] if "surplus" in pool else [])])  # no pictures, no groups
     numbers = pd.Series(range(len(cells)), pd.MultiIndex.from_frame(cells[named]))
     pool["cell"] = numbers.reindex(pd.MultiIndex.from_frame(pool[named])).to_numpy()
     for row in pool[pool["cell"].isna()].itertuples():

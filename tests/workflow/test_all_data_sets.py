@@ -40,6 +40,7 @@ def copy(tmp_path_factory):
     whole["generators"]["cbdm"] |= {"side": 16, "steps": 2, "batch_size": 4}
     whole["pools"]["cbdm"] |= {"fill_to": 8, "draw": {"kind": "ddim", "steps": 2, "clip_denoised": True}}
     whole["classifiers"]["ce"] |= {"side": 16, "epochs": 1}
+    whole["qualities"]["by_ce"]["nearest"] = 2  # a pool may have five pictures
     if (samples := REPOSITORY.parent / "shared/data").is_dir():
         whole["datasets"]["imagenet_real"] = {**real["imagenet_lt"], "path": "imagenet_real", "shards": 2}
         recipes["ce"]["datasets"].append("imagenet_real")

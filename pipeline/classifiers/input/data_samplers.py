@@ -51,7 +51,10 @@ def order(
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch, STREAMS[kind]))
     if kind == "half_real":
         return _half_real(generated, length, settings["batch_size"], generator)
-    positions, counts = _by_class(groups if sampler.get("by") == "group" else labels)
+    by_group = sampler.get("by") == "group"
+    if by_group and not (groups >= 0).any():
+        raise InputError("the sampler power counts groups, but no training picture has one; set by: class")
+    positions, counts = _by_class(groups if by_group else labels)
     if kind == "power":
         shares = counts.double() ** (1 - sampler["power"])
     elif kind == "progressive":

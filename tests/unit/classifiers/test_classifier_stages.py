@@ -102,18 +102,25 @@ def test_a_trial_without_a_validation_split_is_refused_before_it_trains(manifest
         trained(manifest, monkeypatch=monkeypatch)
 
 
-def test_a_searchs_values_take_the_place_of_the_configs(manifest, tmp_path, monkeypatch):
+def test_a_searchs_settings_take_the_place_of_the_configs(manifest, tmp_path, monkeypatch):
     chosen = tmp_path / "chosen.json"
-    chosen.write_text(
-        json.dumps({"trial": 1, "values": {"learning_rate": 0.003, "loss.kind": "focal", "batch_size": 2}})
-    )
-    monkeypatch.setitem(
-        SETTINGS, "loss", {"kind": "cross_entropy", "class_weights": None, "gamma": 1.0, "form": "inside"}
-    )
+    found = SETTINGS | {"learning_rate": 0.003, "batch_size": 2, "trial": 1, "seed": 0}
+    found["loss"] = {"kind": "focal", "gamma": 2.0, "form": "textbook", "class_weights": None}
+    chosen.write_text(json.dumps({"trial": 1, "values": {}, "settings": found}))
     trained(manifest, "--chosen", chosen, monkeypatch=monkeypatch)
-    settings = networks.outcome(manifest.parent / "made/weights.safetensors")["settings"]
-    assert (settings["learning_rate"], settings["batch_size"], settings["loss"]["kind"]) == (0.003, 2, "focal")
-    assert SETTINGS["loss"]["kind"] == "cross_entropy"
+    assert networks.outcome(manifest.parent / "made/weights.safetensors")["settings"] == found | {"trial": None}
+
+
+def test_a_trial_that_diverges_has_failed_and_its_network_can_be_loaded(manifest, monkeypatch):
+    for key, value in {"trial": 0, "learning_rate": 1e38, "epochs": 3}.items():
+        monkeypatch.setitem(SETTINGS, key, value)
+    trained(manifest, monkeypatch=monkeypatch)
+    weights = manifest.parent / "made/weights.safetensors"
+    assert "loss is not a finite number" in networks.outcome(weights)["failed"]
+    networks.load(weights, torch.device("cpu"))
+    monkeypatch.setitem(SETTINGS, "trial", None)
+    with pytest.raises(InputError, match="loss is not a finite number"):
+        trained(manifest, monkeypatch=monkeypatch)
 
 
 def test_a_manifest_without_groups_trains_as_well(manifest, monkeypatch):

@@ -214,3 +214,15 @@ def test_generated_pictures_count_like_real_ones(kind):
     labels, generated = union()
     one = drawn(kind, 500, epoch=2)
     assert torch.equal(one, drawn(kind, 500, epoch=2, data=(labels, ~generated)))
+
+
+def test_a_power_sampler_by_groups_draws_these_alike_and_needs_some():
+    labels, generated = union()
+    groups = torch.where(torch.arange(len(labels)) < 10, 1, 0)
+    groups[-3:] = -1
+    sampler = SAMPLER | {"kind": "power", "power": 1.0, "by": "group"}
+    positions = order(sampler, labels, generated, DRAWS, 0, 0, {"batch_size": 8, "epochs": 11}, groups)
+    shares = torch.bincount(groups[positions] + 1) / DRAWS
+    assert (shares - 1 / 3).abs().max() < 0.05
+    with pytest.raises(InputError, match="counts groups, but no training picture has one; set by: class"):
+        order(sampler, labels, generated, DRAWS, 0, 0, {"batch_size": 8, "epochs": 11}, torch.full_like(labels, -1))

@@ -42,6 +42,15 @@ UNFIT = {
            searches={"s": {"over": {"learning_rate": {"kind": "uniform", "low": 0.1, "high": 1}}}}),
         "classifiers.c on pictures: search chooses on a validation split, but the data set has none; remove search",
     ),
+    "a search by groups without groups": (
+        on("imagenet", {"f0": {"data": ["real"], "side": 64}, "c": {"data": ["real"], "side": 64, "search": "s"}},
+           searches={"s": {"by": "val_worst_group", "over": {"learning_rate": {"kind": "uniform", "low": 0.1, "high": 1}}}}),
+        "classifiers.c on pictures: search s chooses by val_worst_group, but the data set has no groups",
+    ),
+    "a patch sampler of groups without groups": (
+        on("cifar100", {"c": BOTH | {"scheme": "cutmix", "patch_sampler": {"kind": "power", "by": "group"}}}),
+        "classifiers.c on pictures: a patch_sampler by: group needs groups, but the data set has none",
+    ),
     "a scheme of groups without groups": (
         on("cifar100", {"c": BOTH | {"scheme": "irm"}}),
         "classifiers.c on pictures: scheme: irm needs groups, but the data set has none",

@@ -81,6 +81,18 @@ def test_scores_of_a_share_are_its_own():
             {"pools": {"guide": None, "draw": {"feedback": None}}},
             "classifiers.led: rounds need feedback, but led has no guide; give it one",
         ),
+        (
+            {"filters": {"where": {"cifar100_lt": {"fill_to": 9}}}},
+            "classifiers.led: rounds would apply the fill_to of led to each share; remove fill_to",
+        ),
+        (
+            {"pools": {"where": {"cifar100_lt": {"fill_range": [0, 0.5]}}}},
+            "classifiers.led: rounds share a whole pool; remove the fill_range or surplus of led",
+        ),
+        (
+            {"classifiers": {"where": {"cifar100_lt": {"rounds": 2}}}},
+            "classifiers.led.where.cifar100_lt: 'rounds' must be the same on all data sets",
+        ),
         ({"pools": {"guide": "led"}}, "the config has a circular reference"),
     ],
 )

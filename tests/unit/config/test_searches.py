@@ -9,6 +9,7 @@ import pytest
 from examples import example, refused
 
 from pipeline.artifacts import shards
+from pipeline.classifiers import network as networks
 from pipeline.config import costs, reads
 from pipeline.config.searches import Search
 from pipeline.config.workflow import Workflow
@@ -34,8 +35,7 @@ def flow(search=SEARCH, **more):
 
 
 def values(over, trials=400, **more):
-    found = Search(trials=trials, over=over, **more)
-    return [found.values(trial) for trial in range(trials)]
+    return Search(trials=trials, over=over, **more).values()
 
 
 def test_values_have_their_distributions():
@@ -68,7 +68,7 @@ def test_a_search_adds_a_classifier_for_each_trial():
     final, trials = found.part("classifiers", "diffult"), [f"diffult~trial={trial}" for trial in range(3)]
     assert final.trials == tuple(trials) and final.learning_rate == 0.1
     for number, name in enumerate(trials):
-        trial, drawn = found.part("classifiers", name), found.part("searches", "some").values(number)
+        trial, drawn = found.part("classifiers", name), found.part("searches", "some").values()[number]
         assert (trial.trial, trial.search, trial.trials) == (number, None, ())
         assert {key: getattr(trial, key) for key in drawn} == drawn and trial.data == final.data
     assert set(trials) <= set(found.needed("cifar100_lt", found.runs)["classifiers"])
@@ -77,12 +77,10 @@ def test_a_search_adds_a_classifier_for_each_trial():
 def test_what_a_search_and_its_classifier_read():
     found = flow()
     metrics = [f"results/cifar100_lt/evaluate/diffult~trial={trial}/seed-0/metrics.json" for trial in range(3)]
-    assert reads.inputs(found, "search", WHERE) == {"trials": metrics} and reads.options(found, "search", WHERE) == [
-        "trials"
-    ]
-    assert reads.settings(found, "search", WHERE)["trials"] == [
-        found.part("searches", "some").values(trial) for trial in range(3)
-    ]
+    weights = [f"results/cifar100_lt/classifier/diffult~trial={trial}/seed-0/weights.safetensors" for trial in range(3)]
+    assert reads.inputs(found, "search", WHERE) == {"trials": metrics, "weights": weights}
+    assert reads.options(found, "search", WHERE) == ["trials", "weights"]
+    assert reads.settings(found, "search", WHERE)["trials"] == found.part("searches", "some").values()
     assert reads.modules(found, "search", WHERE) == ["stages.search"]
     chosen = reads.inputs(found, "classifier", WHERE | {"seed": "4"})["chosen"]
     assert chosen == ["results/cifar100_lt/search/diffult/chosen.json"]
@@ -93,7 +91,7 @@ def test_what_a_search_and_its_classifier_read():
 def test_values_hold_on_all_data_sets_and_derived_classifiers_have_trials_of_their_own():
     found = flow(diffult={"search": "some", "where": {"cifar100_lt_200": {"batch_size": 9, "epochs": 7}}})
     trial = found.part("classifiers", "diffult~trial=1", "cifar100_lt_200")
-    assert trial.epochs == 7 and trial.batch_size == found.part("searches", "some").values(1)["batch_size"]
+    assert trial.epochs == 7 and trial.batch_size == found.part("searches", "some").values()[1]["batch_size"]
     assert found.part("classifiers", "diffult~generator.tau=2~trial=0").data[1] == "likely~generator.tau=2"
 
 
@@ -111,7 +109,28 @@ def test_costs_count_the_trials_under_the_classifiers_own_speed():
     assert all(choice in job.needs for job in trained if job.part == "diffult")
 
 
+def test_values_that_come_up_again_are_not_tried_again():
+    found = flow({"trials": 10, "over": {"batch_size": {"kind": "choice", "values": [64, 128]}}})
+    assert sorted(each["batch_size"] for each in found.part("searches", "some").values()) == [64, 128]
+    assert found.part("classifiers", "diffult").trials == ("diffult~trial=0", "diffult~trial=1")
+
+
+def test_a_recipe_may_vary_a_search_but_no_key_that_it_draws():
+    tried = {"classifier": "diffult", "datasets": ["cifar100_lt"]}
+    raw = example(
+        **OWN, searches={"some": SEARCH}, classifiers={"ce": {"side": 32}, "diffult": {"search": "some", "side": 32}}
+    )
+    raw["recipes"]["tried"] = tried | {"vary": {"search.trials": [2, 3]}}
+    assert len(Workflow(raw).part("classifiers", "diffult~search.trials=2").trials) == 2
+    raw["recipes"]["tried"] = tried | {"vary": {"classifier.learning_rate": [0.1, 0.2]}}
+    told = "vary has classifiers.diffult.learning_rate, but the search some draws learning_rate; remove one"
+    assert told in refused(raw)
+
+
 REFUSED = {
+    "a key with a dot at its end": ({"over": {"loss.": RATE}}, "'loss.' is no key; write it like learning_rate"),
+    "a key that names another part": ({"over": {"init": {"kind": "choice", "values": ["ce"]}}}, "'init' cannot be drawn"),
+    "other values on a data set": ({"over": {"learning_rate": RATE}, "where": {"cifar100_lt": {"seed": 5}}}, "searches.some.where: "),
     "a fixed key": ({"over": {"gpus": RATE}}, "searches.some.over: 'gpus' cannot be drawn; give it in the classifier"),
     "low above high": ({"over": {"momentum": {"kind": "uniform", "low": 1, "high": 0}}}, "low is 1 and high 0; low must be less"),
     "a log of nothing": ({"over": {"momentum": {"kind": "log_uniform", "low": 0, "high": 1}}}, "greater than 0"),
@@ -133,6 +152,11 @@ def test_a_bad_search_is_refused_in_one_sentence(case):
 def test_an_unknown_search_is_refused_and_trials_are_not_given():
     assert "unknown search 'none'" in refused(example(classifiers={"diffult": {"search": "none"}}))
     assert "trials are set by search" in refused(example(classifiers={"diffult": {"trials": ["ce"]}}))
+    assert "classifiers.diffult: trial is set by a search; remove it" in refused(
+        example(classifiers={"diffult": {"trial": 3}})
+    )
+    everywhere = refused(example(classifiers={"diffult": {"where": {"cifar100_lt": {"trial": 3}}}}))
+    assert "classifiers.diffult.where.cifar100_lt: 'trial' must be the same on all data sets" in everywhere
 
 
 # The stage
@@ -141,7 +165,7 @@ def test_an_unknown_search_is_refused_and_trials_are_not_given():
 @pytest.fixture
 def chosen(tmp_path, monkeypatch):
     def of(figures, by="val_top1"):
-        paths = []
+        paths, weights = [], []
         for number, figure in enumerate(figures):
             failed = isinstance(figure, str)
             about = {"metrics": {by: 1.0 if failed else figure, "top1": 100 - number}} | (
@@ -149,8 +173,11 @@ def chosen(tmp_path, monkeypatch):
             )
             paths.append(tmp_path / f"{number}.json")
             paths[-1].write_text(json.dumps(about))
+            weights.append(tmp_path / f"{number}.safetensors")
+            network = networks.Network("small", 4, 2, [0.5] * 3, [0.5] * 3)
+            networks.save(network, weights[-1], {"settings": {"loss": {"gamma": number, "kind": "focal"}, "seed": 0}})
         config = {"by": "val_top1", "trials": [{"loss.gamma": number} for number in range(len(figures))]}
-        places = ["--trials", *map(str, paths), "--output", str(tmp_path / "out")]
+        places = ["--trials", *map(str, paths), "--weights", *map(str, weights), "--output", str(tmp_path / "out")]
         monkeypatch.setattr(sys, "argv", ["stage", "--config", json.dumps(config), *places])
         command.run(stage.main, stage.arguments())
         return json.loads((tmp_path / "out/chosen.json").read_text()), shards.read_table(
@@ -162,7 +189,8 @@ def chosen(tmp_path, monkeypatch):
 
 def test_the_first_of_the_best_trials_is_chosen_and_the_test_split_does_not_count(chosen):
     found, table = chosen([3.0, 7.0, 7.0, 2.0])
-    assert found == {"trial": 1, "values": {"loss.gamma": 1}, "val_top1": 7.0}
+    settings = {"loss": {"gamma": 1, "kind": "focal"}, "seed": 0}
+    assert found == {"trial": 1, "values": {"loss.gamma": 1}, "val_top1": 7.0, "settings": settings}
     assert table["val_top1"].tolist() == [3.0, 7.0, 7.0, 2.0] and set(table["failed"]) == {""}
 
 

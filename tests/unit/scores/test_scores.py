@@ -13,6 +13,7 @@ from pipeline.artifacts.pictures import encode
 from pipeline.classifiers import network as networks
 from pipeline.scores import d1, d2, d3, nearest
 from pipeline.scores.evidence import Evidence
+from pipeline.stages import select
 
 
 @pytest.fixture
@@ -264,3 +265,11 @@ def test_scores_of_other_pictures_are_refused(tmp_path):
         )
         assert ran.returncode == 1 and "as the indices" in ran.stdout and "Traceback" not in ran.stdout, ran.stdout
         assert not output.exists()
+
+
+def test_an_empty_shard_of_a_pool_of_groups_has_no_pictures(tmp_path):
+    path = tmp_path / "shard-00000.parquet"
+    shards.write_table(shards.write(tmp_path / "shard-00000.tar", []), path)
+    cells = pd.DataFrame({"class": [0, 0], "class_name": "a", "group": ["a, dim", "a, rock"], "train": [1, 2]})
+    found = select._deciding(path, None, {"keep": []}, cells)
+    assert len(found) == 0 and {"cell", "surplus"} == set(found)
