@@ -57,6 +57,9 @@ def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray], groups: pd
     for classifier in (name for run in config["runs"] for name in run["classifiers"]):
         for name in graph.filters_of(classifier):
             graph.grid(graph.pool_of(name))
+    for name, part in config["scores"].items():
+        if part["kind"] == "copies":
+            graph.copies(name)
     graph.add("summary", config["dataset"], needs=ends)
     return graph.jobs
 
@@ -265,6 +268,11 @@ class _Graph:
     @_once
     def grid(self, pool: str) -> int:
         return self.add("grid", pool, needs=[self.manifest(), *self.sample(pool)])
+
+    @_once
+    def copies(self, name: str) -> int:
+        pool = self.sample(self.config["scores"][name]["pool"])
+        return self.add("copies", name, needs=[self.manifest(), *pool, *self.score(name)])
 
     def filters_of(self, classifier: str) -> list[str]:
         return self.config["classifiers"][classifier]["filters"]

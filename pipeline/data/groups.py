@@ -1,5 +1,8 @@
 """The groups of a subset's pictures: their names, and their numbers, the same wherever groups are numbered."""
 
+import hashlib
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -31,3 +34,9 @@ def contexts_of(manifest: pd.DataFrame) -> np.ndarray:
         return np.arange(len(names))
     first = manifest.dropna(subset="group").drop_duplicates("group").set_index("group").loc[names, "context"]
     return np.unique(first.to_numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def name_hashes(names: Iterable[str]) -> np.ndarray:
+    """64 bits of each group's name, uint64, the same on any machine: BLAKE2b of its UTF-8 bytes, little-endian."""
+    found = {name: hashlib.blake2b(name.encode(), digest_size=8).digest() for name in set(names)}
+    return np.array([int.from_bytes(found[name], "little") for name in names], np.uint64)

@@ -3,14 +3,14 @@
 So any rows can be computed alone, and a plan of millions only needs memory for its cells: classes, or their groups.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.classes import lacking
+from pipeline.data.groups import name_hashes
 from pipeline.data.shots import shots
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -84,9 +84,3 @@ def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray, groups: 
             state = (state ^ (state >> np.uint64(27))) * _MIX[1]
             state ^= state >> np.uint64(31)
     return (state >> np.uint64(1)).astype(np.int64)
-
-
-def name_hashes(names: Iterable[str]) -> np.ndarray:
-    """64 bits of each group's name, uint64, the same on any machine: BLAKE2b of its UTF-8 bytes, little-endian."""
-    found = {name: hashlib.blake2b(name.encode(), digest_size=8).digest() for name in set(names)}
-    return np.array([int.from_bytes(found[name], "little") for name in names], np.uint64)

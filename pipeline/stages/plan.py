@@ -20,8 +20,9 @@ import numpy as np
 
 from pipeline.artifacts import shards
 from pipeline.data.classes import cells_of, class_names
+from pipeline.data.groups import name_hashes
 from pipeline.generators.checkpoints import Checkpoints
-from pipeline.generators.plan import Plan, name_hashes
+from pipeline.generators.plan import Plan
 from pipeline.generators.sources import Sources, strengths
 from pipeline.jobs import command
 from pipeline.jobs.inputs import only

@@ -22,8 +22,8 @@ def main(args) -> None:
     from pipeline import kinds
     from pipeline.artifacts import made, pictures, shards
     from pipeline.artifacts.atomic import replacing
+    from pipeline.data.groups import name_hashes
     from pipeline.generators.drawn import drawn
-    from pipeline.generators.plan import name_hashes
     from pipeline.jobs.checkpoint import Pieces
     from pipeline.jobs.device import device
     from pipeline.jobs.overlap import overlapped

@@ -146,7 +146,7 @@ def test_clips_features_are_its_embeddings(pictures, tmp_path):
 
 
 def measured(tmp_path, **config):
-    settings = {"extractor": "clip", "splits": 2, "nearest": 2, "sample_size": 5} | config
+    settings = {"extractor": "clip", "splits": 2, "nearest": 2, "sample_size": 5, "against": "training"} | config
     given = ["--manifest", tmp_path / "manifest.parquet", "--indices", tmp_path / "some.parquet"]
     given += ["--foundation", tmp_path / "foundation.parquet", "--output", tmp_path / "quality.json"]
     return stage(REPOSITORY, "quality", "--config", json.dumps(settings), *given)

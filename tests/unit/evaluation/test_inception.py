@@ -34,6 +34,7 @@ def _run(monkeypatch, tmp_path, weights):
         "splits": 2,
         "nearest": 3,
         "sample_size": None,
+        "against": "training",
         "weights": str(weights),
     }
     arguments = ["--manifest", "manifest.parquet", "--indices", "pool.parquet", "--output", "quality.json"]

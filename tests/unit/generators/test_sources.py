@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from real_pictures import manifest
 
 from pipeline.artifacts import shards
+from pipeline.data.groups import name_hashes
 from pipeline.errors import InputError
-from pipeline.generators.plan import name_hashes
 from pipeline.generators.sources import Sources, strengths
 from pipeline.jobs import command
 from pipeline.stages import plan

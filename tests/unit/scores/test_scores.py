@@ -141,7 +141,7 @@ def test_copies_of_real_pictures_are_at_no_distance(side, frame, tmp_path):
     scores = shards.read_table(tmp_path / "scores.parquet")
     assert (scores["d1"] == 0).all() and scores["d2"].max() < 1e-6
 
-    settings = '{"extractor": "classifier", "splits": 1, "nearest": 3, "sample_size": null}'
+    settings = '{"extractor": "classifier", "splits": 1, "nearest": 3, "sample_size": null, "against": "training"}'
     run("quality", "--config", settings, "--indices", tmp_path / "pool.parquet", "--output", tmp_path / "quality.json")
     metrics = json.loads((tmp_path / "quality.json").read_text())["metrics"]
     found = shards.read_table(tmp_path / "pool.parquet")
