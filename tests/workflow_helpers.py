@@ -89,6 +89,18 @@ def make_copy(root: Path) -> Path:
     return root
 
 
+def make_copy_with_presets(root: Path, config: str | None = None, more: tuple[str, ...] = ()) -> Path:
+    """The repository's code and presets under `root`, `more` of its folders, and this config, or the repository's own."""
+    root.mkdir(parents=True)
+    for name in ("rules", "pipeline", "profiles", "envs", "papers", *more):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "local", "slurm", "workflow_config.yaml"):
+        shutil.copy(REPOSITORY / name, root / name, follow_symlinks=False)
+    if config is not None:
+        (root / "workflow_config.yaml").write_text(config)
+    return root
+
+
 def micro_run(root: Path) -> Path:
     """A copy of the workflow at `root` in which EVERYTHING has been made."""
     make_copy(root)

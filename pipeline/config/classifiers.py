@@ -206,6 +206,10 @@ class Classifier(RunPart):
             raise ValueError(
                 "prior_from is all, but neither loss, class_weights nor scheme uses the classes' sizes; remove it"
             )
+        if getattr(getattr(self, "data_sampler", None), "kind", None) == "half_real" and not self._has_both():
+            raise ValueError(
+                "the data sampler half_real needs real and generated pictures; set data: [real, some filter]"
+            )
         refuse_unread(self)
         if REAL in self.steps_as or (self.steps_as and self.data != (REAL,)):
             raise ValueError("steps_as names filters of a control that trains on real pictures only; set data: [real]")

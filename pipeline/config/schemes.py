@@ -46,10 +46,6 @@ class WithLoss(Classifier):
                 raise ValueError(
                     "generated_weight 0 leaves no weight in a batch of generated pictures; set normalise_by: batch"
                 )
-        if self.data_sampler.kind == "half_real" and not self._has_both():
-            raise ValueError(
-                "the data sampler half_real needs real and generated pictures; set data: [real, some filter]"
-            )
         if self.head_scale != 25.0 and (not self.head_text or isinstance(self.loss, Ldam)):
             raise ValueError(
                 "head_scale is of a head from head_text, with any loss but ldam, which has its own; remove it"
@@ -219,10 +215,6 @@ class Grouped(Classifier):
     def _has_whole_batches(self) -> "Grouped":
         if self.accumulate > 1:
             raise ValueError(f"{self.scheme} compares the groups of a batch, so accumulate must be 1; use more GPUs")
-        if self.data_sampler.kind == "half_real" and not self._has_both():
-            raise ValueError(
-                "the data sampler half_real needs real and generated pictures; set data: [real, some filter]"
-            )
         return self
 
     def _reads_groups(self) -> str:

@@ -1,24 +1,18 @@
 """Feedback on the demo's small foundation: over 200 pictures, each criterion rises, and another classifier mostly sees the class."""
 
 import json
-import shutil
 import subprocess
 import sys
 
 import pytest
-from workflow_helpers import REPOSITORY, environment, snakemake
+from workflow_helpers import environment, make_copy_with_presets, snakemake
 
 pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
 def effect(tmp_path_factory):
-    root = tmp_path_factory.mktemp("effect") / "copy"
-    root.mkdir()
-    for name in ("rules", "pipeline", "profiles", "envs", "papers", "benchmarks"):
-        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "local", "slurm", "workflow_config.yaml"):
-        shutil.copy(REPOSITORY / name, root / name, follow_symlinks=False)
+    root = make_copy_with_presets(tmp_path_factory.mktemp("effect") / "copy", more=("benchmarks",))
     files = {
         "--foundation": "results/foundations/demo_mini/foundation.parquet",
         "--guide": "results/demo/classifier/demo_ce/seed-0/weights.safetensors",

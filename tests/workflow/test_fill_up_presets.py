@@ -1,13 +1,11 @@
 """Fill-Up's own recipes on a made-up ImageNet, with everything small: from raw files to the table of results."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
 import trees
 from tiny_models import stable_diffusion
-from workflow_helpers import REPOSITORY, planned, snakemake
+from workflow_helpers import REPOSITORY, make_copy_with_presets, planned, snakemake
 
 from pipeline.data.imagenet100_classes import COUNTS
 
@@ -41,13 +39,7 @@ datasets:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    root = tmp_path_factory.mktemp("presets") / "copy"
-    root.mkdir()
-    for name in ("rules", "pipeline", "profiles", "envs", "papers"):
-        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "local", "slurm"):
-        shutil.copy(REPOSITORY / name, root / name, follow_symlinks=False)
-    (root / "workflow_config.yaml").write_text(SMALL)
+    root = make_copy_with_presets(tmp_path_factory.mktemp("presets") / "copy", SMALL)
     stable_diffusion(root / "models/tiny")
     one = trees.put(root / "raw/imagenet", {"one.jpg": trees.picture(0)}) / "one.jpg"
     for wnid, count in COUNTS.items():

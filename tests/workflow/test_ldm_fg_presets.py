@@ -1,7 +1,5 @@
 """LDM-FG's own recipes on a made-up NICO++, with everything small, and the plans of its tables."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,7 @@ import torch
 import trees
 from tiny_models import stable_diffusion, unclip
 from torchvision.models import resnet50
-from workflow_helpers import REPOSITORY, planned, snakemake
+from workflow_helpers import REPOSITORY, make_copy_with_presets, planned, snakemake
 
 pytestmark = pytest.mark.nightly
 
@@ -48,13 +46,7 @@ recipes:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    root = tmp_path_factory.mktemp("presets") / "copy"
-    root.mkdir()
-    for name in ("rules", "pipeline", "profiles", "envs", "papers"):
-        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "local", "slurm"):
-        shutil.copy(REPOSITORY / name, root / name, follow_symlinks=False)
-    (root / "workflow_config.yaml").write_text(SMALL)
+    root = make_copy_with_presets(tmp_path_factory.mktemp("presets") / "copy", SMALL)
     unclip(root / "models/tiny")
     stable_diffusion(root / "models/of_texts")
     torch.manual_seed(0)
