@@ -31,6 +31,8 @@ class TrainingData(NamedTuple):
     once: Callable[[str, int, list[Sequence[Mapping[str, Any]]]], Iterable[Batch]]
     """(split, epoch, augmentations of each view) -> batches that go once through the subset's real pictures of `train` or
     `val`; with several processes, once through this process's part of them."""
+    by_class: Callable[[], Any]
+    """The pictures of each class, a `pipeline.classifiers.input.batches.ByClass`."""
     processes: Processes = ALONE
     """The processes that share each batch."""
     contexts: torch.Tensor = torch.zeros(0, dtype=torch.int64)
@@ -56,6 +58,9 @@ class Scheme(nn.Module):
     def __init__(self, network: Network):
         super().__init__()
         self.network = network
+
+    def trained_by(self, optimizer: torch.optim.Optimizer) -> None:
+        """Get the optimizer of `parameters`, before the first step."""
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare an epoch, counted from 0."""

@@ -13,10 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import kinds
 from pipeline.classifiers.best import Best, accuracy
-from pipeline.classifiers.input.batches import Labelled, batches, once
+from pipeline.classifiers.input.batches import ByClass, Labelled, batches, once
 from pipeline.classifiers.learning_rate import learning_rate
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE, Processes
+from pipeline.classifiers.rounds import last_epoch
 from pipeline.classifiers.scheme import Scheme, TrainingData
 from pipeline.classifiers.views_norm import BATCH_NORMS
 from pipeline.errors import InputError
@@ -38,14 +39,16 @@ def train(
     checkpoint: Checkpoint,
     processes: Processes = ALONE,
 ) -> pd.DataFrame:
-    """Train `network` in place; return one row per epoch: epoch (from 1), learning_rate, loss, test_top1 (percent, or NaN), kept.
+    """Train `network` in place; return one row per epoch: epoch (from 1), steps so far, learning_rate, loss, test_top1 (percent, or
+    NaN), kept.
 
     An epoch goes through `epoch_length` pictures; some repeat if there are fewer. The test split is only reported, after every
-    `test_every` epochs and the last one. One row is `kept`: the epoch whose weights the network has at the end. That is the last one,
-    or, as settings["select_by"] says, the best on the validation split of those that the test split is reported for; the training may
-    then end early (settings["patience"]), and rows have that figure under its name. Schemes that choose on the validation split call
-    `validation`. Continues from `checkpoint`. Every process has a part of each batch and the mean gradient. Raises InputError if data
-    and scheme do not fit, or if the loss is no longer finite.
+    `test_every` epochs and the last one. One row is `kept`: the epoch whose weights the network has at the end. That is the last
+    one, or, as settings["select_by"] says, the best on the validation split of those that the test split is reported for; the
+    training may then end early (settings["patience"]), and rows have that figure under its name. Schemes that choose on the
+    validation split call `validation`. Continues from `checkpoint`; a round of a longer training (settings["round"]) ends with its
+    share of the epochs. Every process has a part of each batch and the mean gradient. Raises InputError if data and scheme do not
+    fit, or if the loss is no longer finite.
     """
     scheme = _scheme(settings, data, validation, network.to(device), seed, device, processes)
     history = []
@@ -60,7 +63,7 @@ def train(
     scheme.finish()
     if not history:  # the scheme trains nothing
         top1 = accuracy(network, test, processes, "top1")
-        history = [{"epoch": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": top1, "kept": True}]
+        history = [{"epoch": 0, "steps": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": top1, "kept": True}]
     return pd.DataFrame(history)
 
 
@@ -76,12 +79,14 @@ def _epochs(
     checkpoint: Checkpoint,
     processes: Processes,
 ) -> list[dict]:
-    network, epochs, judged_by = scheme.network, settings["epochs"], settings["select_by"]
+    network, judged_by = scheme.network, settings["select_by"]
+    epochs = last_epoch(settings["epochs"], settings["round"])
     best, judged = Best(), _judged(judged_by, validation)
     optimizer = _optimizer(settings, [weight for weight in scheme.parameters() if weight.requires_grad])
     training = Training(
         "classifier", checkpoint, network, settings["ema_decay"], scheme=scheme, optimizer=optimizer, best=best
     )
+    scheme.trained_by(optimizer)
     if settings["compile"]:
         network.backbone.compile()
     model = DistributedDataParallel(scheme) if processes.count > 1 else scheme
@@ -132,7 +137,7 @@ def _epochs(
         processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
         looks = (epoch + 1) % settings["test_every"] == 0 or epoch + 1 == epochs
         top1 = accuracy(training.averaged, test, processes, "top1") if looks else math.nan
-        row = {"epoch": epoch + 1, "learning_rate": rate, "loss": loss, "test_top1": top1}
+        row = {"epoch": epoch + 1, "steps": training.step, "learning_rate": rate, "loss": loss, "test_top1": top1}
         if judged is not None:
             row[judged_by] = math.nan
             if looks:
@@ -179,6 +184,7 @@ def _scheme(
         once=lambda split, epoch, views: once(
             data if split == "train" else validation(), views, epoch, seed, settings["batch_size"], device, processes
         ),
+        by_class=lambda: ByClass(data, classes, seed, device),
         processes=processes,
         contexts=data.contexts,
     )

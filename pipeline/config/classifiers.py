@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from pipeline.classifiers import backbones
+from pipeline.classifiers.rounds import last_epoch
 from pipeline.config.augmentations import Augment, Crop, Flip
 from pipeline.config.datasets import Dataset
 from pipeline.config.parts import OWN, REAL, REST, Part, Reference, RunPart
@@ -98,8 +99,15 @@ class Classifier(RunPart):
     patience: int | None = Field(default=None, ge=1)
     """End the training after so many looks at the validation split that find nothing better."""
     rounds: int = Field(default=1, ge=1)
-    """Draw the pictures of its one filter, of a pool with a guide, in this many equal shares. The classifier of the shares so far guides
-    the next."""
+    """Draw the pictures of its one filter in this many equal shares. The classifier of the shares so far guides the pool of the next one,
+    or scores it, where another classifier does for the first."""
+    one_training: bool = False
+    """The rounds are one training: each goes on with the weights, the optimizer and the schedule of the one before, for an equal share of
+    the epochs at most, or until `patience` ends it (Deliberate Practice, Askari-Hemmat et al. 2025)."""
+    round: tuple[int, int] | None = None
+    """Which round of how many of one training this is; `one_training` sets it."""
+    continues: str | None = None
+    """The round whose training this one continues; `one_training` sets it."""
     search: str | None = None
     """Keys of this classifier are chosen by this search, among its trials on the same data set."""
     trials: tuple[str, ...] = ()
@@ -149,6 +157,7 @@ class Classifier(RunPart):
         "data": Reference("filters", {"selected": "selected", "generated": "pictures"}),
         "steps_as": Reference("filters"),
         "init": Reference("classifiers"),
+        "continues": Reference("classifiers", {"continues": "history"}),
         "foundation": Reference("foundations"),
         "search": Reference("searches", {"chosen": "chosen"}),
         "trials": Reference(
@@ -189,6 +198,14 @@ class Classifier(RunPart):
             raise ValueError("trials are set by search; remove them, and name a search")
         if self.patience is not None and self.select_by == "last":
             raise ValueError("patience counts looks at the validation split; set select_by: val_top1, or remove it")
+        if self.one_training and not 1 < self.rounds <= self.epochs:
+            raise ValueError(
+                f"one_training is of several rounds, each with an epoch or more, but rounds is {self.rounds}"
+            )
+        if self.one_training and self.search:
+            raise ValueError(
+                "one_training has the same keys in all rounds, but search would choose for each; remove one"
+            )
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.frozen_batch_norm and not (self.init or self.pretrained):
@@ -215,7 +232,7 @@ class Classifier(RunPart):
             raise ValueError("steps_as names filters of a control that trains on real pictures only; set data: [real]")
         return self
 
-    everywhere: ClassVar[tuple[str, ...]] = ("rounds", "trial")
+    everywhere: ClassVar[tuple[str, ...]] = ("rounds", "one_training", "trial")
     """Keys that must be the same on all data sets, beside names of other parts."""
     trial_seed: ClassVar[int] = 0
     """The seed of a search's trials."""
@@ -243,7 +260,8 @@ class Classifier(RunPart):
 
     def settings(self) -> dict[str, Any]:
         own = {"real": REAL in self.data, "width": self._width()} | ({"rest": True} if REST in self.data else {})
-        return {**super().settings(), **own}
+        found = {**super().settings(), **own}
+        return {key: value for key, value in found.items() if key not in ("rounds", "one_training")}  # the graph's
 
     def modules(self) -> list[str]:
         from_clip = ["classifiers.from_clip"] if self.backbone == CLIP else []
@@ -253,7 +271,7 @@ class Classifier(RunPart):
         return [f"classifiers.backbones.{backbones.module_of(self.backbone)}"]
 
     def work(self) -> dict[str, Any]:
-        return Work(self.epochs, looks_at_validation=self._looks_at_validation())._asdict()
+        return Work(self._own_epochs(), looks_at_validation=self._looks_at_validation())._asdict()
 
     def timed_settings(self) -> dict[str, Any]:
         """The stage's settings for timing a few steps, with all parts of the scheme active."""
@@ -348,7 +366,14 @@ class Classifier(RunPart):
 
     def _looks_at_validation(self) -> int:
         """Looks at the validation split to choose an epoch."""
-        return 0 if self.select_by == "last" else -(-self.epochs // self.test_every)
+        return 0 if self.select_by == "last" else -(-self._own_epochs() // self.test_every)
+
+    def _own_epochs(self) -> int:
+        """Epochs of its own job."""
+        if self.round is None:
+            return self.epochs
+        number, count = self.round
+        return last_epoch(self.epochs, self.round) - last_epoch(self.epochs, (number - 1, count))
 
     def _width(self) -> int | None:
         return self.width or BACKBONES[self.backbone].width

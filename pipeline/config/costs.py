@@ -103,7 +103,7 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
         },
         "scores": {name: part.settings() | {"scorer": getattr(part, "scorer", None)} for name, part in scores.items()},
         "classifiers": {
-            name: part.timed_settings() | {"generated": bool(part.filters), "reads": _read_by(part)}
+            name: part.timed_settings() | {"generated": bool(part.filters), "reads": _read_by(part), "round": None}
             for name, part in classifiers.items()
             if searched(name) == name
         },

@@ -28,6 +28,8 @@ class Filter(RunPart):
     """Use only as many pictures as fill a class, or a group, to this many, including real ones; `max` is the largest class."""
     top_up: bool | str = False
     """Where too few pictures of a class meet the conditions, take the best others: `true`, or the score to judge them by."""
+    highest: str | None = None
+    """Of the pictures that meet the conditions, take those with the highest of this score, and not the first ones of the plan."""
 
     references: ClassVar[dict[str, Reference]] = {
         "pool": Reference("pools", {"indices": "index"}),
@@ -48,17 +50,21 @@ class Filter(RunPart):
             raise ValueError(f"keep is '{self.keep}', but the filter has no scores; give scores, or keep: all")
         if self.scores is None and self.top_up:
             raise ValueError("top_up is for pictures that scores reject; give scores, or remove top_up")
+        if self.scores is None and self.highest:
+            raise ValueError(f"highest is {self.highest}, but the filter has no scores; give scores, or remove highest")
         self._topped_up_by()
         return self
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         limits = (self.first, self.fill_to, parts["pools"][self.pool_of(parts)].surplus or None)
-        if self.top_up and limits == (None, None, None):
+        if (self.top_up or self.highest) and limits == (None, None, None):
             raise ValueError(
-                f"top_up would keep every picture, because {self.pool_of(parts)} has no surplus; give the pool a surplus, or "
-                "the filter a `fill_to`"
+                f"{'top_up' if self.top_up else 'highest'} would keep every picture, because {self.pool_of(parts)} has no surplus; "
+                "give the pool a surplus, or the filter a `fill_to`"
             )
         available = parts["scores"][self.scores].columns() if self.scores else {}
+        if self.highest and self.highest not in available:
+            raise ValueError(f"highest is '{self.highest}', but scores.{self.scores} has only {', '.join(available)}")
         for score, _, threshold in conditions(self.keep):
             if score not in available:
                 raise ValueError(f"keep is '{self.keep}', but scores.{self.scores} has only {', '.join(available)}")
@@ -73,7 +79,7 @@ class Filter(RunPart):
 
     def selecting_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
         """Settings of the stage `select`."""
-        own = {"keep": conditions(self.keep), "first": self.first, "fill_to": self.fill_to}
+        own = {"keep": conditions(self.keep), "first": self.first, "fill_to": self.fill_to, "highest": self.highest}
         return own | {"top_up": self._topped_up_by(), "cells": parts["pools"][self.pool_of(parts)].cells}
 
     def _topped_up_by(self) -> str | None:

@@ -67,7 +67,7 @@ class Pool(RunPart):
     per_class: int | None = Field(default=None, ge=1)
     """Instead of `fill_to`: this many pictures of every class, or group, whatever its real ones."""
     fill_range: tuple[float, float] = (0.0, 1.0)
-    """The part of these pictures that this pool has; pools with adjoining ranges add up."""
+    """The part of these pictures, and of their surplus, that this pool has; pools with adjoining ranges add up."""
     surplus: float = Field(default=0.0, ge=0)
     """Further pictures of each class, or group, as a share of those asked: only filters use them, where they reject others."""
     shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
@@ -94,10 +94,6 @@ class Pool(RunPart):
         low, high = self.fill_range
         if not 0 <= low < high <= 1:
             raise ValueError(f"fill_range is [{low}, {high}]; it must satisfy 0 <= from < to <= 1")
-        if self.surplus and (low, high) != (0, 1):
-            raise ValueError(
-                "surplus is for a whole pool, because its pictures come after all others; remove fill_range"
-            )
         return self
 
     @property
@@ -158,7 +154,8 @@ class Pool(RunPart):
         if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
             return False
         (low, high), (from_, to) = self.fill_range, other.fill_range
-        adjoining = (self.fill_to, self.per_class) == (other.fill_to, other.per_class) and (high <= from_ or to <= low)
+        sizes = ("fill_to", "per_class", "surplus")
+        adjoining = all(getattr(self, key) == getattr(other, key) for key in sizes) and (high <= from_ or to <= low)
         return not adjoining
 
     def work(self) -> dict[str, Any]:

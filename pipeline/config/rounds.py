@@ -1,25 +1,28 @@
-"""rounds: a classifier guides the drawing of more pictures, with which it is trained again, and so on."""
+"""rounds: a classifier guides the drawing of more pictures, or scores them, is trained with them, and so on."""
 
 from pipeline.config.classifiers import Classifier
 from pipeline.config.filters import Filter
 from pipeline.config.parts import OWN
 from pipeline.config.pools import Pool
 from pipeline.config.resolve import Parts, Schema, build, with_keys
+from pipeline.config.scores import ByClassifier
 from pipeline.errors import InputError
 
 
 def unroll(parts: Parts, schema: Schema, name: str) -> None:
     """Replace a classifier's one filter by a filter for each of its `rounds`, and add what these need to `parts`.
 
-    Of N rounds, the pool of round r has the r-th of N equal shares of the pool's pictures. The pool's own guide leads the first one. The
-    classifier of rounds 1 to r - 1, trained from the start, leads round r. Raises InputError if the classifier does not draw from one
-    guided, whole pool.
+    Of N rounds, the pool of round r has the r-th of N equal shares of the pool's pictures. A classifier leads: the pool's guide, or
+    without one the scorer of the filter's scores. The classifier of rounds 1 to r - 1 takes its place in round r. It is trained from
+    the start, or goes on with the training of the round before (`one_training`). Raises InputError if no classifier leads, or if the
+    pictures are not those of one whole pool.
     """
     last: Classifier = parts["classifiers"][name]
     if last.rounds == 1:
         return
     filter_name = _only_filter(parts, name, last)
     whole: Filter = parts["filters"][filter_name]
+    scores = parts["scores"][whole.scores] if whole.scores else None
     pool_name = whole.pool_of(parts)
     pool: Pool = parts["pools"][pool_name]
     for key in ("first", "fill_to"):
@@ -27,30 +30,36 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
             raise InputError(
                 f"classifiers.{name}: rounds would apply the {key} of {filter_name} to each share; remove {key}"
             )
-    if not pool.guide:
-        raise InputError(f"classifiers.{name}: rounds need feedback, but {pool_name} has no guide; give it one")
-    if pool.fill_range != (0, 1) or pool.surplus or _somewhere(pool, "fill_range") or _somewhere(pool, "surplus"):
+    if pool.fill_range != (0, 1) or _somewhere(pool, "fill_range"):
+        raise InputError(f"classifiers.{name}: rounds share a whole pool; remove the fill_range of {pool_name}")
+    scorer = scores.scorer if isinstance(scores, ByClassifier) else None
+    leader = pool.guide or scorer
+    if leader is None:
         raise InputError(
-            f"classifiers.{name}: rounds share a whole pool; remove the fill_range or surplus of {pool_name}"
+            f"classifiers.{name}: rounds need a classifier that leads, but {pool_name} has no guide and {filter_name} no scores by a "
+            "classifier; give one of them"
         )
     filters: list[str] = []
-    guide = pool.guide
     for number in range(1, last.rounds + 1):
         ending = f"~{name}.round={number}"
-        share = {"fill_range": [(number - 1) / last.rounds, number / last.rounds], "guide": guide}
-        share |= {"guide_seed": 0} if number > 1 else {}
+        before = f"{name}~round={number - 1}"
+        led = {"guide": before, "guide_seed": 0} if number > 1 and pool.guide else {}
+        share = {"fill_range": [(number - 1) / last.rounds, number / last.rounds]} | led
         parts["pools"][pool_name + ending] = build(schema, "pools", pool_name + ending, with_keys(pool, [share]))
         source = {"pool": pool_name + ending}
-        if whole.scores:
-            scores = parts["scores"][whole.scores]
-            parts["scores"][whole.scores + ending] = scores.model_copy(update=source)
+        if scores is not None:
+            judged = {"scorer": before, "scorer_seed": 0} if number > 1 and scorer == leader else {}
+            parts["scores"][whole.scores + ending] = scores.model_copy(update=source | judged)
             source = {"scores": whole.scores + ending}
         parts["filters"][filter_name + ending] = whole.model_copy(update=source)
         filters.append(filter_name + ending)
         own = [place for place in last.data if place in OWN]
-        part = last.model_copy(update={"data": (*own, *filters), "rounds": 1})
-        guide = f"{name}~round={number}" if number < last.rounds else name
-        parts["classifiers"][guide] = part
+        update = {"data": (*own, *filters), "rounds": 1, "one_training": False}
+        if last.one_training:
+            update |= {"round": (number, last.rounds), "continues": before if number > 1 else None}
+        parts["classifiers"][f"{name}~round={number}" if number < last.rounds else name] = last.model_copy(
+            update=update
+        )
 
 
 def _somewhere(part: Filter | Pool, key: str) -> bool:

@@ -175,6 +175,34 @@ class Lws(SecondStage):
     scheme: Literal["lws"]
 
 
+class MetaSampler(Classifier):
+    """The second stage of balanced meta-softmax (BALMS, Ren et al. 2020): balanced softmax trains a fresh head on a frozen backbone, and a
+    sampler learns how often it needs each class. The defaults are those of its public code for Places-LT."""
+
+    scheme: Literal["meta_sampler"]
+    _fresh_head: ClassVar[bool] = True
+    _keeps_features: ClassVar[bool] = True
+    data_sampler: DataSampler = ClassAware(kind="class_aware")
+    """Which pictures the head is judged on, and in which order; a step has as many of them as of those that the sampler draws."""
+    meta_learning_rate: Positive = 0.001
+    """Adam's learning rate of the sampler's rates."""
+    meta_power: float = Field(default=0.3, ge=0)
+    """At first, a picture of a class of n is drawn with probability proportional to n^-meta_power."""
+
+    @model_validator(mode="after")
+    def _fits_look_ahead(self) -> "MetaSampler":
+        if self.init is None:
+            raise ValueError("a second stage needs init, the name of the first stage's classifier")
+        if self.optimizer != "sgd" or self.nesterov:
+            raise ValueError("meta_sampler looks one step ahead by sgd without nesterov; set optimizer: sgd")
+        if self.gpus * self.accumulate > 1:
+            raise ValueError("meta_sampler draws its own pictures, all on one GPU; gpus and accumulate must be 1")
+        return self
+
+    def _reads_sizes(self) -> str:
+        return "scheme: meta_sampler"
+
+
 class TauNorm(Classifier):
     """tau-normalisation (Kang et al. 2020) of a first stage's head; nothing is trained."""
 
@@ -191,6 +219,8 @@ class TauNorm(Classifier):
             raise ValueError("tau_norm trains nothing; gpus must be 1")
         if self.select_by != "last":
             raise ValueError("tau_norm trains nothing, so there are no epochs to select; remove select_by")
+        if self.one_training:
+            raise ValueError("tau_norm trains nothing, so no round could go on with it; remove one_training")
         return self
 
     def work(self) -> dict[str, Any]:
@@ -325,6 +355,7 @@ SCHEMES: dict[str, type[Classifier]] = {
     "remix": Remix,
     "crt": Crt,
     "lws": Lws,
+    "meta_sampler": MetaSampler,
     "tau_norm": TauNorm,
     "glmc": Glmc,
     "sau": Sau,

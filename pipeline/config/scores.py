@@ -36,20 +36,26 @@ class Scores(RunPart):
         return super().settings() | {"columns": list(self.columns())}
 
 
-METRICS: dict[str, tuple[float, float]] = {"d1": (0, math.inf), "d2": (0, math.inf), "d3": (0, 1)}
+METRICS: dict[str, tuple[float, float]] = {
+    "d1": (0, math.inf),
+    "d2": (0, math.inf),
+    "d3": (0, 1),
+    "entropy": (0, math.inf),
+}
 """Metric under a classifier -> its range; the metric's module is `pipeline.scores.<metric>`."""
 
 
 class ByClassifier(Scores):
-    """DiffuLT's metrics (Sec. 3.3) of a pool under a classifier."""
+    """Metrics of a pool under a classifier: those of DiffuLT (Sec. 3.3), and the entropy of its probabilities."""
 
     kind: Literal["classifier"] = "classifier"
     scorer: str
     """The classifier that scores (DiffuLT's f0)."""
     scorer_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Which of the scorer's seeds."""
-    metrics: tuple[str, ...] = Field(default=tuple(METRICS), min_length=1)
-    """d1: distance of pixels, d2: of features, to the nearest real picture of the class; d3: probability of the class."""
+    metrics: tuple[str, ...] = Field(default=("d1", "d2", "d3"), min_length=1)
+    """d1: distance of pixels, d2: of features, to the nearest real picture of the class; d3: probability of the class; entropy: how
+    unsure the scorer is of the class."""
 
     references: ClassVar[dict[str, Reference]] = {
         "pool": OF_POOL,

@@ -13,7 +13,8 @@ from pipeline.config.parts import Part, RunPart, by_kind
 TRIAL = "~trial="
 """In the name of a trial, what stands between the classifier's name and the trial's number."""
 FIXED = (
-    *("scheme", "rounds", "search", "trial", "trials", "where", "gpus", "side", "backbone", "width", "select_by"),
+    *("scheme", "search", "trial", "trials", "where", "gpus", "side", "backbone", "width", "select_by"),
+    *("rounds", "one_training", "round", "continues"),
     *("data", "steps_as", "init", "foundation", "pretrained"),
 )
 """Keys that a search cannot draw, because jobs, networks or the choice itself depend on them."""

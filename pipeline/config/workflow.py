@@ -72,8 +72,10 @@ class Workflow:
         self.parts, self._chains = read({key: raw[key] for key in raw if key not in own}, schema)
         self.runs = self._all_runs()
         for name, part in list(self.parts["classifiers"].items()):
-            if part.trial is not None:
-                raise InputError(f"classifiers.{name}: trial is set by a search; remove it")
+            for key in ("trial", "round", "continues"):
+                if getattr(part, key) is not None:
+                    by = "a search" if key == "trial" else "one_training"
+                    raise InputError(f"classifiers.{name}: {key} is set by {by}; remove it")
             unroll(self.parts, schema, name)
         self._add_trials()
         check_references(self.parts)

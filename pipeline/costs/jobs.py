@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline import kinds
 from pipeline.artifacts.shards import rows_of
 from pipeline.classifiers import AT_ONCE
+from pipeline.classifiers.rounds import of_all_rounds
 from pipeline.costs.figures import (
     BYTES_A_PICTURE,
     BYTES_A_STATE,
@@ -222,7 +223,7 @@ class _Graph:
         filters, timed = self.filters_of(name), part["timed_as"]
         needs = [self.manifest(), *(self.select(used) for used in (*filters, *part["steps_as"]))]
         needs += [place for used in filters for place in self.sample(self.pool_of(used))]
-        needs += [self.classifier(part["init"], seed)] if part["init"] else []
+        needs += [self.classifier(part[first], seed) for first in ("init", "continues") if part[first]]
         needs += [self.foundation(part["foundation"])] if part["foundation"] else []
         gpus = part["gpus"]  # the GPUs share predictions, too
         looks = _filled_up(math.ceil(self._pictures("test") / gpus), AT_ONCE)
@@ -311,8 +312,8 @@ class _Graph:
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""
         part = self.config["classifiers"][classifier]
-        own = sum(map(self._pictures, part["splits"]))
-        return own + sum(self._selected(name) for name in (*self.filters_of(classifier), *part["steps_as"]))
+        own = sum(map(self._pictures, part["splits"])) + sum(map(self._selected, part["steps_as"]))
+        return own + of_all_rounds(sum(map(self._selected, self.filters_of(classifier))), part["round"])
 
 
 def _kept(stage: str, name: str) -> dict[Figure, float]:

@@ -24,8 +24,8 @@ class Plan:
 
     DiffuLT Sec. 3.2: cell c gets max(0, N_t - n_c) pictures, n_c of its own, with N_t = settings["fill_to"] ('max': the largest
     cell); or settings["per_class"] pictures. A cell's own count decides its shot; only cells of settings["shots"] get
-    pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n). Then come ceil(s n) more, of
-    settings["surplus"] s.
+    pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n). Of settings["surplus"] s, ceil(s n) more
+    come after all n, and the range holds the same part of them.
     """
 
     def __init__(self, settings: Mapping[str, Any], cells: pd.DataFrame):
@@ -36,11 +36,15 @@ class Plan:
         if settings["fill_to"] is not None:
             wanted = lacking(counts, settings["fill_to"])
         wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
-        self._low, self._high = (np.floor(share * wanted).astype(np.int64) for share in settings["fill_range"])
-        asked = self._high - self._low
-        self._surplus = settings["surplus"] > 0
         # rounded, because 0.07 * 100 is a little over 7
-        self.per_cell = asked + np.ceil(np.round(settings["surplus"] * asked, 6)).astype(np.int64)
+        more = np.ceil(np.round(settings["surplus"] * wanted, 6)).astype(np.int64)
+        (self._low, high), (from_, to) = (
+            [np.floor(share * count).astype(np.int64) for share in settings["fill_range"]] for count in (wanted, more)
+        )
+        self._asked = high - self._low
+        self._surplus = settings["surplus"] > 0
+        self._skipped = wanted + from_ - high
+        self.per_cell = self._asked + to - from_
         """Number of pictures of each cell, with the surplus, int64."""
         self.per_class = np.bincount(self._cells["class"], weights=self.per_cell).astype(np.int64)
         """Number of pictures of each class, with the surplus, int64."""
@@ -58,12 +62,14 @@ class Plan:
         """
         places = np.arange(start, min(stop, len(self)))
         cells = np.searchsorted(self._ends, places, side="right")
-        indices = places - (self._ends - self.per_cell - self._low)[cells]
+        within = places - (self._ends - self.per_cell)[cells]
+        of_surplus = within >= self._asked[cells]
+        indices = within + self._low[cells] + of_surplus * self._skipped[cells]
         rows = self._cells.iloc[cells].reset_index(drop=True)
         groups = None if self._groups is None else self._groups[cells]
         seeds = row_seeds(self._seed, rows["class"].to_numpy(), indices, groups)
         rows = rows.assign(index=indices.astype(np.int32), seed=seeds)
-        return rows.assign(surplus=indices >= self._high[cells]) if self._surplus else rows
+        return rows.assign(surplus=of_surplus) if self._surplus else rows
 
 
 def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:

@@ -31,15 +31,23 @@ class Checkpoint:
     """The last good state of a training run, `folder/<hash>/last.pt`; due on a timer, and before the process ends by SIGTERM."""
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], code: str | None, inputs: Iterable[Path], minutes: float
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        code: str | None,
+        inputs: Iterable[Path],
+        minutes: float,
+        start: Callable[[], dict[str, Any]] | None = None,
     ):
+        """`start` gives the last state of another run, which this one continues."""
         self.path = _run_folder(folder, settings, code, inputs) / "last.pt"
+        self._start = start
         self._seconds = 60 * minutes
         self._saved = time.monotonic()
         stopping.defer()
 
     def load(self) -> dict[str, Any] | None:
-        """The last saved state, or None; a damaged file is reported and also gives None.
+        """The last saved state, or the one to start from, or None; a damaged file is reported, and counts as none.
 
         It is on the CPU, and networks and optimizers copy it to their device. Only an optimizer's counts of steps stay,
         because it reads them at every step and must not wait for a GPU.
@@ -50,12 +58,12 @@ class Checkpoint:
                     raise ValueError(f"the checksum of {damaged} is wrong")
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
-            return None
+            pass
         except (OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
             raise  # the file, which is days of work, is not at fault
         except Exception as error:  # damaged zip files and pickles raise many kinds of errors
             print(f"{self.path} is damaged ({error}); starting over", flush=True)
-            return None
+        return self._start() if self._start else None
 
     def due(self) -> bool:
         """Whether it is time to save again."""

@@ -90,7 +90,10 @@ class Training:
         device = next(self._network.parameters()).device
         self.step, self.history = state["step"], state["history"]
         self.recent = [loss.to(device) for loss in state["recent"]]
-        print(f"continuing at step {self.step} from {self._checkpoint.path}", flush=True)
+        own = self._checkpoint.path.exists()
+        print(
+            f"continuing at step {self.step} {f'from {self._checkpoint.path}' if own else 'of another run'}", flush=True
+        )
 
     def _finite_losses(self) -> torch.Tensor:
         losses = torch.stack(self.recent)

@@ -1,4 +1,4 @@
-"""Scores of generated pictures under a classifier: DiffuLT's metrics d1, d2 and d3 (Sec. 3.3)."""
+"""Scores of generated pictures under a classifier: DiffuLT's metrics d1, d2 and d3 (Sec. 3.3), and the entropy."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Selection: the pictures of a pool that a filter uses.
 
 Of each class, or of each cell if the pool fills groups, these are the pictures that meet the filter's conditions, up to the number
-asked: the pool's own first, then those of its surplus. If too few do, `top_up` takes the best of the others (He et al. 2023, as
-SAU's filter).
+asked: the pool's own first, then those of its surplus, or those with the highest of a score. If too few do, `top_up` takes the best of
+the others (He et al. 2023, as SAU's filter).
 """
 
 import operator
@@ -30,17 +30,20 @@ def asked(planned: np.ndarray, settings: Mapping[str, Any], real: np.ndarray) ->
 def select(pool: pd.DataFrame, settings: Mapping[str, Any], most: np.ndarray) -> pd.DataFrame:
     """Whether each row of a pool, in the order of the plan, is a survivor and is kept: columns `survives` and `kept`, bool.
 
-    pool: cell (int), surplus (bool), and the scores of the conditions. settings: `keep`, a list of conditions [score,
-    comparison, threshold] that a survivor meets, all of them; `top_up`, the score of a condition, by which the best rejected
-    pictures take the places that survivors leave, or None. most: largest number of kept pictures of each cell, int [cells].
+    pool: cell (int), surplus (bool), and the scores of the conditions. settings: `keep`, a list of conditions [score, comparison,
+    threshold] that a survivor meets, all of them; `top_up`, the score of a condition, by which the best rejected pictures take the
+    places that survivors leave, or None; `highest`, the score by which survivors have their turn, or None. most: largest number of
+    kept pictures of each cell, int [cells].
     """
     cell, surplus = pool["cell"].to_numpy(), pool["surplus"].to_numpy()
     survives = np.full(len(pool), True)
     for score, comparison, threshold in settings["keep"]:
         survives &= COMPARE[comparison](pool[score].to_numpy(), threshold)
-    turn = np.where(survives, surplus, 2)
-    # the sort is stable: survivors stay in the plan's order; scores that are not numbers come last
-    order = np.lexsort((np.where(survives, 0.0, _badness(pool, settings)), turn, cell))
+    highest = settings["highest"]
+    turn = np.where(survives, surplus if highest is None else False, 2)
+    among = np.zeros(len(pool)) if highest is None else -pool[highest].to_numpy(np.float64)
+    # the sort is stable: equal pictures stay in the plan's order; scores that are not numbers come last
+    order = np.lexsort((np.where(survives, among, _badness(pool, settings)), turn, cell))
     place = np.empty(len(pool), np.int64)
     place[order] = pd.Series(order).groupby(cell[order]).cumcount()
     kept = (place < most[cell]) & (survives | (settings["top_up"] is not None))

@@ -6,11 +6,13 @@
         --output results/demo/classifier/demo/seed-0
 
 writes OUTPUT/weights.safetensors (of the last epoch, or of the best one on the validation split, as "select_by" says) and
-OUTPUT/history.parquet. Until it ends, a checkpoint is in OUTPUT/checkpoints. For several GPUs of one node: `python -m
-torch.distributed.run --standalone --nproc-per-node 8 -m pipeline.stages.classifier ...`.
+OUTPUT/history.parquet; a round of one training, for the next one to continue, also OUTPUT/state.pt. Until it ends, a checkpoint is
+in OUTPUT/checkpoints. For several GPUs of one node: `python -m torch.distributed.run --standalone --nproc-per-node 8 -m
+pipeline.stages.classifier ...`.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 from pipeline.jobs import command
@@ -22,11 +24,13 @@ def main(args) -> None:
 
     from pipeline import kinds
     from pipeline.artifacts import shards
+    from pipeline.artifacts.atomic import replacing
     from pipeline.classifiers import network as networks
     from pipeline.classifiers.backbones.pretrained import load_pretrained
-    from pipeline.classifiers.input.batches import Labelled, steps_of
+    from pipeline.classifiers.input.batches import Labelled
     from pipeline.classifiers.input.reader import open_pictures
     from pipeline.classifiers.processes import joined
+    from pipeline.classifiers.rounds import STATE, is_last, of_all_rounds, start
     from pipeline.classifiers.train import train
     from pipeline.data.classes import class_names
     from pipeline.data.groups import contexts_of, group_names, group_numbers
@@ -85,11 +89,17 @@ def main(args) -> None:
         networks.start_from(network, args.init)
 
     data = labelled(training)
-    epoch_length = len(data.labels) + sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
-    start = [path for path in (args.init, args.foundation, config["pretrained"]) if path]
-    inputs = [args.manifest, *args.selected, *args.steps_as, *map(Path, start)]
+    generated = int(data.generated.sum())
+    further = sum(len(shards.read_table(path, ["key"])) for path in args.steps_as)
+    epoch_length = len(data.labels) - generated + of_all_rounds(generated, config["round"]) + further
+    begun_from = [path for path in (args.init, args.continues, args.foundation, config["pretrained"]) if path]
     checkpoint = Checkpoint(
-        args.output / "checkpoints", config | {"seed": args.seed}, args.code, inputs, args.checkpoint_minutes
+        args.output / "checkpoints",
+        config | {"seed": args.seed},
+        args.code,
+        [args.manifest, *args.selected, *args.steps_as, *map(Path, begun_from)],
+        args.checkpoint_minutes,
+        start=(lambda: start(args.continues)) if args.continues else None,
     )
     with joined(target) as processes:
         failed = ""
@@ -110,15 +120,14 @@ def main(args) -> None:
             if config["trial"] is None:
                 raise
             print(f"this trial failed: {error}", flush=True)
-            failed, history = str(error), pd.DataFrame([{"epoch": 0, "test_top1": 0.0, "kept": True}])
+            failed, history = str(error), pd.DataFrame([{"epoch": 0, "steps": 0, "test_top1": 0.0, "kept": True}])
         if not processes.first:
             return
         best = history["test_top1"].idxmax()
         outcome = {
-            "steps": int(history["epoch"].iloc[-1])
-            * steps_of(epoch_length, config["batch_size"], config["accumulate"] * processes.count),
-            "real_pictures": int((~data.generated).sum()),
-            "generated_pictures": int(data.generated.sum()),
+            "steps": int(history["steps"].iloc[-1]),
+            "real_pictures": len(data.labels) - generated,
+            "generated_pictures": generated,
             "kept_epoch": int(history["epoch"][history["kept"].idxmax()]),
             "best_test_epoch": int(history["epoch"][best]),
             "best_test_top1": float(history["test_top1"][best]),
@@ -128,7 +137,12 @@ def main(args) -> None:
         } | ({"failed": failed} if failed else {})
         weights = args.output / "weights.safetensors"
         networks.save(network, weights, outcome)
-        shards.write_table(history, args.output / "history.parquet", beside=[weights])
+        files = [weights]
+        if not is_last(config["round"]):
+            files.append(args.output / STATE)
+            with replacing(files[-1]) as part:
+                shutil.copyfile(checkpoint.path, part)
+        shards.write_table(history, args.output / "history.parquet", beside=files)
         checkpoint.finish()
 
 
@@ -144,6 +158,9 @@ def arguments():
         help="selected.parquet of filters that make an epoch longer without being used",
     )
     parser.add_argument("--init", type=Path, help="weights.safetensors to start from")
+    parser.add_argument(
+        "--continues", type=Path, help="history.parquet of the round whose training, in the state beside it, goes on"
+    )
     parser.add_argument(
         "--chosen", type=Path, help="chosen.json of a search, whose settings take the place of the config's"
     )

@@ -1,7 +1,7 @@
 """Select pictures of a pool.
 
     python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "fill_to": null, "top_up": null,
-        "cells": "class"}' \\
+        "highest": null, "cells": "class"}' \\
         --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --scores results/demo/score/demo/shard-00000.parquet ... \\
         --output results/demo/select/demo/selected.parquet
@@ -81,7 +81,7 @@ def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], cel
             f"{index} has '{row.class_name}' as class {row[2]}, but the data set has other classes, or other groups; make the pool "
             "with its classes"
         )
-    wanted = {score for score, _, _ in settings["keep"]}
+    wanted = {score for score, _, _ in settings["keep"]} | ({settings["highest"]} - {None})
     if scores:
         scored = shards.read_table(scores, ["key", *sorted(wanted)])
         if pool["key"].tolist() != scored["key"].tolist():

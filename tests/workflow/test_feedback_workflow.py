@@ -48,15 +48,26 @@ ADDED = {
             "generator": "cbdm",
             "draw": {"kind": "ddim", "steps": 2, "feedback": {"criterion": "entropy", "mode": "pooled"}},
         },
+        "more": {"extends": "cbdm", "draw": {"kind": "ddim", "steps": 2}, "fill_to": 30, "shards": 1, "surplus": 1.0},
     },
-    "filters": {"led": {"pool": "led"}, "hard": {"pool": "hard"}, "unsure": {"pool": "unsure"}},
+    "scores": {
+        "doubts": {"kind": "classifier", "pool": "more", "scorer": "ce", "scorer_seed": 1, "metrics": ["entropy"]}
+    },
+    "filters": {
+        "led": {"pool": "led"},
+        "hard": {"pool": "hard"},
+        "unsure": {"pool": "unsure"},
+        "doubts": {"scores": "doubts", "highest": "entropy"},
+    },
     "classifiers": {
         "led": {"extends": "ce", "data": ["real", "led", "hard"]},
         "twice": {"extends": "ce", "data": ["real", "unsure"], "rounds": 2},
+        "goes_on": {"extends": "ce", "data": ["real", "doubts"], "rounds": 2, "one_training": True},
     },
     "recipes": {
         "led": {"classifier": "led", "datasets": ["demo"], "seeds": [0], "main": True},
         "twice": {"classifier": "twice", "datasets": ["demo"], "seeds": [0]},
+        "goes_on": {"classifier": "goes_on", "datasets": ["demo"], "seeds": [0]},
     },
 }
 TARGET = "recipe_led"
@@ -101,6 +112,49 @@ def test_the_classifier_of_a_round_guides_the_next(led):
         led / f"results/demo/classifier/{name}/seed-0/weights.safetensors" for name in ("twice~round=1", "twice")
     )
     assert first.is_file() and last.is_file() and planned(led, "recipe_twice") == {}
+
+
+def test_one_training_goes_on_with_the_pictures_that_it_is_most_unsure_of(copy):
+    ran = snakemake(copy, "recipe_goes_on")
+    assert ran.returncode == 0, ran.stdout
+    assert planned(copy, "recipe_goes_on") == {}
+    first, last = (copy / f"results/demo/classifier/{name}/seed-0" for name in ("goes_on~round=1", "goes_on"))
+    before, whole = (pd.read_parquet(folder / "history.parquet").drop(columns="kept") for folder in (first, last))
+    assert len(before) < len(whole) and whole[: len(before)].equals(before)
+    assert (first / "state.pt").is_file() and not (last / "state.pt").exists()
+    places = []
+    for number in (1, 2):
+        share = f"goes_on.round={number}"
+        scores = pd.read_parquet(copy / f"results/demo/score/doubts~{share}/shard-00000.parquet").set_index("key")
+        kept = pd.read_parquet(copy / f"results/demo/select/doubts~{share}/selected.parquet")
+        assert 2 * len(kept) == len(scores) > 100
+        for label, rows in kept.groupby("class"):
+            of_class = scores[scores["class"] == label]["entropy"].sort_values(ascending=False)
+            assert set(rows["key"]) == set(of_class.index[: len(rows)])
+        places.append(set(zip(kept["class"], kept["index"], strict=True)))
+    assert not places[0] & places[1]
+    results = pd.read_csv(copy / "results/demo/recipe/goes_on/results.csv").set_index("metric")["value"]
+    assert results["generated_pictures"] == sum(map(len, places))
+
+    # the state of the first round is damaged, and then missing
+    expected = bytes_under(last)
+    target = str((last / "weights.safetensors").relative_to(copy))
+    (copy / target).unlink()
+    (words,) = planned(copy, target).values()
+    state = first / "state.pt"
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    ran = stage(copy, "classifier", *words)
+    assert ran.returncode != 0 and f"{state.relative_to(copy)} is damaged" in ran.stdout
+    state.unlink()
+    ran = stage(copy, "classifier", *words)
+    assert ran.returncode != 0
+    told = f"{state.relative_to(copy)} is missing; delete {state.with_name('history.parquet').relative_to(copy)}, so that the round is"
+    assert told in ran.stdout
+    state.with_name("history.parquet").unlink()
+    assert snakemake(copy, target).returncode == 0
+    assert bytes_under(last) == expected
 
 
 def test_every_module_that_its_jobs_load_is_in_their_fingerprints(led):

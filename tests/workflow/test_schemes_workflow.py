@@ -20,6 +20,7 @@ SCHEMES = {
     "remix": {"scheme": "remix"},
     "crt": {"scheme": "crt", "init": "ce"},
     "lws": {"scheme": "lws", "init": "ce"},
+    "meta_sampler": {"scheme": "meta_sampler", "init": "ce"},
     "tau_norm": {"scheme": "tau_norm", "init": "ce", "norm_tau": 0.7},
     "glmc": {"scheme": "glmc"},
     "sau": {

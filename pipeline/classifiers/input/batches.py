@@ -108,6 +108,27 @@ def once(
         yield _batch(shown, data, own, device)
 
 
+class ByClass:
+    """The training pictures of each class, for a scheme that chooses them itself, step by step."""
+
+    def __init__(self, data: Labelled, classes: int, seed: int, device: torch.device):
+        self._data, self._seed, self._device = data, seed, device
+        self._positions = data.labels.argsort(stable=True)
+        self.counts = torch.bincount(data.labels, minlength=classes)
+        """Number of each class's pictures, real and generated, int64 [C]."""
+        self._starts = self.counts.cumsum(0) - self.counts
+
+    def batch(self, classes: torch.Tensor, places: torch.Tensor, views: Sequence[View], step: int) -> Batch:
+        """The pictures at these places, 0 to the count - 1, of these classes, both int64 [B]; `step` seeds their views."""
+        rows = self._positions[self._starts[classes] + places]
+
+        def draws(number: int, view: int, purpose: int, device: torch.device) -> Draws:
+            return Draws(self._seed, step, 2**21 + 2 * view + purpose, len(rows), slice(None), device)
+
+        (shown,) = _views(self._data.pictures, [rows], views, draws, self._device)
+        return _batch(shown, self._data, rows, self._device)
+
+
 def _batch(views: list[torch.Tensor], data: Labelled, rows: torch.Tensor, device: torch.device) -> Batch:
     columns = (data.labels, data.generated, data.groups)
     return Batch(views, *(column[rows].to(device, non_blocking=True) for column in columns))

@@ -41,7 +41,7 @@ class Exact(torch.Tensor):
 
 
 def built(module, scheme, **keys):
-    data = TrainingData(torch.ones(3), 0, None, contexts=CONTEXTS)
+    data = TrainingData(torch.ones(3), 0, None, None, contexts=CONTEXTS)
     return module.build(settings(scheme=scheme, **keys), Linear(), data)
 
 

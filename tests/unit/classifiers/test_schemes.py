@@ -33,7 +33,7 @@ def batch(seed, views=1):
     return Batch([pictures(10 * seed + view) for view in range(views)], labels, generated, NO_GROUPS)
 
 
-def scheme(name, batches=(), asked=None, **keys):
+def scheme(name, batches=(), asked=None, by_class=None, **keys):
     """A small network's scheme; `asked` takes what it asks of the subset's own pictures."""
 
     def once(split, epoch, views):
@@ -44,7 +44,7 @@ def scheme(name, batches=(), asked=None, **keys):
     torch.manual_seed(0)
     given = {"scheme": name, "data": ["real", "made"], "backbone": "small", "width": 4, "epochs": 10, **keys}
     network = Network("small", 4, 3, [0.4] * 3, [0.5] * 3)
-    data = TrainingData(COUNTS, 3, once)
+    data = TrainingData(COUNTS, 3, once, lambda: by_class)
     settings = build(SCHEMA, "classifiers", "some", given).settings()
     return kinds.load("classifiers.schemes", name).build(settings, network, data).train()
 
@@ -321,3 +321,89 @@ def test_sau_asks_for_the_views_that_it_uses():
     logits = plain.network(mixed_up(first.views[0], second.views[0], share))
     losses = [functional.cross_entropy(logits, drawn.labels) for drawn in (first, second)]
     assert found.item() == pytest.approx((share * losses[0] + (1 - share) * losses[1]).item(), abs=1e-6)
+
+
+class ByClass:
+    """Of class c, 4 + c pictures; each is told by its class and its place."""
+
+    counts = torch.tensor([4, 5, 6])
+
+    def __init__(self):
+        self.asked = []
+
+    def batch(self, classes, places, views, step):
+        self.asked.append((classes, places, step))
+        levels = (40 * classes + 6 * places)[:, None, None, None].expand(-1, 3, 8, 8)
+        return Batch([levels.to(torch.uint8)], classes, torch.zeros(len(classes), dtype=torch.bool), NO_GROUPS)
+
+
+def softmax(logits):
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_meta_sampler_learns_by_the_head_one_step_ahead(momentum):
+    """Ren et al. 2020 by hand, in float64: gradients of the linear head, of its look ahead, of the Gumbel-softmax; Adam's first step."""
+    by_class, rate, decay = ByClass(), 0.3, 0.02
+    made = scheme(
+        "meta_sampler", by_class=by_class, init="ce", momentum=momentum, meta_learning_rate=0.05, meta_power=0.5
+    )
+    powers = np.array([4.0, 5.0, 6.0]) ** -0.5
+    expected_rates = powers / (powers.min() + powers.max())
+    np.testing.assert_allclose(torch.sigmoid(made.rates).numpy(), expected_rates, rtol=1e-5)
+    head = made.network.head
+    velocities = [torch.randn_like(weight) for weight in (head.weight, head.bias)]
+    optimizer = torch.optim.SGD(head.parameters(), rate, momentum, weight_decay=decay)
+    if momentum:
+        for weight, velocity in zip(head.parameters(), velocities, strict=True):
+            optimizer.state[weight]["momentum_buffer"] = velocity
+    made.trained_by(optimizer)
+    made.eval()  # so that features do not depend on the batch
+    judging = batch(1)
+    loss = made([judging], 0, np.random.default_rng(3))
+
+    random = np.random.default_rng(3)
+    soft = softmax(np.log(expected_rates * [4, 5, 6]) + random.gumbel(size=(6, 3)))
+    classes = soft.argmax(1)
+    places = np.floor(random.random(6) * np.array([4, 5, 6])[classes]).astype(int)
+    ((asked_classes, asked_places, step),) = by_class.asked
+    assert (asked_classes.tolist(), asked_places.tolist(), step) == (classes.tolist(), places.tolist(), 0)
+
+    def features(drawn):
+        with torch.no_grad():
+            found = made.network.features(drawn.views[0]).double().numpy()
+        return np.column_stack([found, np.ones(len(found))])  # the bias is one more weight
+
+    weights = np.column_stack([head.weight.detach().double().numpy(), head.bias.detach().double().numpy()])
+    speed = momentum * np.column_stack([velocity.double().numpy() for velocity in velocities])
+    drawn = by_class.batch(torch.from_numpy(classes), torch.from_numpy(places), [], 0)
+    shares = softmax(features(drawn) @ weights.T + np.log([50, 20, 5]))
+    one_hot = np.eye(3)
+    each = (shares - one_hot[classes])[:, :, None] * features(drawn)[:, None, :]  # the gradient of each picture's loss
+    ahead = weights - rate * (each.mean(0) + decay * weights + speed)
+    judged = features(judging)
+    of_ahead = (softmax(judged @ ahead.T) - one_hot[judging.labels]).T @ judged / 6
+    of_chosen = -rate * (each * of_ahead).sum((1, 2)) / 6
+    own = soft[np.arange(6), classes]
+    of_logits = of_chosen[:, None] * own[:, None] * (one_hot[classes] - soft)
+    gradient = of_logits.sum(0) * (1 - expected_rates)  # log sigmoid
+    np.testing.assert_allclose(loss.item(), -np.log(shares[np.arange(6), classes]).mean(), rtol=1e-5)
+    np.testing.assert_allclose(made.moments[0].numpy(), 0.1 * gradient, rtol=1e-3, atol=1e-9)
+    moved = np.log(expected_rates / (1 - expected_rates)) - 0.05 * gradient / (np.abs(gradient) + 1e-8)
+    np.testing.assert_allclose(made.rates.numpy(), moved, rtol=1e-4)
+    loss.backward()
+    assert all(weight.grad is None for weight in made.network.backbone.parameters())
+    np.testing.assert_allclose(head.weight.grad.numpy(), each.mean(0)[:, :-1], rtol=1e-3, atol=1e-6)
+
+
+def test_the_meta_sampler_draws_more_of_a_class_that_the_head_lacks():
+    """The head is judged on class 2 alone, whose pictures are drawn least at first."""
+    made = scheme("meta_sampler", by_class=ByClass(), init="ce", meta_learning_rate=0.1, meta_power=0.0)
+    made.trained_by(torch.optim.SGD(made.network.head.parameters(), 0.5))
+    before, random = torch.sigmoid(made.rates), np.random.default_rng(0)
+    judging = ByClass().batch(torch.full((6,), 2), torch.arange(6), [], 0)
+    for _ in range(40):
+        made([judging], 0, random)
+    after = torch.sigmoid(made.rates)
+    assert after[2] > before[2] + 0.1 and (after[:2] < before[:2] - 0.1).all()

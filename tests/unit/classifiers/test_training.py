@@ -11,6 +11,7 @@ import pytest
 import torch
 from workflow_helpers import REPOSITORY, repetitions
 
+from pipeline.classifiers import rounds
 from pipeline.classifiers.input import batches as batching
 from pipeline.classifiers.input.batches import Labelled, steps_of
 from pipeline.classifiers.input.reader import InMemory
@@ -47,6 +48,7 @@ SCHEMES = {
     "remix": {"scheme": "remix", "mixing_alpha": 0.2},
     "crt": {"scheme": "crt", "init": "ce"},
     "lws": {"scheme": "lws", "init": "ce"},
+    "meta_sampler": {"scheme": "meta_sampler", "init": "ce"},
     "glmc": {"scheme": "glmc", "mixing_alpha": 0.2},
     "sau": {"scheme": "sau", "augment_2": ["crop", "flip"], "augment_3": ["flip", "grayscale"]},
     "group_dro": {"scheme": "group_dro"},
@@ -80,8 +82,8 @@ def source(count=24, seed=0, generated=True, device=CPU) -> Labelled:
 class Memory(Checkpoint):
     """Checkpoints after every step, in a temporary folder; ends the run after the second step of the third epoch if told."""
 
-    def __init__(self, folder, told=()):
-        super().__init__(folder, {}, None, [], minutes=0)
+    def __init__(self, folder, told=(), start=None):
+        super().__init__(folder, {}, None, [], minutes=0, start=start)
         self._ends = "end" in told
 
     def save(self, state):
@@ -154,6 +156,39 @@ def test_continued_training_equals_uninterrupted(scheme, step, tmp_path, monkeyp
     assert continued_history.equals(history)
 
 
+def following(before, folder):
+    """The checkpoint of the round after the one whose checkpoint is `before`."""
+    folder.mkdir()
+    shutil.copyfile(before.path, folder / rounds.STATE)
+    return Memory(folder, start=lambda: rounds.start(folder / "history.parquet"))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_rounds_of_the_same_pictures_are_one_training(scheme, tmp_path):
+    given = settings(**SCHEMES[scheme] | {"epochs": 5})
+    network, history = trained(tmp_path / "whole", given)
+    first = Memory(tmp_path / "first")
+    _, shorter = trained(None, given | {"round": [1, 2]}, checkpoint=first)
+    assert shorter.drop(columns="kept").equals(history[:3].drop(columns="kept"))
+    last, continued = trained(None, given | {"round": [2, 2]}, checkpoint=following(first, tmp_path / "last"))
+    assert same(last, network)
+    assert continued.equals(history)
+
+
+def test_patience_ends_a_round_and_counts_anew_in_the_next(tmp_path):
+    """Nothing is learned, so that the first look is the best one."""
+    given = settings(learning_rate=1e-30, epochs=30, select_by="val_top1", patience=2)
+    validation = source(9, 2)
+    first = Memory(tmp_path / "first")
+    _, history = trained(None, given | {"round": [1, 3]}, validation=validation, checkpoint=first)
+    assert history["epoch"].tolist() == [1, 2, 3] and history["kept"].tolist() == [True, False, False]
+    second = following(first, tmp_path / "second")
+    _, history = trained(None, given | {"round": [2, 3]}, validation=validation, checkpoint=second)
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5] and history["kept"].tolist() == [True] + 4 * [False]
+    again = trained(None, given | {"round": [2, 3]}, validation=validation, checkpoint=second)[1]
+    assert again.equals(history)  # a round that had ended does not go on
+
+
 @pytest.mark.parametrize(
     "scheme", [*(name for name in SCHEMES if name != "sau"), pytest.param("sau", marks=pytest.mark.slow)]
 )
@@ -163,7 +198,7 @@ def test_a_dozen_pictures_are_learned_by_heart(scheme, tmp_path):
     given = settings(**SCHEMES[scheme] | more, epochs=80, augment=[], weight_decay=0, warmup_epochs=0)
     data = source(12, 5)
     first = None
-    if scheme in ("crt", "lws"):
+    if scheme in ("crt", "lws", "meta_sampler"):
         plain = settings(epochs=80, augment=[], weight_decay=0, learning_rate=0.03, warmup_epochs=0)
         first, _ = trained(tmp_path / "first", plain, data=data)
     network, _ = trained(tmp_path, given, data=data, init=first)

@@ -129,6 +129,7 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
         "selected",
         "steps_as",
         "init",
+        "continues",
         "foundation",
         "chosen",
     ]

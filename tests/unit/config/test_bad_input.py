@@ -350,12 +350,27 @@ BAD = {
         example(datasets={"cifar10": {"source": "cifar100", "imbalance_factor": 2}}),
         "datasets: a data set of cifar100 cannot be called 'cifar10', because results/cifar10 has what all data sets of the",
     ),
-    "surplus of a part": (
-        example(pools={"cbdm": {"fill_range": [0, 0.5], "surplus": 0.3}}),
-        "pools.cbdm: surplus is for a whole pool",
-        "remove fill_range",
-    ),
     "surplus below nothing": (example(pools={"cbdm": {"surplus": -0.1}}), "pools.cbdm.surplus", "-0.1"),
+    "the highest of all": (
+        example(filters={"likely": {"highest": "d3"}}),
+        "filters.likely: highest would keep every picture, because cbdm has no surplus",
+    ),
+    "the highest of another score": (
+        example(pools={"cbdm": {"surplus": 0.3}}, filters={"likely": {"highest": "entropy"}}),
+        "filters.likely: highest is 'entropy', but scores.by_ce has only d1, d2, d3",
+    ),
+    "the highest without scores": (
+        example(filters={"whole": {"pool": "cbdm", "highest": "d3"}}),
+        "filters.whole: highest is d3, but the filter has no scores; give scores, or remove highest",
+    ),
+    "one training of one round": (
+        example(classifiers={"ce": {"one_training": True}}),
+        "classifiers.ce: one_training is of several rounds, each with an epoch or more, but rounds is 1",
+    ),
+    "a round by hand": (
+        example(classifiers={"ce": {"round": [1, 2]}}),
+        "classifiers.ce: round is set by one_training; remove it",
+    ),
     "top-up without a surplus": (
         example(filters={"likely": {"top_up": True}}),
         "filters.likely: top_up would keep every picture, because cbdm has no surplus",

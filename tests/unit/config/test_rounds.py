@@ -3,6 +3,7 @@
 import pytest
 from examples import painted, refused
 
+from pipeline.classifiers.rounds import last_epoch, of_all_rounds
 from pipeline.config import reads
 from pipeline.config.workflow import Workflow
 
@@ -65,6 +66,64 @@ def test_scores_of_a_share_are_its_own():
     assert flow.part("scores", "near~led.round=2").pool == "led~led.round=2"
 
 
+def practice(**changed):
+    """Deliberate Practice: of three times the pictures asked, the most uncertain are kept, and one training goes on."""
+    raw = with_led(
+        pools={"guide": None, "draw": {"feedback": None}, "surplus": 2.0},
+        filters={"pool": None, "scores": "unsure", "highest": "entropy"},
+        classifiers={"one_training": True, "epochs": 20} | changed,
+    )
+    raw["scores"]["unsure"] = {
+        "kind": "classifier",
+        "pool": "led",
+        "scorer": "ce",
+        "scorer_seed": 5,
+        "metrics": ["entropy"],
+    }
+    return raw
+
+
+def test_each_round_of_one_training_is_judged_and_continued():
+    flow = Workflow(practice())
+    names = ["led~round=1", "led~round=2", "led"]
+    judged = [flow.part("scores", f"unsure~led.round={number}") for number in (1, 2, 3)]
+    assert [(by.scorer, by.scorer_seed) for by in judged] == [("ce", 5), ("led~round=1", 0), ("led~round=2", 0)]
+    parts = [flow.part("classifiers", name) for name in names]
+    assert [part.continues for part in parts] == [None, "led~round=1", "led~round=2"]
+    assert [part.settings()["round"] for part in parts] == [[1, 3], [2, 3], [3, 3]]
+    assert [part.work()["epochs"] for part in parts] == [7, 7, 6]
+    where = {"dataset": "cifar100_lt", "name": "led", "seed": "2"}
+    assert reads.inputs(flow, "classifier", where)["continues"] == [
+        "results/cifar100_lt/classifier/led~round=2/seed-2/history.parquet"
+    ]
+
+
+def test_a_scorer_that_does_not_lead_stays():
+    """The guide leads. A filter by another classifier, as DiffuLT's, judges all rounds alike."""
+    raw = with_led(filters={"pool": None, "scores": "near"})
+    raw["scores"]["near"] = {"kind": "classifier", "pool": "led", "scorer": "ce", "scorer_seed": 5}
+    raw["classifiers"]["other"] = {"extends": "ce", "epochs": 7}
+    assert Workflow(raw).part("scores", "near~led.round=2").scorer == "led~round=1"
+    raw["scores"]["near"]["scorer"] = "other"
+    assert Workflow(raw).part("scores", "near~led.round=2").scorer == "other"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"rounds": 30}, "one_training is of several rounds, each with an epoch or more, but rounds is 30"),
+        ({"search": "some"}, "one_training has the same keys in all rounds, but search would choose for each"),
+        (
+            {"scheme": "tau_norm", "extends": None, "init": "ce", "norm_tau": 1.0},
+            "tau_norm trains nothing, so no round could go on with it",
+        ),
+        ({"continues": "ce"}, "classifiers.led: continues is set by one_training; remove it"),
+    ],
+)
+def test_what_cannot_be_one_training_is_refused(changed, told):
+    assert told in refused(practice(**changed))
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -74,12 +133,8 @@ def test_scores_of_a_share_are_its_own():
         ),
         ({"filters": {"first": 3}}, "classifiers.led: rounds would apply the first of led to each share; remove first"),
         (
-            {"pools": {"surplus": 0.5}},
-            "classifiers.led: rounds share a whole pool; remove the fill_range or surplus of led",
-        ),
-        (
             {"pools": {"guide": None, "draw": {"feedback": None}}},
-            "classifiers.led: rounds need feedback, but led has no guide; give it one",
+            "classifiers.led: rounds need a classifier that leads, but led has no guide and led no scores by a classifier",
         ),
         (
             {"filters": {"where": {"cifar100_lt": {"fill_to": 9}}}},
@@ -87,7 +142,7 @@ def test_scores_of_a_share_are_its_own():
         ),
         (
             {"pools": {"where": {"cifar100_lt": {"fill_range": [0, 0.5]}}}},
-            "classifiers.led: rounds share a whole pool; remove the fill_range or surplus of led",
+            "classifiers.led: rounds share a whole pool; remove the fill_range of led",
         ),
         (
             {"classifiers": {"where": {"cifar100_lt": {"rounds": 2}}}},
@@ -98,3 +153,13 @@ def test_scores_of_a_share_are_its_own():
 )
 def test_what_cannot_be_unrolled_is_refused(changed, told):
     assert told in refused(with_led(**changed))
+
+
+@pytest.mark.parametrize("epochs", [3, 4, 20, 150])
+def test_rounds_of_one_training_share_its_epochs_and_are_as_long(epochs):
+    ends = [last_epoch(epochs, (number, 3)) for number in (1, 2, 3)]
+    assert ends[-1] == epochs == last_epoch(epochs, None)
+    each = [ends[0], ends[1] - ends[0], ends[2] - ends[1]]
+    assert min(each) >= 1 and max(each) - min(each) <= 1
+    assert [of_all_rounds(pictures, (number, 3)) for number, pictures in ((1, 7), (2, 13), (3, 20))] == [21, 20, 20]
+    assert of_all_rounds(20, None) == 20

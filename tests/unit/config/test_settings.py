@@ -25,6 +25,7 @@ def test_settings_hold_every_key_but_references():
         "first": None,
         "fill_to": None,
         "top_up": None,
+        "highest": None,
         "cells": "class",
     }
     assert set(flow.part("generators", "cbdm").settings()) == set(SCHEMA["generators"][1]["cbdm"].model_fields) - {

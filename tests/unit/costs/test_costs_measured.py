@@ -24,6 +24,7 @@ OWN = {  # what a scheme needs beyond the defaults, and what sets in late
     "cutmix": {"uncut_epochs": [4, 3]},
     "crt": {"init": "first"},
     "lws": {"init": "first"},
+    "meta_sampler": {"init": "first"},
     "tau_norm": {"init": "first"},
     "sau": {"augment_2": ["flip"], "augment_3": ["flip"]},
 }

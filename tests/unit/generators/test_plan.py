@@ -120,12 +120,28 @@ def test_a_surplus_adds_rows_after_those_asked_and_changes_none(counts, share, s
     pd.testing.assert_frame_equal(plan.rows(start, start + size), rows[start : start + size].reset_index(drop=True))
 
 
+THIRDS = (0, 0.33), (0.33, 0.67), (0.67, 1)
+
+
 def test_thirds_of_a_pool_share_its_seeds():
     whole = planned(CIFAR100).set_index(["class", "index"])["seed"]
-    pieces = [planned(CIFAR100, fill_range=pair) for pair in ((0, 0.33), (0.33, 0.67), (0.67, 1))]
+    pieces = [planned(CIFAR100, fill_range=pair) for pair in THIRDS]
     seeds = [piece.set_index(["class", "index"])["seed"] for piece in pieces]
     assert sum(map(len, seeds)) == len(whole)
     assert all(len(piece) > 12_000 and (whole[piece.index] == piece).all() for piece in seeds)
+
+
+@given(COUNTS, st.sampled_from([0.07, 0.3, 1.0, 2.5]), st.integers(0, 900), st.integers(0, 900))
+def test_thirds_of_a_pool_share_its_surplus(counts, share, start, size):
+    whole = planned(counts, surplus=share)
+    pieces = [planned(counts, surplus=share, fill_range=pair) for pair in THIRDS]
+    order = ["class", "index"]
+    together = pd.concat(pieces).sort_values(order).reset_index(drop=True)
+    pd.testing.assert_frame_equal(together, whole.sort_values(order).reset_index(drop=True))
+    plan = Plan({**SETTINGS, "surplus": share, "fill_range": THIRDS[1]}, classes(counts))
+    pd.testing.assert_frame_equal(
+        plan.rows(start, start + size), pieces[1][start : start + size].reset_index(drop=True)
+    )
 
 
 @given(st.integers(0, 10_000), st.integers(1, 200))

@@ -163,7 +163,7 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     shards.write_table(index[["class", "class_name"]].assign(split="train"), tmp_path / "manifest.parquet")
     options = ("--manifest", tmp_path / "manifest.parquet")
     options += ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
-    settings = '{"keep": [["d3", ">=", 0.2]], "first": null, "fill_to": null, "top_up": null, "cells": "class"}'
+    settings = '{"keep": [["d3", ">=", 0.2]], "first": null, "fill_to": null, "top_up": null, "highest": null, "cells": "class"}'
     ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
     assert ran.returncode == 0 and "no picture was kept of the classes: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
@@ -185,7 +185,7 @@ def pool(folder, tables, keep="[]", first="null", top_up="null", fill_to="null")
         )
         shards.write_table(table.drop(columns=provenance), scores[-1])
     output = folder / "select/selected.parquet"
-    settings = f'{{"keep": {keep}, "first": {first}, "fill_to": {fill_to}, "top_up": {top_up}, "cells": "class"}}'
+    settings = f'{{"keep": {keep}, "first": {first}, "fill_to": {fill_to}, "top_up": {top_up}, "highest": null, "cells": "class"}}'
     tables = ("--manifest", folder / "manifest.parquet", "--indices", *indices, "--scores", *scores)
     ran = stage(REPOSITORY, "select", "--config", settings, *tables, "--output", output)
     return ran, output
@@ -254,7 +254,7 @@ def test_scores_of_other_pictures_are_refused(tmp_path):
     one, two = (tmp_path / f"score/shard-{i}.parquet" for i in (0, 1))
     settings = (
         "--config",
-        '{"keep": [], "first": null, "fill_to": null, "top_up": null, "cells": "class"}',
+        '{"keep": [], "first": null, "fill_to": null, "top_up": null, "highest": null, "cells": "class"}',
         "--output",
         output,
     )
@@ -271,5 +271,5 @@ def test_an_empty_shard_of_a_pool_of_groups_has_no_pictures(tmp_path):
     path = tmp_path / "shard-00000.parquet"
     shards.write_table(shards.write(tmp_path / "shard-00000.tar", []), path)
     cells = pd.DataFrame({"class": [0, 0], "class_name": "a", "group": ["a, dim", "a, rock"], "train": [1, 2]})
-    found = select._deciding(path, None, {"keep": []}, cells)
+    found = select._deciding(path, None, {"keep": [], "highest": None}, cells)
     assert len(found) == 0 and {"cell", "surplus"} == set(found)

@@ -36,8 +36,11 @@ def cells(*names):
     return pd.DataFrame({"class": np.arange(len(names)), "class_name": names})
 
 
-def kept(keep=(), first=None, top_up=None, fill_to=None, real=(4, 2, 1)):
-    pool, settings = pool_of(ROWS), {"keep": list(keep), "first": first, "fill_to": fill_to, "top_up": top_up}
+def kept(keep=(), first=None, top_up=None, fill_to=None, highest=None, real=(4, 2, 1)):
+    pool, settings = (
+        pool_of(ROWS),
+        {"keep": list(keep), "first": first, "fill_to": fill_to, "top_up": top_up, "highest": highest},
+    )
     most = asked(np.array([3, 3, 1]), settings, np.array(real))
     selected = select(pool, settings, most)
     return np.flatnonzero(selected["kept"]).tolist(), summary(pool, selected, most, cells("ant", "bee", "cat"))
@@ -72,6 +75,13 @@ def test_without_conditions_the_surplus_stays_out():
     assert (told["kept"], told["asked"], told["short"], told["from_surplus"]) == (7, 7, 0, 0)
 
 
+def test_the_highest_of_a_score_are_taken_whether_of_the_surplus_or_not():
+    rows, told = kept(highest="clip")
+    assert rows == [0, 2, 3, 6, 7, 8, 9]
+    assert (told["short"], told["topped_up"], told["from_surplus"]) == (0, 0, 2)
+    assert kept([["clip", "<=", 0.5]], highest="clip")[0] == [1, 5, 6, 8, 9]  # of those that meet the condition
+
+
 def test_first_is_another_upper_limit():
     assert kept(KEEP, first=2)[0] == [0, 2, 7]
     assert kept(KEEP, first=2, top_up="clip")[0] == [0, 2, 7, 8, 9]
@@ -102,7 +112,7 @@ def test_groups_are_told_by_their_own_names():
     groups = pd.DataFrame({"class": [0, 0], "class_name": "ant", "group": ["ant, dim", "ant, rock"], "train": [3, 2]})
     most = asked(np.array([1, 2]), {"first": None, "fill_to": 3}, groups["train"].to_numpy())
     assert most.tolist() == [0, 1]
-    selected = select(pool, {"keep": [["clip", ">", 0.9]], "top_up": None}, most)
+    selected = select(pool, {"keep": [["clip", ">", 0.9]], "top_up": None, "highest": None}, most)
     told = summary(pool, selected, most, groups)
     assert [(row["class"], row["group"], row["asked"]) for row in told["classes"]] == [
         (0, "ant, dim", 0),
@@ -117,10 +127,12 @@ def test_groups_are_told_by_their_own_names():
     threshold=st.sampled_from([0.25, 0.5]),
     first=st.none() | st.integers(1, 5),
     top_up=st.booleans(),
+    highest=st.booleans(),
 )
-def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up):
+def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up, highest):
     pool = pool_of(rows)
     settings = {"keep": [["clip", comparison, threshold]], "top_up": "clip" if top_up else None}
+    settings["highest"] = "clip" if highest else None
     planned = np.bincount([label for label, surplus, _ in rows if not surplus], minlength=4)
     most = asked(planned, {"first": first, "fill_to": None}, np.zeros(4, int))
     expected = []
@@ -129,6 +141,8 @@ def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up)
         wanted = sum(not surplus for _, surplus, _ in mine)
         wanted = wanted if first is None else min(wanted, first)
         passing = [place for place, _, clip in mine if MEETS[comparison](clip, threshold)]
+        if highest:
+            passing.sort(key=lambda place: -rows[place][2])
         rejected = [(place, clip) for place, _, clip in mine if place not in passing]
         worst_last = sorted(
             rejected,
@@ -145,6 +159,6 @@ def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up)
 
 @pytest.mark.parametrize("keep", [[], KEEP])
 def test_an_empty_pool_is_an_empty_selection(keep):
-    selected = select(pool_of([]), {"keep": keep, "top_up": None}, np.zeros(2, int))
+    selected = select(pool_of([]), {"keep": keep, "top_up": None, "highest": None}, np.zeros(2, int))
     assert len(selected) == 0
     assert summary(pool_of([]), selected, np.zeros(2, int), cells("ant", "bee"))["classes"] == []
