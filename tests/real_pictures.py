@@ -9,6 +9,7 @@ from PIL import Image
 from pipeline.artifacts import pictures, shards
 from pipeline.generators.adapting import Job
 from pipeline.jobs.checkpoint import Checkpoint, Pieces
+from pipeline.stages import embeddings as stage
 
 SIZES = [(16, 16), (24, 16), (40, 48), (16, 16)]
 """Height and width of the pictures, in pixels."""
@@ -40,6 +41,14 @@ def manifest(folder: Path, labels: tuple[int, ...] = (0, 0, 1, 2)) -> Path:
     index = shards.write(folder / "shard-00000.tar", records)
     shards.write_table(index, folder / "manifest.parquet")
     return folder / "manifest.parquet"
+
+
+def embeddings(manifest: Path, foundation: Path) -> Path:
+    """The embeddings of a manifest's training pictures by an unCLIP model, as their stage writes them beside the model's table."""
+    output = foundation.with_name("embeddings.safetensors")
+    given = ["--manifest", str(manifest), "--foundation", str(foundation), "--output", str(output)]
+    stage.main(stage.arguments().parse_args(given))
+    return output
 
 
 def images(numbers: list[int]) -> list[Image.Image]:

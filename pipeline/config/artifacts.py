@@ -18,6 +18,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "classes": {"class_list": "results/{dataset}/classes.parquet"},  # here and below, `dataset` may be a source
     "fetch": {"fetched": "results/foundations/{name}/fetched.parquet"},
     "foundation": {"foundation": "results/foundations/{name}/foundation.parquet"},
+    "embeddings": {"embeddings": "results/{dataset}/embeddings/{name}/embeddings.safetensors"},
     "ask": {"answers": "results/{dataset}/prompts/{name}/answers.parquet"},
     "prompts": {"prompts": "results/{dataset}/prompts/{name}/prompts.parquet"},
     # the history stands for all of a generator's files, because it has their digests
@@ -76,7 +77,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "datasets": ("subset", "store", "manifest", "describe"),
-    "foundations": ("foundation", "fetch"),
+    "foundations": ("foundation", "fetch", "embeddings"),
     "prompts": ("prompts", "ask"),
     "generators": ("generator", "adapt", "states"),
     "pools": ("sample", "plan", "grid"),
@@ -107,6 +108,7 @@ SEALED: dict[str, str] = {
     "classes": "class_list",
     "fetch": "fetched",
     "foundation": "foundation",
+    "embeddings": "embeddings",
     "ask": "answers",
     "prompts": "prompts",
     "generator": "generator",
@@ -150,6 +152,7 @@ READS: dict[str, tuple[str, ...]] = {
     "figures": ("table",),
     "sample": ("plan",),
     "features": ("manifest", "weights"),
+    "embeddings": ("manifest", "foundation"),
     "evaluate": ("manifest", "weights"),
 }
 """Stage -> outputs of other stages that come before it whatever the config says, of the same data set, name and seed.

@@ -65,9 +65,16 @@ def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Map
     reads_features = "guide_features" in (parts["pools"][pool].inputs_of("guide") or {})
     return {
         "foundations": found,
+        "embedded_by": _embedded_by(pool, parts),
         "shared": flow.is_shared("pools", pool, dataset),
         "reads_guide_features": reads_features,
     }
+
+
+def _embedded_by(pool: str, parts: Mapping[str, Mapping[str, Part]]) -> str | None:
+    """The foundation whose embeddings of real pictures a pool is drawn from."""
+    part = parts["pools"][pool]
+    return parts["generators"][part.generator].foundation if part.draw.reads_embeddings else None
 
 
 def foundations(flow: Workflow, dataset: str, runs: Sequence[Run]) -> list[str]:
@@ -94,6 +101,7 @@ def timed(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
             | {
                 "drawn_by": part.generator,
                 "guide": part.guide,
+                "embedded_by": _embedded_by(name, parts),
                 "trained": generators[part.generator].trained,
                 "adapted": generators[part.generator].adapted,
                 "reads": _read_by(generators[part.generator]),

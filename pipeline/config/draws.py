@@ -15,6 +15,8 @@ class Draw(Part):
 
     reads_sources: ClassVar[bool] = False
     """Whether each picture is made from a real one, which its row of the plan names."""
+    reads_embeddings: ClassVar[bool] = False
+    """Whether it reads that one's embedding by CLIP, and not the picture."""
     reads_checkpoints: ClassVar[bool] = False
     """Whether each picture is drawn with one of the states that the generator kept, which its row of the plan names."""
 
@@ -212,3 +214,4 @@ class Unclip(TextToImage):
     """Share of the embedding's numbers that are set to 0, once for each picture, for more variety (LDM-FG)."""
 
     reads_sources: ClassVar[bool] = True
+    reads_embeddings: ClassVar[bool] = True

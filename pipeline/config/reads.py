@@ -38,8 +38,8 @@ def inputs(
         for name, output in _outputs(owner, field).items():
             for _, _, other in (named for named in owner.referenced() if named[0] == field):
                 found.setdefault(name, []).extend(_paths(flow, owner, reference, other, output, wildcards, locate))
-    if _reads_sources(part, stage):
-        found["manifest"] = [locate("manifest", dataset=wildcards["dataset"])]
+    for name, output in _of_sources(flow, part, stage, wildcards).items():
+        found[name] = [locate(name, **output)]
     if stage == SECTIONS[section][0]:
         named = {field: path for field in part.files if (path := getattr(part, field)) is not None}
         found |= {field: [_existing(path, f"{place}: {field}")] for field, path in named.items()}
@@ -78,8 +78,7 @@ def _existing(path: str, key: str) -> str:
 def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
     """Names of the inputs that the stage gets as `--name paths`: tables and weights, because tables say where pictures are."""
     read = [_outputs(owner, field) for owner, field, _ in _read(flow, stage, wildcards)]
-    if _reads_sources(_part(flow, stage, wildcards)[1], stage):
-        read.append({"manifest": "manifest"})
+    read.append({name: name for name in _of_sources(flow, _part(flow, stage, wildcards)[1], stage, wildcards)})
     return list(
         dict.fromkeys(name for outputs in read for name in outputs if not PATHS[outputs[name]].endswith(".tar"))
     )
@@ -87,7 +86,7 @@ def options(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
 
 def settings(flow: Workflow, stage: str, wildcards: Wildcards) -> dict[str, Any] | None:
     """Settings of the job's part for the stage; None for a stage that finds them in what it reads."""
-    if stage in ("states", "features", "evaluate"):
+    if stage in ("states", "features", "embeddings", "evaluate"):
         return None
     if stage == "classes":
         return {"source": wildcards["dataset"]}
@@ -181,9 +180,18 @@ def _read(flow: Workflow, stage: str, wildcards: Wildcards) -> Iterator[tuple[Pa
             yield from ((other, named, other.references[named]) for named in getattr(other, "drawn_with", ()))
 
 
-def _reads_sources(part: Part, stage: str) -> bool:
-    """Whether a job draws from real pictures. It reads them through their manifest: thousands of jobs times all shards."""
-    return stage == "sample" and part.draw.reads_sources
+def _of_sources(flow: Workflow, part: Part, stage: str, wildcards: Wildcards) -> dict[str, dict[str, str]]:
+    """What a job that draws from real pictures reads of them: output -> wildcards.
+
+    It reads pictures through their manifest, because thousands of jobs times all shards are too many inputs.
+    """
+    if stage != "sample" or not part.draw.reads_sources:
+        return {}
+    dataset = {"dataset": wildcards["dataset"]}
+    if not part.draw.reads_embeddings:
+        return {"manifest": dataset}
+    foundation = flow.part("generators", part.generator, wildcards["dataset"]).foundation
+    return {"manifest": dataset, "embeddings": dataset | {"name": foundation}}
 
 
 def _outputs(owner: Part, field: str) -> Mapping[str, str]:

@@ -40,9 +40,10 @@ START_OF_GENERATORS = Figure("start", "generators", SECONDS_A_JOB)
 def wanted(config: Mapping[str, Any]) -> list[Figure]:
     """The figures of the parts named in `config`: dataset, generators, pools, scores, classifiers.
 
-    "generator", "adapt" and "classifier" mean training: one picture of a batch with all its views and passes. "sample" is one picture
-    at one step of the sampler, with guidance both passes, and with a share of what comes once a picture. "evaluate" is one
-    picture that a classifier predicts, in any stage. "score" is a pair of a generated picture and a real one of its class.
+    "generator", "adapt" and "classifier" mean training: one picture of a batch with all its views and passes. "sample" is one
+    picture at one step of the sampler, with guidance both passes, and with a share of what comes once a picture. "evaluate" is one
+    picture that a classifier predicts, in any stage, "embeddings" one that a foundation embeds. "score" is a pair of a generated
+    picture and a real one of its class.
     """
     found = [START, *([START_OF_GENERATORS] if config["pools"] else [])]
     found += [Figure("store", config["dataset"], quantity) for quantity in (SECONDS_A_PICTURE, BYTES_A_PICTURE)]
@@ -56,6 +57,8 @@ def wanted(config: Mapping[str, Any]) -> list[Figure]:
     found += [
         Figure("sample", name, quantity) for name in config["pools"] for quantity in (SECONDS_A_STEP, BYTES_A_PICTURE)
     ]
+    embedded = {part["embedded_by"] for part in config["pools"].values()} - {None}
+    found += [Figure("embeddings", name, SECONDS_A_PICTURE) for name in sorted(embedded)]
     found += [
         Figure("score", name, SECONDS_A_PAIR) for name, part in config["scores"].items() if part["kind"] == "classifier"
     ]

@@ -95,7 +95,7 @@ class _Graph:
         work: Mapping[Figure, float] | None = None,
         needs: Sequence[int] = (),
     ) -> int:
-        start = START_OF_GENERATORS if stage in ("generator", "adapt", "sample") else START
+        start = START_OF_GENERATORS if stage in ("generator", "adapt", "sample", "embeddings") else START
         self.jobs.append(Job(stage, part, piece, gpus, {start: 1, **(work or {})}, sorted(set(needs))))
         return len(self.jobs) - 1
 
@@ -164,6 +164,7 @@ class _Graph:
         generator = self.generator(part["generator"])
         plan = self.add("plan", pool, needs=[counted, *texts, *(generator if "checkpoints" in part["draw"] else [])])
         needs = [plan, *generator, *map(self.foundation, part["foundations"])]
+        needs += [self.embeddings(part["embedded_by"])] if part["embedded_by"] else []
         if part["guide"]:
             needs.append(self.classifier(part["guide"], part["guide_seed"]))
             if part["reads_guide_features"]:
@@ -177,6 +178,11 @@ class _Graph:
             }
             found.append(self.add("sample", pool, f"shard {shard}", 1, work, needs))
         return found
+
+    @_once
+    def embeddings(self, foundation: str) -> int:
+        work = {Figure("embeddings", foundation, SECONDS_A_PICTURE): self._pictures("train")}
+        return self.add("embeddings", foundation, "", 1, work, [self.manifest(), self.foundation(foundation)])
 
     @_once
     def features(self, name: str, seed: int) -> int:

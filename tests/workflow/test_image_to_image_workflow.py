@@ -139,6 +139,9 @@ def test_its_cost_is_estimated(copy):
     assert ran.returncode == 0, ran.stdout
     figures = pd.read_csv(copy / "results/demo/cost/throughput.csv")
     assert set(POOLS) <= set(figures.loc[figures["stage"] == "sample", "part"])
+    assert (figures.loc[figures["stage"] == "embeddings", ["part", "batch"]].to_numpy() == [["tiny_unclip", 1]]).all()
+    jobs = pd.read_csv(copy / "results/demo/cost/cost.csv").set_index("stage")["jobs"]
+    assert jobs["embeddings"] == 1
 
 
 def test_a_model_without_a_safety_checker_or_of_another_class_is_refused(copy):

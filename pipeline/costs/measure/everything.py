@@ -86,6 +86,10 @@ def _figures(
         yield from _trained(
             "generator", name, generators.training(settings, pictures, labels, classes, device, folder / name)
         )
+    for name in sorted({settings["embedded_by"] for settings in config["pools"].values()} - {None}):
+        (table,) = {s["reads"]["foundation"] for s in config["pools"].values() if s["embedded_by"] == name}
+        timed = generators.embedding(Path(table), stored, device, folder / f"{name}.safetensors")
+        yield Figure("embeddings", name, figures.SECONDS_A_PICTURE), timed.a_picture, timed.batch
     for name, settings in config["pools"].items():
         guide = config["classifiers"].get(settings["guide"])
         yield from _pool(name, settings, guide, stored, classes, device, folder)
@@ -120,6 +124,8 @@ def _pool(
 ) -> Iterator[tuple[Figure, float, int | None]]:
     """Figures of a pool; `folder` contains the trained generators, by name. guide: settings of the classifier whose feedback it has."""
     inputs = {name: [Path(path)] for name, path in settings["reads"].items()} | {"manifest": [folder / "real.parquet"]}
+    if settings["embedded_by"]:
+        inputs["embeddings"] = [folder / f"{settings['embedded_by']}.safetensors"]
     if settings["trained"]:
         inputs["generator"] = [folder / settings["drawn_by"] / generators.TABLE]
     if guide is not None:

@@ -1,5 +1,6 @@
 """Time a generator: a few training steps, and a few pictures drawn with the result."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 
 from pipeline import kinds
-from pipeline.artifacts import shards
+from pipeline.artifacts import digests, made, shards
 from pipeline.costs.measure.classifiers import Stored
 from pipeline.costs.measure.timing import (
     LONG,
@@ -21,8 +23,10 @@ from pipeline.costs.measure.timing import (
     seconds_of,
     with_growing_batches,
 )
+from pipeline.foundations.image_embeddings import image_embeddings
 from pipeline.foundations.table import identity
 from pipeline.generators.adapting import Job
+from pipeline.generators.source_pictures import SourcePictures
 from pipeline.jobs.inputs import Inputs, only
 from pipeline.learned import LEARNED
 
@@ -101,11 +105,21 @@ def adapting(settings: Mapping[str, Any], stored: Stored, device: torch.device, 
     )
 
 
+def embedding(foundation: Path, stored: Stored, device: torch.device, output: Path) -> Timed:
+    """Time the image encoder of a foundation, picture by picture. Embeddings of the real pictures are written to `output`."""
+    pictures = SourcePictures(stored.folder / "real.parquet").images(stored.table["key"])
+    embeddings = image_embeddings(foundation, itertools.cycle(pictures), device)
+    found = [next(embeddings) for _ in pictures]
+    save_file({"embeddings": torch.stack(found)}, output, made.metadata())
+    digests.seal(output)
+    return Timed(1, median_seconds(lambda: next(embeddings), device))
+
+
 def drawing(settings: Mapping[str, Any], inputs: Inputs, classes: int, device: torch.device) -> Timed:
     """Time the generator's own sampler; a step is one step of the sampler for all pictures of a batch.
 
-    inputs: what it reads, and `manifest`, a table of some real pictures. What comes once a picture, a decoder or an upsampler, is
-    shared among the steps that the pool asks for.
+    inputs: what it reads, `manifest`, a table of some real pictures, and perhaps their `embeddings`. What comes once a picture, a
+    decoder or an upsampler, is shared among the steps that the pool asks for.
     """
     sources = shards.read_table(only(inputs, "manifest"), ["key"])["key"].to_numpy(object)
     sampler_of = kinds.load("generators", f"{settings['generator']['kind']}.sample").Sampler

@@ -9,20 +9,21 @@ import torch
 from diffusers import StableUnCLIPImg2ImgPipeline
 from diffusers.utils.torch_utils import randn_tensor
 
-from pipeline.generators.image_encoder import OneByOne
 from pipeline.generators.pretrained import Model, PretrainedSampler
-from pipeline.generators.source_pictures import SourcePictures
+from pipeline.generators.source_embeddings import SourceEmbeddings
 from pipeline.generators.text_to_image.stable_diffusion import Conditions, StableDiffusion
 from pipeline.jobs.inputs import only
 
 
 class Sampler(PretrainedSampler):
-    """A model that draws from the rows' sources, and their prompts if there are any. inputs: also `manifest`, the subset's."""
+    """A model that draws from the rows' sources, and their prompts if there are any.
+
+    inputs: also `manifest`, the subset's, and the `embeddings` of its pictures.
+    """
 
     def model(self, found: dict[str, Any]) -> Model:
-        found["image_encoder"] = OneByOne(found["image_encoder"].to(self.device))
-        sources = SourcePictures(only(self.inputs, "manifest"))
-        return Unclip(found, self.how, self.device, self.feedback, sources)
+        sources = SourceEmbeddings(only(self.inputs, "manifest"), only(self.inputs, "embeddings"))
+        return Unclip(found | {"image_encoder": None}, self.how, self.device, self.feedback, sources)
 
 
 class Unclip(StableDiffusion):
@@ -34,7 +35,7 @@ class Unclip(StableDiffusion):
         draw: Mapping[str, Any],
         device: torch.device,
         feedback: Any,
-        sources: SourcePictures,
+        sources: SourceEmbeddings,
     ):
         super().__init__(found, draw, device, feedback)
         self._sources, self._noise_level, self._dropout = sources, draw["noise_level"], draw["embedding_dropout"]
@@ -49,8 +50,7 @@ class Unclip(StableDiffusion):
         A row's generator draws the noise on its embedding.
         """
         conditions = super().conditions(rows if "prompt" in rows else rows.assign(prompt=""), generators)
-        seen = self._pipeline.feature_extractor(self._sources.images(rows["source"]), return_tensors="pt").pixel_values
-        embeddings = self._pipeline.image_encoder(seen.to(self.device, self._unet.dtype)).image_embeds
+        embeddings = self._sources.of(rows["source"]).to(self.device, self._unet.dtype)
         embeddings = self._dropped(embeddings, rows)
         noise = randn_tensor(embeddings.shape, generator=generators, device=self.device, dtype=embeddings.dtype)
         noised = self._pipeline.noise_image_embeddings(embeddings, self._noise_level, noise)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workflow_helpers import REPOSITORY, repository_config
 
-from pipeline.config import reads
+from pipeline.config import costs, reads
 from pipeline.config.artifacts import (
     MAIN_OUTPUTS,
     OUTPUTS,
@@ -135,6 +135,19 @@ def test_a_classifier_reads_decisions_pictures_and_its_first_stage():
     ]
     assert read_by(flow, "classifier", name="long", seed="0") == {"steps_as": found["selected"]}
     assert read_by(flow, "evaluate", name="second", seed="2") == {}
+
+
+def test_a_pool_from_embeddings_reads_those_of_its_data_set_and_model():
+    raw = painted(pools={"painted": {"prompts": None, "draw": "unclip"}})
+    raw["generators"]["sd"] = {"kind": "unclip", "foundation": "tiny"}
+    flow = Workflow(raw)
+    found = read_by(flow, "sample", name="painted", shard="00002")
+    assert found["embeddings"] == ["results/cifar100_lt/embeddings/tiny/embeddings.safetensors"]
+    assert found["manifest"] == ["results/cifar100_lt/subset/manifest.parquet"]
+    where = {"dataset": "cifar100_lt", "name": "painted", "shard": "00002"}
+    assert reads.options(flow, "sample", where)[-2:] == ["manifest", "embeddings"]
+    whole = costs.counted(flow, "cifar100_lt", flow.runs)
+    assert whole["pools"]["painted"]["embedded_by"] == "tiny"
 
 
 def test_a_pool_of_a_model_that_nothing_trains_reads_the_model():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import StableDiffusionImageVariationPipeline, StableUnCLIPImg2ImgPipeline
-from real_pictures import images, manifest
+from real_pictures import embeddings, images, manifest
 from tiny_models import SEEN, SIDE, image_variation, stable_diffusion, unclip
 from torchvision import transforms
 
@@ -44,6 +44,9 @@ def draws(real, folders, cpu, tmp_path):
             "generator": {"kind": kind, "precision": "float32", "safety_checker": False},
         }
         inputs = {"foundation": [tmp_path / "foundation.parquet"], "manifest": [real]}
+        if kind == "unclip":
+            known = tmp_path / "embeddings.safetensors"
+            inputs["embeddings"] = [known if known.exists() else embeddings(real, tmp_path / "foundation.parquet")]
         return np.concatenate(list(sampler(inputs, settings, torch.device("cpu")).draw(rows)))
 
     return drawn
@@ -112,6 +115,19 @@ def test_seed_and_source_both_decide(draws, kind):
     rows = ROWS.iloc[[0] * 3].assign(seed=[5, 6, 5], source=["real0", "real0", "real1"])
     pictures = draws(kind, rows)
     assert all(np.abs(pictures[0] - pictures[other]).max() > 1 for other in (1, 2))
+
+
+def test_damaged_embeddings_and_those_of_another_model_are_refused(draws, tmp_path, folders, real):
+    draws("unclip")
+    path = tmp_path / "embeddings.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"embeddings.safetensors is damaged: its bytes differ"):
+        draws("unclip")
+    table.write(folders["image_variation"], tmp_path / "other.parquet", {"variant": None, "allow_pickle": False})
+    with pytest.raises(InputError, match="is a StableDiffusionImageVariationPipeline, but a generator of kind unclip"):
+        embeddings(real, tmp_path / "other.parquet")
 
 
 def test_noise_on_the_embedding_and_a_negative_prompt_change_the_picture(draws):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from real_pictures import embeddings
 from safetensors.torch import save_file
 from tiny_models import SIDE, stable_diffusion, stable_diffusion_xl, unclip
 
@@ -59,6 +60,7 @@ def root(tmp_path_factory):
         for i in range(4)
     ]
     shards.write_table(shards.write(folder / "manifest.tar", made), folder / "manifest.parquet")
+    embeddings(folder / "manifest.parquet", folder / "unclip.parquet")
     return folder
 
 
@@ -83,7 +85,7 @@ def draws(root, cpu):
             if kind == "cbdm"
             else {"foundation": [root / f"{kind}.parquet"]}
         )
-        inputs |= {"manifest": [root / "manifest.parquet"]}
+        inputs |= {"manifest": [root / "manifest.parquet"], "embeddings": [root / "embeddings.safetensors"]}
         if asked:
             inputs["guide"] = [root / "guide.safetensors"]
             inputs |= {"guide_features": [root / "features.safetensors"]} if asked.needs_features else {}
