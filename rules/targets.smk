@@ -50,3 +50,15 @@ for table, file in TABLES.items():
         input:
             PATHS["figure" if is_figure else "table_page"].format(table=table),
         localrule: True
+
+
+for comparison, entry in FLOW.parts["comparisons"].items():
+    if comparison in {table.replace("_figure_", "_") for table in TABLES}:
+        sys.exit(f"error: comparisons.{comparison}: a table or a figure of a paper has this name; give another one")
+
+    rule:
+        name:
+            f"figure_{comparison}"
+        input:
+            expand(PATHS["comparison"], dataset=entry.datasets, name=comparison),
+        localrule: True

@@ -53,6 +53,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     },
     "quality": {"quality": "results/{dataset}/quality/{name}/quality.json"},
     "grid": {"grid": "results/{dataset}/grid/{name}.png"},
+    "comparison": {"comparison": "results/{dataset}/comparison/{name}.png"},
     "copies": {
         "copies": "results/{dataset}/copies/{name}/copies.csv",
         "copies_shown": "results/{dataset}/copies/{name}/copies.png",
@@ -86,6 +87,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "classifiers": ("classifier", "features", "evaluate", "search"),
     "searches": (),
     "qualities": ("quality",),
+    "comparisons": ("comparison",),
 }
 """Section -> the stages of its parts, the main one first."""
 
@@ -138,6 +140,7 @@ _OF_A_DATA_SET = (
     "classifier",
     "quality",
     "grid",
+    "comparison",
     "copies",
     "summary",
     "recipe",

@@ -29,7 +29,8 @@ class Draw(Part):
         """Settings of the plan that follow from it."""
         feedback: Feedback | None = getattr(self, "feedback", None)
         criteria = {"criteria": list(EACH)} if feedback and feedback.criterion == "combined" else {}
-        return ({"sources": True} if self.reads_sources else {}) | criteria
+        sources = {"sources": getattr(self, "sources", None) or "all"} if self.reads_sources else {}
+        return sources | criteria
 
 
 class Feedback(Part):
@@ -212,6 +213,8 @@ class Unclip(TextToImage):
     """Noise on the embedding; more of it gives pictures that differ more from the real one."""
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the embedding's numbers that are set to 0, once for each picture, for more variety (LDM-FG)."""
+    sources: int | None = Field(default=None, ge=1)
+    """Draw from this many real pictures of each class, chosen at random; by default from all."""
 
     reads_sources: ClassVar[bool] = True
     reads_embeddings: ClassVar[bool] = True

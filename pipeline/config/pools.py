@@ -70,6 +70,8 @@ class Pool(RunPart):
     """The part of these pictures, and of their surplus, that this pool has; pools with adjoining ranges add up."""
     surplus: float = Field(default=0.0, ge=0)
     """Further pictures of each class, or group, as a share of those asked: only filters use them, where they reject others."""
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Names of the only classes to generate pictures of; by default all."""
     shots: tuple[Literal["many", "medium", "few"], ...] = Field(default=("many", "medium", "few"), min_length=1)
     """Classes, or groups, to generate pictures of, by their training pictures: many > 100, medium 20 to 100, few < 20."""
     batch_size: int = Field(default=256, ge=1)
@@ -163,7 +165,7 @@ class Pool(RunPart):
 
     def plan_settings(self) -> dict[str, Any]:
         """Settings of the plan: the pictures to draw, and of the way of drawing only what differs between them."""
-        own = {"cells", "fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
+        own = {"cells", "fill_to", "per_class", "fill_range", "surplus", "classes", "shots", "seed"}
         return self.model_dump(mode="json", include=own) | self.draw.plan_settings()
 
     def sampling_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:

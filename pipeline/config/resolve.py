@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from pipeline.config.comparisons import Comparison
 from pipeline.config.datasets import SOURCES
 from pipeline.config.filters import Filter
 from pipeline.config.foundations import FOUNDATIONS
@@ -37,6 +38,7 @@ SCHEMA: Schema = {
     "searches": Search,
     "qualities": Quality,
     "recipes": Recipe,
+    "comparisons": Comparison,
 }
 """Section -> the type of its entries, or the key that chooses the type and its values."""
 

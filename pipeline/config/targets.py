@@ -26,16 +26,16 @@ def recipe_targets(flow: Workflow, recipe: str) -> list[str]:
 
 
 def folders(flow: Workflow) -> list[str]:
-    """Folders, and pictures of grids, of all artifacts that any recipe makes: results/<dataset or source>/<stage>/<name>."""
-    found = set()
-    for dataset in {run.dataset for run in flow.runs}:
+    """Folders, and pictures, of all artifacts that any recipe or comparison makes: results/<dataset or source>/<stage>/<name>."""
+    found, compared = set(), flow.parts["comparisons"]
+    for dataset in {run.dataset for run in flow.runs} | {name for one in compared.values() for name in one.datasets}:
         runs = [run for run in flow.runs if run.dataset == dataset]
-        for section, entries in flow.needed(dataset, runs).items():
+        comparisons = [name for name, one in compared.items() if dataset in one.datasets]
+        for section, entries in flow.needed(dataset, runs, comparisons).items():
             stages = SECTIONS[section] if section != "datasets" else ()
             for stage, name in itertools.product(stages, entries):
-                place = (
-                    dataset if stage == "grid" else flow.home(section, name, dataset)
-                )  # a grid has real pictures too
+                here = stage in ("grid", "comparison")  # which have real pictures too
+                place = dataset if here else flow.home(section, name, dataset)
                 found.add(next(iter(OUTPUTS[stage].values())).partition("{name}")[0].format(dataset=place) + name)
     return sorted(found)
 

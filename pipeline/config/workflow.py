@@ -23,7 +23,7 @@ from pipeline.config.rounds import unroll
 from pipeline.config.searches import nested, searched, trial_name
 from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
-from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, singular, upstream
+from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, singular, slug, upstream
 from pipeline.errors import InputError
 
 
@@ -78,6 +78,7 @@ class Workflow:
                     raise InputError(f"classifiers.{name}: {key} is set by {by}; remove it")
             unroll(self.parts, schema, name)
         self._add_trials()
+        self._add_cells()
         check_references(self.parts)
         self._on: dict[str, Parts] = {}
         self._check_where()
@@ -148,11 +149,12 @@ class Workflow:
         names = sorted({run.recipe for run in self.runs if run.dataset == dataset})
         raise InputError(f"no recipe '{recipe}' runs on {dataset}; there are {', '.join(names) or 'none'}")
 
-    def needed(self, dataset: str, runs: Sequence[Run]) -> Parts:
-        """Section -> name -> part, of the runs' classifiers and qualities on a data set and all parts that these need."""
+    def needed(self, dataset: str, runs: Sequence[Run], comparisons: Sequence[str] = ()) -> Parts:
+        """Section -> name -> part, of the runs' classifiers and qualities on a data set, of comparisons, and all parts that these need."""
         parts = self.on(dataset)
         starts = [("classifiers", name) for run in runs for name in run.classifiers]
         starts += [("qualities", name) for run in runs for name in run.qualities]
+        starts += [("comparisons", name) for name in comparisons]
         found: Parts = {}
         for start in dict.fromkeys(starts):
             for section, name in upstream(parts, start):
@@ -210,6 +212,16 @@ class Workflow:
                 self.parts["classifiers"][names[-1]] = build(self._schema, "classifiers", names[-1], values)
             self.parts["classifiers"][name] = part.model_copy(update={"trials": tuple(names)})
 
+    def _add_cells(self) -> None:
+        """Add a pool for each cell of a comparison: its pool with a few pictures, and with the cell's values."""
+        for name, comparison in self.parts["comparisons"].items():
+            pool, cells = self.parts["pools"][comparison.pool], []
+            for changes in comparison.changes():
+                cells.append(f"{comparison.pool}~{name}" + "".join(f"~{key}={slug(changes[key])}" for key in changes))
+                values = with_keys(pool, [comparison.few(pool.batch_size), *nested(changes)])
+                self.parts["pools"][cells[-1]] = build(self._schema, "pools", cells[-1], values)
+            self.parts["comparisons"][name] = comparison.model_copy(update={"cells": tuple(cells)})
+
     def _is_setting(self, section: str, path: list[str]) -> bool:
         """Whether parts of the section, of any kind, have this key."""
         kind = self._schema[section]
@@ -252,18 +264,21 @@ class Workflow:
 
     def _check_on_data_sets(self) -> None:
         seen = set()
-        for run in self.runs:
-            parts = self.on(run.dataset)
-            for section, entries in self.needed(run.dataset, [run]).items():
+        compared = self.parts["comparisons"].items()
+        used = [(run.dataset, [run], []) for run in self.runs]
+        used += [(dataset, [], [name]) for name, comparison in compared for dataset in comparison.datasets]
+        for dataset, runs, comparisons in used:
+            parts = self.on(dataset)
+            for section, entries in self.needed(dataset, runs, comparisons).items():
                 for name, part in entries.items():
-                    if section == "datasets" or (place := (section, name, run.dataset)) in seen:
+                    if section in ("datasets", "comparisons") or (place := (section, name, dataset)) in seen:
                         continue
                     seen.add(place)
                     try:
                         part.check(parts)
-                        part.check_on(self.part("datasets", run.dataset), parts)
+                        part.check_on(self.part("datasets", dataset), parts)
                     except ValueError as error:
-                        raise InputError(f"{section}.{name} on {run.dataset}: {error}") from None
+                        raise InputError(f"{section}.{name} on {dataset}: {error}") from None
 
 
 def sees_rest(parts: Parts, start: tuple[str, str]) -> str:

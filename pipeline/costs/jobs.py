@@ -42,15 +42,21 @@ class Job(NamedTuple):
     """Positions, in the list of jobs, of the jobs that it reads outputs of; all are before its own."""
 
 
-def jobs(config: Mapping[str, Any], counts: Mapping[str, np.ndarray], groups: pd.DataFrame | None = None) -> list[Job]:
+def jobs(
+    config: Mapping[str, Any],
+    counts: Mapping[str, np.ndarray],
+    groups: pd.DataFrame | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Job]:
     """All jobs, each after those that it needs; jobs that several recipes share appear once.
 
-    config: dataset (its name), shards (of its real pictures), runs (seeds, the classifier of each, qualities), and by section and name all
-    parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. Of foundations and
-    prompts, it has what they need, and their jobs have no work but their start. counts: pictures of each class, int64 [C], by
-    split. groups: the cells of pools that fill groups, as `cells_of` gives them. Filters are assumed to keep as much as they can.
+    config: dataset (its name), shards (of its real pictures), runs (seeds, the classifier of each, qualities), and by section and
+    name all parts that these need, with all their keys and their `work`. Of generators, it has only those that are trained. Of
+    foundations and prompts, it has what they need, and their jobs have no work but their start. counts: pictures of each class,
+    int64 [C], by split. groups: the cells of pools that fill groups, as `cells_of` gives them. names: of the classes, for pools of
+    some of them. Filters are assumed to keep as much as they can.
     """
-    graph = _Graph(config, counts, groups)
+    graph = _Graph(config, counts, groups, names)
     ends = []
     for run in config["runs"]:
         ends += [graph.evaluate(*seeded) for seeded in zip(run["classifiers"], run["seeds"], strict=True)]
@@ -79,9 +85,17 @@ def _once(method):
 
 
 class _Graph:
-    def __init__(self, config: Mapping[str, Any], counts: Mapping[str, np.ndarray], groups: pd.DataFrame | None):
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        counts: Mapping[str, np.ndarray],
+        groups: pd.DataFrame | None,
+        names: Sequence[str] | None,
+    ):
         self.config, self.counts = config, counts
-        classes = pd.DataFrame({"class": np.arange(len(counts["train"])), "train": counts["train"]})
+        classes = pd.DataFrame(
+            {"class": np.arange(len(counts["train"])), "class_name": names, "train": counts["train"]}
+        )
         self.cells = {"class": classes, "group": groups}
         self.jobs: list[Job] = []
         self.places: dict[tuple, Any] = {}

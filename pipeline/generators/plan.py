@@ -3,7 +3,8 @@
 So any rows can be computed alone, and a plan of millions only needs memory for its cells: classes, or their groups.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from pipeline.data.classes import lacking
 from pipeline.data.groups import name_hashes
 from pipeline.data.shots import shots
+from pipeline.errors import InputError
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -23,19 +25,20 @@ class Plan:
     have too; if a cell is one group of a class, group (text).
 
     DiffuLT Sec. 3.2: cell c gets max(0, N_t - n_c) pictures, n_c of its own, with N_t = settings["fill_to"] ('max': the largest
-    cell); or settings["per_class"] pictures. A cell's own count decides its shot; only cells of settings["shots"] get
-    pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n). Of settings["surplus"] s, ceil(s n) more
-    come after all n, and the range holds the same part of them.
+    cell); or settings["per_class"] pictures. A cell's own count decides its shot; only cells of settings["shots"], and of
+    settings["classes"] (names, or None), get pictures. Of n pictures, `fill_range` [a, b] holds indices floor(a n) to floor(b n).
+    Of settings["surplus"] s, ceil(s n) more come after all n, and the range holds the same part of them.
     """
 
     def __init__(self, settings: Mapping[str, Any], cells: pd.DataFrame):
         counts = cells["train"].to_numpy(np.int64)
+        asked_for = np.isin(shots(counts), settings["shots"]) & _of_classes(settings["classes"], cells)
         self._cells = cells.drop(columns="train").astype({"class": np.int32})
         self._groups = name_hashes(cells["group"]) if "group" in cells else None
         wanted = np.full(len(counts), settings["per_class"] or 0)
         if settings["fill_to"] is not None:
             wanted = lacking(counts, settings["fill_to"])
-        wanted = np.where(np.isin(shots(counts), settings["shots"]), wanted, 0)
+        wanted = np.where(asked_for, wanted, 0)
         # rounded, because 0.07 * 100 is a little over 7
         more = np.ceil(np.round(settings["surplus"] * wanted, 6)).astype(np.int64)
         (self._low, high), (from_, to) = (
@@ -70,6 +73,20 @@ class Plan:
         seeds = row_seeds(self._seed, rows["class"].to_numpy(), indices, groups)
         rows = rows.assign(index=indices.astype(np.int32), seed=seeds)
         return rows.assign(surplus=of_surplus) if self._surplus else rows
+
+
+def _of_classes(names: Sequence[str] | None, cells: pd.DataFrame) -> np.ndarray:
+    """Whether each cell is of one of the classes, bool [cells]. Raises InputError for an unknown class."""
+    if names is None:
+        return np.full(len(cells), True)
+    known = cells["class_name"].unique().tolist()
+    for name in names:
+        if name not in known:
+            (near,) = difflib.get_close_matches(name, known, n=1) or known[:1]
+            raise InputError(
+                f"the pool asks for the class '{name}', but the data set has no such class; correct classes, for example to '{near}'"
+            )
+    return cells["class_name"].isin(names).to_numpy()
 
 
 def row_seeds(pool_seed: int, classes: np.ndarray, indices: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:

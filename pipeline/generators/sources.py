@@ -6,17 +6,22 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.generators.plan import row_seeds
 
-_SOURCE, _STRENGTH = 1, 2
+_SOURCE, _STRENGTH, _CHOSEN = 1, 2, 3
 
 
 class Sources:
     """The real training pictures of each class, of which every row gets one.
 
-    training: a manifest's training pictures, in order (class, key). seed: the pool's.
+    training: a manifest's training pictures, in order (class, key). seed: the pool's. most: "all", or how many pictures of a class serve,
+    chosen at random.
     """
 
-    def __init__(self, training: pd.DataFrame, seed: int):
+    def __init__(self, training: pd.DataFrame, seed: int, most: int | str = "all"):
         by_class = training.sort_values("class", kind="stable")
+        if most != "all":
+            place = by_class.groupby("class").cumcount().to_numpy()
+            order = pd.Series(_numbers(_CHOSEN, seed, by_class["class"].to_numpy(), place, None), by_class.index)
+            by_class = by_class[(order.groupby(by_class["class"]).rank() <= most)]
         self._keys = by_class["key"].to_numpy(object)
         self._counts = np.bincount(by_class["class"])
         self._starts = np.cumsum(self._counts) - self._counts

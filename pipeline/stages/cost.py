@@ -17,7 +17,7 @@ def main(args) -> None:
     from pipeline.artifacts.atomic import replacing
     from pipeline.costs import estimate, figures, report
     from pipeline.costs.jobs import jobs
-    from pipeline.data.classes import cells_of, counts_of
+    from pipeline.data.classes import cells_of, class_names, counts_of
 
     throughput = figures.read(args.throughput, figures.wanted(args.config))
     values, origins = (
@@ -25,7 +25,8 @@ def main(args) -> None:
     )
     pictures = shards.read_table(args.pictures)
     by_group = any(pool["cells"] == "group" for pool in args.config["pools"].values())
-    listed = jobs(args.config, counts_of(pictures), cells_of(pictures, "group") if by_group else None)
+    groups = cells_of(pictures, "group") if by_group else None
+    listed = jobs(args.config, counts_of(pictures), groups, class_names(pictures))
     seconds = estimate.seconds_of(listed, values)
     table = estimate.by_part(listed, seconds, values, origins)
     ours = args.throughput.resolve().parent == args.output.resolve()

@@ -1,14 +1,15 @@
 """Plan a pool: the pictures to generate, each with its seed.
 
     python -m pipeline.stages.plan --config '{"fill_to": "max", "per_class": null, "fill_range": [0, 1],
-        "surplus": 0, "shots": ["many", "medium", "few"], "cells": "class", "seed": 0}' \\
+        "surplus": 0, "classes": null, "shots": ["many", "medium", "few"], "cells": "class", "seed": 0}' \\
         --manifest results/demo/subset/manifest.parquet --output results/demo/plan/demo/plan.parquet
 
 writes one row per picture: class, class_name, index (within the class), seed; surplus, where there is one; and prompt, with
 `--prompts PATH`, the prompts of the classes. With "cells": "group", groups are filled and not classes: a row has its group and perhaps
 context, its index is within the group, and the context takes the place of {context} in its prompt.
 
-With "sources" in the settings, the column source has the key of a real training picture of the class. With "strength", a lowest and
+With "sources" in the settings, "all" or a number for each class, the column source has the key of a real training picture of the class,
+one of all or of so many. With "strength", a lowest and
 a highest one, the column strength has one for each picture. With "checkpoints" ("all", "last" or a number) and `--generator PATH`,
 the table of what a generator kept, the column checkpoint has a step of its training. With "criteria", the column criterion has the
 one of them that the picture's feedback follows.
@@ -43,8 +44,8 @@ def main(args) -> None:
     if asked := args.config.get("checkpoints"):
         checkpoints = Checkpoints(shards.read_table(only(args.inputs, "generator"), ["class", "step"]), asked)
         checkpoints.require(plan.per_class, names)
-    if args.config.get("sources"):
-        sources = Sources(manifest[manifest["split"] == "train"], seed)
+    if drawn_from:
+        sources = Sources(manifest[manifest["split"] == "train"], seed, args.config["sources"])
         sources.require(plan.per_class, names)
 
     def blocks():

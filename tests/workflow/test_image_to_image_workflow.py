@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from runs import Run
 from tiny_models import clip, image_variation, stable_diffusion, unclip
 from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
@@ -44,6 +45,22 @@ ADDED = {
     },
     "classifiers": {"edited": {"extends": "ce", "data": ["real", "edited", "varied", "reimagined"]}},
     "recipes": {"edited": {"extends": "ce", "classifier": "edited", "seeds": [0]}},
+    "comparisons": {
+        "noise": {
+            "pool": "reimagined",
+            "datasets": ["demo"],
+            "classes": ["zero", "three"],
+            "rows": {"draw.noise_level": [0, 900]},
+            "columns": {"draw.steps": [1, 2, 3]},
+        },
+        "dropped": {
+            "pool": "reimagined",
+            "datasets": ["demo"],
+            "classes": ["three"],
+            "rows": {"draw.embedding_dropout": [0.0, 0.5, 0.9]},
+            "pictures": 4,
+        },
+    },
 }
 TARGET = "recipe_edited"
 POOLS = ("edited", "varied", "reimagined")
@@ -134,12 +151,28 @@ def test_only_what_follows_from_a_change_is_planned(copy):
     assert jobs_after(strength=0.5) == drawn | {"plan edited"}
 
 
+def test_pictures_are_compared_from_the_same_noise(copy):
+    for name, rows, columns in (("noise", 2 * 3, 3), ("dropped", 1 + 3, 4)):
+        target = f"results/demo/comparison/{name}.png"
+        ran = snakemake(copy, f"figure_{name}")
+        assert ran.returncode == 0, ran.stdout
+        width, height = Image.open(copy / target).size
+        assert height == 44 + rows * 34 + 2 and width > columns * 34
+        assert planned(copy, target) == {}
+    plans = [pd.read_parquet(path) for path in sorted(copy.glob("results/demo/plan/reimagined~*/plan.parquet"))]
+    assert len(plans) == 6 + 3
+    for plan in plans:
+        assert plan["class_name"].isin(["zero", "three"]).all()
+        drawn = plan[(plan["class_name"] == "three") & (plan["index"] == 0)][["seed", "source"]].to_numpy().tolist()
+        assert drawn == plans[0][plans[0]["class_name"] == "three"][:1][["seed", "source"]].to_numpy().tolist()
+
+
 def test_its_cost_is_estimated(copy):
     ran = snakemake(copy, "cost_demo")
     assert ran.returncode == 0, ran.stdout
     figures = pd.read_csv(copy / "results/demo/cost/throughput.csv")
     assert set(POOLS) <= set(figures.loc[figures["stage"] == "sample", "part"])
-    assert (figures.loc[figures["stage"] == "embeddings", ["part", "batch"]].to_numpy() == [["tiny_unclip", 1]]).all()
+    assert figures.loc[figures["stage"] == "embeddings", "part"].tolist() == ["tiny_unclip"]
     jobs = pd.read_csv(copy / "results/demo/cost/cost.csv").set_index("stage")["jobs"]
     assert jobs["embeddings"] == 1
 

@@ -93,6 +93,7 @@ def test_the_stages_examples_have_all_settings(flow):
         "select": flow.part("filters", "demo").selecting_settings(flow.parts),
         "search": flow.part("searches", "subpopbench").choosing_settings(),
         "quality": flow.part("qualities", "demo").settings(),
+        "comparison": flow.part("comparisons", "ldm_fg_11").settings(),
     }
     shown = {}
     for stage in STAGES:

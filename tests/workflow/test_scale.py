@@ -120,6 +120,7 @@ def plan(folder: Path, per_class: int, *more) -> int:
         "per_class": per_class,
         "fill_range": [0, 1],
         "surplus": 0,
+        "classes": None,
         "shots": ["few"],
         "seed": 0,
     }

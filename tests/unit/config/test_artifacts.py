@@ -300,7 +300,7 @@ def test_a_pool_of_pictures_made_from_real_ones_reads_the_manifest():
     assert "manifest" not in read_by(flow, "plan", name="painted"), "the plan's rule names it"
     assert reads.settings(flow, "plan", where) == {
         **reads.settings(Workflow(painted()), "plan", where),
-        "sources": True,
+        "sources": "all",
         "strength": (0.25, 0.5),
     }
     assert "manifest" not in read_by(Workflow(painted()), "sample", name="painted", shard="00002")

@@ -40,7 +40,16 @@ def test_family_of_a_data_set_is_no_setting_of_its_subset():
 def test_plan_and_sampling_read_separate_keys():
     flow = Workflow(EXAMPLE)
     pool = flow.part("pools", "cbdm")
-    assert set(pool.plan_settings()) == {"cells", "fill_to", "per_class", "fill_range", "surplus", "shots", "seed"}
+    assert set(pool.plan_settings()) == {
+        "cells",
+        "fill_to",
+        "per_class",
+        "fill_range",
+        "surplus",
+        "classes",
+        "shots",
+        "seed",
+    }
     sampling = pool.sampling_settings(flow.parts)
     assert set(sampling) == {"generator", "draw", "batch_size", "store"}
     assert sampling["generator"] == {"kind": "cbdm"}  # all else is in the trained files

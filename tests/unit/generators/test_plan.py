@@ -20,6 +20,7 @@ SETTINGS = {
     "per_class": None,
     "fill_range": (0, 1),
     "surplus": 0,
+    "classes": None,
     "shots": ("many", "medium", "few"),
     "seed": 0,
 }
@@ -28,6 +29,19 @@ COUNTS = st.lists(st.integers(0, 150), min_size=1, max_size=12).map(np.array)
 
 def classes(counts):
     return pd.DataFrame({"class": np.arange(len(counts)), "train": counts})
+
+
+def test_only_pictures_of_some_classes_are_those_of_all():
+    cells = classes(np.array([5, 9, 2, 1])).assign(class_name=["ant", "bee", "cat", "bee"])
+    found = [Plan(SETTINGS | {"classes": names}, cells) for names in (None, ["bee", "cat"])]
+    every, some = (plan.rows(0, len(plan)) for plan in found)
+    assert found[1].per_class.tolist() == [0, 0, 7, 8]
+    pd.testing.assert_frame_equal(every[every["class_name"] != "ant"].reset_index(drop=True), some)
+    with pytest.raises(
+        InputError,
+        match="asks for the class 'bees', but the data set has no such class; correct classes, for example to 'bee'",
+    ):
+        Plan(SETTINGS | {"classes": ["bees"]}, cells)
 
 
 def planned(counts, **changed):

@@ -55,6 +55,23 @@ def test_a_source_depends_on_seed_class_and_index_alone(counts, seed, indices, d
     assert of_class(Sources(alone[alone["class"] == label], seed), label, indices) == expected
 
 
+@given(COUNTS, st.integers(0, 99), st.integers(1, 14), st.data())
+def test_some_of_a_class_are_chosen_once_and_take_turns(counts, seed, most, data):
+    table = training(counts)
+    sources, label = Sources(table, seed, most), data.draw(st.integers(0, len(counts) - 1))
+    count = min(most, counts[label])
+    found = of_class(sources, label, range(4 * count))
+    rounds = [sorted(found[start : start + count]) for start in range(0, len(found), count)]
+    assert len(set(map(tuple, rounds))) == 1 and len(set(rounds[0])) == count
+    alone = table[table["class"] == label]
+    assert of_class(Sources(alone, seed, most), label, range(4 * count)) == found
+
+
+def test_which_are_chosen_depends_on_the_pool():
+    chosen = [of_class(Sources(training([40]), seed, 1), 0, [0])[0] for seed in range(20)]
+    assert len(set(chosen)) > 10
+
+
 def test_the_order_is_another_in_each_round_class_and_pool():
     sources = Sources(training([40, 40]), 0)
     orders = [
@@ -97,6 +114,7 @@ def planned(folder, monkeypatch, **settings):
         "fill_range": [0, 1],
         "shots": ["few"],
         "surplus": 0,
+        "classes": None,
         "cells": "class",
         "seed": 0,
     } | settings
@@ -109,7 +127,7 @@ def planned(folder, monkeypatch, **settings):
 
 def test_the_plan_has_a_source_and_a_strength_for_each_row(tmp_path, monkeypatch):
     manifest(tmp_path)
-    rows = planned(tmp_path, monkeypatch, sources=True, strength=[0.25, 0.5])
+    rows = planned(tmp_path, monkeypatch, sources="all", strength=[0.25, 0.5])
     assert list(rows) == ["class", "class_name", "index", "seed", "source", "strength"]
     assert [sorted(set(own["source"])) for _, own in rows.groupby("class")] == [
         ["real0", "real1"],
@@ -117,7 +135,7 @@ def test_the_plan_has_a_source_and_a_strength_for_each_row(tmp_path, monkeypatch
         ["real3"],
     ]
     assert rows["strength"].is_unique and rows["strength"].between(0.25, 0.5).all()
-    assert list(planned(tmp_path, monkeypatch, sources=True)) == ["class", "class_name", "index", "seed", "source"]
+    assert list(planned(tmp_path, monkeypatch, sources="all")) == ["class", "class_name", "index", "seed", "source"]
     assert list(planned(tmp_path, monkeypatch)) == ["class", "class_name", "index", "seed"]
 
 
@@ -126,7 +144,7 @@ def test_a_class_without_a_real_training_picture_is_refused_in_one_sentence(tmp_
     with pytest.raises(
         SystemExit, match=r"^error: class 1 and 1 more classes has no real training picture to start fro"
     ):
-        planned(tmp_path, monkeypatch, sources=True)
+        planned(tmp_path, monkeypatch, sources="all")
     assert len(planned(tmp_path, monkeypatch)) == 12
 
 

@@ -113,6 +113,7 @@ def test_prompts_of_a_class_take_turns_in_a_plan(run, tmp_path):
         "fill_range": [0, 1],
         "cells": "class",
         "surplus": 0,
+        "classes": None,
         "shots": ["many", "medium", "few"],
         "seed": 0,
     }
@@ -137,6 +138,7 @@ def test_a_plan_of_groups_fills_in_their_contexts(tmp_path, run):
         "per_class": None,
         "fill_range": [0, 1],
         "surplus": 0,
+        "classes": None,
         "shots": ["few"],
         "cells": "group",
         "seed": 0,

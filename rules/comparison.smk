@@ -1,0 +1,40 @@
+def cells(output):
+    """The pictures, or another output, of each cell of a comparison."""
+
+    def of_job(wildcards):
+        names = part("comparisons", wildcards).cells
+        places = [(FLOW.home("pools", name, wildcards.dataset), name) for name in names]
+        return [located(output, dataset=place, name=name, shard=0) for place, name in places]
+
+    return of_job
+
+
+rule comparison:
+    input:
+        manifest=PATHS["manifest"],
+        real=real_shards,
+        indices=cells("index"),
+        pictures=cells("pictures"),
+    output:
+        **OUTPUTS["comparison"],
+    log:
+        "logs/comparison/{dataset}/{name}.log",
+    wildcard_constraints:
+        name=one_of(FLOW.parts["comparisons"]),
+    conda:
+        "../envs/counterweight.yaml"
+    params:
+        config=lambda wildcards: as_json(part("comparisons", wildcards).settings()),
+        code=lambda wildcards: fingerprint("stages.comparison"),
+        title=lambda wildcards: targets.grid_title(FLOW, wildcards.dataset, part("comparisons", wildcards).pool),
+    message:
+        "draw the comparison {wildcards.name} for {wildcards.dataset}"
+    shell:
+        "python -m pipeline.stages.comparison"
+        " --config {params.config:q}"
+        " --code {params.code:q}"
+        " --title {params.title:q}"
+        " --manifest {input.manifest:q}"
+        " --indices {input.indices:q}"
+        " --output {output.comparison:q}"
+        " 2>&1 | logged {log:q}"

@@ -1,0 +1,66 @@
+"""Comparisons: the pools of their cells, and what is refused."""
+
+import pytest
+from examples import painted, refused
+
+from pipeline.config import reads, targets
+from pipeline.config.workflow import Workflow
+
+SCALES = {"draw.guidance_scale": [1.0, 5.0], "draw.steps": [10, 20, 30]}
+SOME = {"pool": "painted", "datasets": ["cifar100_lt"], "classes": ["bee", "cattle"], "rows": {"draw.steps": [10, 20]}}
+
+
+def compared(**changed):
+    return painted(comparisons={"some": {key: value for key, value in (SOME | changed).items() if value is not None}})
+
+
+def test_a_cell_is_the_pool_with_a_few_pictures_and_its_values():
+    rows, columns = ({key: values} for key, values in SCALES.items())
+    flow = Workflow(compared(rows=rows, columns=columns))
+    whole, cells = flow.part("pools", "painted"), flow.part("comparisons", "some").cells
+    assert len(cells) == len(set(cells)) == 6
+    found = [flow.part("pools", cell) for cell in cells]
+    assert [(cell.draw.guidance_scale, cell.draw.steps) for cell in found] == [
+        (scale, steps) for scale in (1.0, 5.0) for steps in (10, 20, 30)
+    ]
+    assert all((cell.classes, cell.per_class, cell.fill_to) == (("bee", "cattle"), 1, None) for cell in found)
+    assert all((cell.shards, cell.batch_size, cell.seed) == (1, 2, whole.seed) for cell in found)
+    assert flow.part("comparisons", "some").settings() == {
+        "classes": ["bee", "cattle"],
+        "pictures": 1,
+        "rows": ["draw.guidance_scale 1.0", "draw.guidance_scale 5.0"],
+        "columns": ["draw.steps 10", "draw.steps 20", "draw.steps 30"],
+    }
+    where = {"dataset": "cifar100_lt", "name": cells[0], "shard": "00000"}
+    assert reads.shard(flow, "sample", where) == "0 of 1"
+
+
+def test_without_columns_a_row_has_several_pictures():
+    flow = Workflow(compared(pictures=5))
+    cells = [flow.part("pools", cell) for cell in flow.part("comparisons", "some").cells]
+    assert [(cell.draw.steps, cell.per_class, cell.batch_size) for cell in cells] == [(10, 5, 10), (20, 5, 10)]
+    assert flow.part("comparisons", "some").settings()["pictures"] == 5
+
+
+def test_its_folders_are_of_use():
+    flow = Workflow(compared())
+    found = targets.folders(flow)
+    (first, _) = flow.part("comparisons", "some").cells
+    assert {"results/cifar100_lt/comparison/some", f"results/cifar100/sample/{first}"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"rows": {"draw.stepps": [1]}}, "pools.painted~some~draw.stepps=1.draw.text_to_image: unknown key 'stepps'"),
+        ({"rows": {}}, "comparisons.some.rows"),
+        ({"rows": {"draw.steps": []}}, "comparisons.some: draw.steps has no values; give at least one"),
+        ({"columns": {"draw.steps": [3]}}, "comparisons.some: rows and columns have the same key, draw.steps"),
+        ({"columns": {"seed": [3]}, "pictures": 2}, "comparisons.some: pictures is for a comparison without columns"),
+        ({"datasets": ["cifar"]}, "comparisons.some: unknown datasets 'cifar'"),
+        ({"pool": "painter"}, "comparisons.some: unknown pool 'painter' (did you mean 'painted'?)"),
+        ({"rows": {"cells": ["class", "group"]}}, "pools.painted~some~cells=group on cifar100_lt: cells is group, but"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(changed, told):
+    assert told in refused(compared(**changed))
