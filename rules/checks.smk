@@ -3,7 +3,7 @@
 import functools
 import time
 
-from pipeline.config.artifacts import TRAININGS
+from pipeline.config.artifacts import SECTIONS, TRAININGS
 
 
 def warned_of_raw_data(wildcards):
@@ -37,6 +37,19 @@ def raw_data_refusals():
     listed = {job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name == "classes"}
     read |= {FLOW.sources()[source] for source in listed}
     return [complaint for dataset in sorted(read) if (complaint := missing_raw_data(FLOW, dataset))]
+
+
+def lacking_refusals():
+    """One sentence for each part of this run that needs a validation split or groups which its data set turns out not to have."""
+    places = {}
+    for job in workflow.dag.needrun_jobs():
+        section = next((section for section, stages in SECTIONS.items() if job.rule.name in stages), "datasets")
+        if (
+            section not in ("datasets", "foundations", "comparisons")
+            and job.wildcards.dataset in FLOW.parts["datasets"]
+        ):
+            places.setdefault(job.wildcards.dataset, set()).add((section, job.wildcards.name))
+    return [complaint for dataset in sorted(places) for complaint in lacking(FLOW, dataset, sorted(places[dataset]))]
 
 
 def gpu_refusals():
@@ -114,7 +127,7 @@ def forget_run():
 
 onstart:
     complaints = [
-        *raw_data_refusals(),
+        *(raw_data_refusals() or lacking_refusals()),
         *foundation_refusals(),
         *endpoint_refusals(),
         *gpu_refusals(),

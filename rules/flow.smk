@@ -3,7 +3,7 @@
 from pipeline.config import artifacts, costs, presets, reads, targets
 from pipeline.config.artifacts import PATHS
 from pipeline.config.differences import as_json, compared, published_tables, table_runs
-from pipeline.config.raw_data import changed_raw_data, missing_raw_data, raw_folder
+from pipeline.config.raw_data import changed_raw_data, lacking, missing_raw_data, raw_folder
 from pipeline.config.workflow import Workflow
 from pipeline.jobs.fingerprint import fingerprint as code_fingerprint
 from pipeline.jobs.lease import at_once

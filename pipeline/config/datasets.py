@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from pipeline.config.parts import Part
 
@@ -47,6 +47,8 @@ class Dataset(Part):
 
     known: ClassVar[dict[str, Known]] = {}
     """The sources of this type, and what is known of each."""
+    _found: Known | None = PrivateAttr(default=None)
+    """What is known of a source whose pictures were looked at."""
 
     @property
     def classes(self) -> int | None:
@@ -55,12 +57,18 @@ class Dataset(Part):
 
     @property
     def has_validation(self) -> bool | None:
-        return self.known[self.source].has_validation
+        return (self._found or self.known[self.source]).has_validation
 
     @property
     def may_have_groups(self) -> bool:
         """Whether its pictures may have groups."""
-        return self.known[self.source].may_have_groups
+        return (self._found or self.known[self.source]).may_have_groups
+
+    def found_with(self, validation: bool, groups: bool) -> "Dataset":
+        """The data set, once it is known whether there are validation pictures and groups."""
+        found = self.model_copy()
+        found._found = self.known[self.source]._replace(has_validation=validation, may_have_groups=groups)
+        return found
 
     def without_rest(self) -> str | None:
         """What to do if pictures that the long tail left out are wanted and there are none; None if there may be some."""
@@ -185,7 +193,7 @@ class ImageFolder(Dataset):
 
     @property
     def may_have_groups(self) -> bool:
-        return self.table is not None
+        return super().may_have_groups if self._found else self.table is not None
 
     def without_rest(self) -> str | None:
         return "give it an imbalance_factor" if self.imbalance_factor is None else super().without_rest()

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import kinds
@@ -10,6 +11,7 @@ from pipeline.config.artifacts import locate
 from pipeline.config.parts import on_disk
 from pipeline.config.workflow import Workflow
 from pipeline.data import folders
+from pipeline.errors import InputError
 
 
 def raw_folder(flow: Workflow, dataset: str) -> str:
@@ -28,6 +30,36 @@ def missing_raw_data(flow: Workflow, dataset: str) -> str | None:
         location = location._replace(needs=(*location.needs, on_disk(table)))
     complaint = location.complain(Path(raw_folder(flow, dataset)))
     return complaint and f"{dataset}: {complaint}"
+
+
+def lacking(flow: Workflow, dataset: str, places: Iterable[tuple[str, str]]) -> list[str]:
+    """One sentence for each part, of (section, name), that needs a validation split, or groups, if the user's own pictures have none."""
+    entry, parts = flow.part("datasets", dataset), flow.on(dataset)
+    if entry.has_validation is not None:  # then the config has said it
+        return []
+
+    def complaints(validation: bool, groups: bool) -> list[str]:
+        found = []
+        for section, name in places:
+            try:
+                parts[section][name].check_on(entry.found_with(validation, groups), parts)
+            except ValueError as error:
+                found.append(f"{section}.{name} on {dataset}: {error}")
+        return found
+
+    if not complaints(False, False):
+        return []
+    subset = Path(locate("subset", dataset=dataset))
+    if made.about(subset):
+        from pipeline.artifacts.shards import read_table
+
+        table = read_table(subset, ["split"], ["group"])
+        return complaints("val" in table["split"].values, "group" in table and bool(table["group"].notna().any()))
+    try:
+        source = kinds.load("data", entry.source)
+        return complaints(*source.has_validation_and_groups(Path(raw_folder(flow, dataset)), entry.settings()))
+    except InputError as error:  # a folder or a table that the first job could not read either
+        return [f"{dataset}: {error}"]
 
 
 def changed_raw_data(flow: Workflow, dataset: str) -> str | None:

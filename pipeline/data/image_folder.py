@@ -34,6 +34,18 @@ def open_source(folder: Path, settings: Mapping[str, Any]):
     return FileSource(folder, lambda skipped: _folders(folder, settings["splits"], skipped))
 
 
+def has_validation_and_groups(folder: Path, settings: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether there are validation pictures, and groups, without a look at the pictures."""
+    from pipeline.data.files import class_folders
+    from pipeline.data.picture_table import listed
+
+    if not settings.get("table"):
+        names = class_folders(folder)
+        return settings["splits"] and "val" in dict(_splits(folder, names)), False
+    table = listed(folder, settings["table"])
+    return "val" in table["split"].values, "group" in table and bool(table["group"].notna().any())
+
+
 def _folders(folder: Path, with_splits: bool, skipped: Any):
     import pandas as pd
 

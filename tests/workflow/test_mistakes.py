@@ -1,12 +1,14 @@
 """What the workflow says to bad input: one sentence that says what is wrong, where, and what is allowed."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import trees
 import yaml
 from PIL import Image
 from workflow_helpers import (
@@ -211,6 +213,43 @@ def test_an_imbalance_that_leaves_a_class_empty_is_told(copy, commands):
     arguments = edit_json(commands["subset pictures.parquet"], "--config", imbalance_factor=200)
     assert_stage_says(stage(copy, "subset", *arguments), "imbalance_factor 200", "at most 110")
     assert bytes_under(copy / "results") == before
+
+
+def test_what_the_users_own_pictures_lack_is_told_before_any_job(tmp_path):
+    """A folder says only when it is read whether it has a validation split; a table, whether it has groups."""
+    pictures = {
+        f"{label}/{i}.png": trees.picture(10 * len(label) + i, 8, "PNG") for label in ("ant", "bee") for i in range(6)
+    }
+    root = make_copy(tmp_path / "copy")
+    trees.put(
+        root / "data/mine", {f"{split}/{name}": one for split in ("train", "test") for name, one in pictures.items()}
+    )
+    rows = [f"{split}/{name},{name[:3]},{split}" for split in ("train", "test") for name in pictures]
+    (root / "data/mine/t.csv").write_text("\n".join(["path,class,split", *rows]) + "\n")
+    config = yaml.safe_load((root / "workflow_config.yaml").read_text())
+    config["datasets"] |= {"mine": {"source": "image_folder", "path": "mine"}}
+    config["datasets"]["listed"] = {"source": "image_folder", "path": "mine", "table": "t.csv"}
+    config["classifiers"] |= {
+        "chosen": {"extends": "ce", "select_by": "val_top1"},
+        "grouped": {"extends": "ce", "scheme": "group_dro"},
+    }
+    config["recipes"] |= {
+        "chosen": {"classifiers": ["ce", "chosen"], "datasets": ["mine"]},
+        "grouped": {"classifiers": ["ce", "grouped"], "datasets": ["listed"]},
+    }
+    (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    told = {
+        "recipe_chosen": "classifiers.chosen on mine: select_by is val_top1, but the data set has no validation split; set select_by: last",
+        "recipe_grouped": "classifiers.grouped on listed: scheme: group_dro needs groups, but the data set has none",
+    }
+    for target, sentence in told.items():
+        assert_one_sentence(snakemake(root, target), sentence)
+        assert not (root / "results").exists()
+    subsets = [f"results/{name}/subset/pictures.parquet" for name in ("mine", "listed")]
+    assert snakemake(root, *subsets).returncode == 0
+    shutil.rmtree(root / "data/mine/test")  # a subset that is there says it as well
+    for target, sentence in told.items():
+        assert_one_sentence(snakemake(root, target), sentence)
 
 
 def cifar100_folder(root: Path) -> Path:
