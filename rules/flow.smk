@@ -4,6 +4,7 @@ from pipeline.config import artifacts, costs, presets, reads, targets
 from pipeline.config.artifacts import PATHS
 from pipeline.config.differences import as_json, compared, published_tables, table_runs
 from pipeline.config.raw_data import changed_raw_data, lacking, missing_raw_data, raw_folder
+from pipeline.config.times import timed_modules, timed_rows, timed_tables
 from pipeline.config.workflow import Workflow
 from pipeline.jobs.fingerprint import fingerprint as code_fingerprint
 from pipeline.jobs.lease import at_once
@@ -32,6 +33,7 @@ except InputError as error:
     raise WorkflowError(presets.named_file(error, LAYERS))
 
 TABLES = published_tables(PAPERS)
+TIMES = timed_tables(PAPERS)
 CODE = {}
 
 

@@ -52,8 +52,18 @@ for table, file in TABLES.items():
         localrule: True
 
 
+for table in TIMES:
+
+    rule:
+        name:
+            f"table_{table}"
+        input:
+            PATHS["times_page"].format(table=table),
+        localrule: True
+
+
 for comparison, entry in FLOW.parts["comparisons"].items():
-    if comparison in {table.replace("_figure_", "_") for table in TABLES}:
+    if comparison in {table.replace("_figure_", "_") for table in (*TABLES, *TIMES)}:
         sys.exit(f"error: comparisons.{comparison}: a table or a figure of a paper has this name; give another one")
 
     rule:

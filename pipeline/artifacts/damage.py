@@ -24,7 +24,7 @@ from pipeline.cores import cores
 
 SET_ASIDE = ".{}.damaged"
 """Name of a damaged file while a repair remakes it."""
-_SEALED = ("features.safetensors", "quality.json")  # and all tables
+_SEALED = ("features.safetensors", "embeddings.safetensors", "quality.json")  # and all tables
 _CHANGED = "its bytes differ from those that were written"
 
 

@@ -36,15 +36,17 @@ def is_last(round_: Sequence[int] | None) -> bool:
 
 
 def start(history: Path) -> dict[str, Any]:
-    """The state that a round begins with, which the one before left beside its `history`; patience counts anew.
+    """The state that a round begins with, which the one before left beside its `history`; the best epoch is sought anew.
 
     Raises InputError if it is missing or damaged.
     """
     import torch
+
+    from pipeline.classifiers.best import Best
 
     state = history.with_name(STATE)
     if not state.exists():
         raise InputError(f"{state} is missing; delete {history}, so that the round is trained again, or restore a copy")
     checked_digest(state)
     found = torch.load(state, map_location="cpu", weights_only=True)
-    return found | {"best": found["best"] | {"since": 0}}
+    return found | {"best": Best().state_dict()}

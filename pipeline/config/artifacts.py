@@ -73,6 +73,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
         "recipe_summary": "results/{dataset}/recipe/{recipe}/summary.md",
     },
     "tables": {"table": "results/tables/{table}.csv", "table_page": "results/tables/{table}.md"},
+    "times": {"times": "results/times/{table}.csv", "times_page": "results/times/{table}.md"},
     "figures": {"figure": "results/figures/{table}.png"},
 }
 

@@ -102,8 +102,8 @@ class Classifier(RunPart):
     """Draw the pictures of its one filter in this many equal shares. The classifier of the shares so far guides the pool of the next one,
     or scores it, where another classifier does for the first."""
     one_training: bool = False
-    """The rounds are one training: each goes on with the weights, the optimizer and the schedule of the one before, for an equal share of
-    the epochs at most, or until `patience` ends it (Deliberate Practice, Askari-Hemmat et al. 2025)."""
+    """The rounds are one training: each goes on with the weights, the optimizer and the schedule of the one before. Round r of N ends
+    after r/N of all epochs, or earlier by `patience` (Deliberate Practice, Askari-Hemmat et al. 2025)."""
     round: tuple[int, int] | None = None
     """Which round of how many of one training this is; `one_training` sets it."""
     continues: str | None = None
@@ -202,6 +202,10 @@ class Classifier(RunPart):
             raise ValueError(
                 f"one_training is of several rounds, each with an epoch or more, but rounds is {self.rounds}"
             )
+        if self.round and self.round[1] > self.epochs:
+            raise ValueError(
+                f"epochs is {self.epochs}, too few for {self.round[1]} rounds; give each an epoch, or set fewer rounds"
+            )
         if self.one_training and self.search:
             raise ValueError(
                 "one_training has the same keys in all rounds, but search would choose for each; remove one"
@@ -232,7 +236,7 @@ class Classifier(RunPart):
             raise ValueError("steps_as names filters of a control that trains on real pictures only; set data: [real]")
         return self
 
-    everywhere: ClassVar[tuple[str, ...]] = ("rounds", "one_training", "trial")
+    everywhere: ClassVar[tuple[str, ...]] = ("rounds", "one_training", "round", "trial")
     """Keys that must be the same on all data sets, beside names of other parts."""
     trial_seed: ClassVar[int] = 0
     """The seed of a search's trials."""
@@ -362,6 +366,9 @@ class Classifier(RunPart):
 
     def _reads_groups(self) -> str | None:
         """The key that needs groups, or None."""
+        for key in ("data_sampler", "patch_sampler"):
+            if getattr(getattr(self, key, None), "by", None) == "group":
+                return f"a {key} by: group"
         return "select_by: val_worst_group" if self.select_by == "val_worst_group" else None
 
     def _looks_at_validation(self) -> int:

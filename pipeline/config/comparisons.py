@@ -1,5 +1,6 @@
 """comparisons: pictures of a pool side by side, drawn from the same noise as keys of the pool vary."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -39,11 +40,17 @@ class Comparison(Part):
         if len(set(keys)) < len(keys):
             raise ValueError(f"rows and columns have the same key, {keys[0]}; name another one")
         for key, values in (self.rows | self.columns).items():
+            if key.split(".")[0] in (*self.few(1), "where", "cells"):
+                raise ValueError(f"{key} cannot vary, because a comparison sets it itself; vary another key")
             if not values:
                 raise ValueError(f"{key} has no values; give at least one")
         if self.columns and self.pictures != type(self).model_fields["pictures"].default:
             raise ValueError("pictures is for a comparison without columns; remove one of them")
         return self
+
+    def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if parts["pools"][self.pool].cells == "group":
+            raise ValueError(f"classes are compared, but {self.pool} fills groups; name a pool of classes")
 
     def changes(self) -> list[dict[str, Any]]:
         """Keys of the pool and their values in each cell, row by row."""
@@ -60,6 +67,7 @@ class Comparison(Part):
             "fill_to": None,
             "fill_range": (0, 1),
             "surplus": 0.0,
+            "shots": ("many", "medium", "few"),
             "shards": 1,
             "batch_size": min(batch_size, pictures * len(self.classes)),
         }

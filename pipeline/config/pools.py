@@ -155,6 +155,8 @@ class Pool(RunPart):
         alike = ("generator", "prompts", "draw", "cells", "seed")
         if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
             return False
+        if self.classes and other.classes and not set(self.classes) & set(other.classes):
+            return False
         (low, high), (from_, to) = self.fill_range, other.fill_range
         sizes = ("fill_to", "per_class", "surplus")
         adjoining = all(getattr(self, key) == getattr(other, key) for key in sizes) and (high <= from_ or to <= low)

@@ -48,7 +48,12 @@ TOLD = {
 }
 """pydantic's type of an error -> our message, if its own is about Python."""
 
-_TAKEN = {"tables": "the papers' tables", "foundations": "the foundations", "answers": "answers of endpoints"}
+_TAKEN = {
+    "tables": "the papers' tables",
+    "times": "those of times",
+    "foundations": "the foundations",
+    "answers": "answers of endpoints",
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")
 
 

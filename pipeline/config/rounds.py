@@ -32,6 +32,10 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
             )
     if pool.fill_range != (0, 1) or _somewhere(pool, "fill_range"):
         raise InputError(f"classifiers.{name}: rounds share a whole pool; remove the fill_range of {pool_name}")
+    if pool.per_class is not None and pool.per_class < last.rounds:
+        raise InputError(
+            f"classifiers.{name}: {last.rounds} rounds would share {pool.per_class} pictures of each class; raise per_class of {pool_name}"
+        )
     scorer = scores.scorer if isinstance(scores, ByClassifier) else None
     leader = pool.guide or scorer
     if leader is None:
@@ -49,7 +53,8 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
         source = {"pool": pool_name + ending}
         if scores is not None:
             judged = {"scorer": before, "scorer_seed": 0} if number > 1 and scorer == leader else {}
-            parts["scores"][whole.scores + ending] = scores.model_copy(update=source | judged)
+            judge = whole.scores + ending
+            parts["scores"][judge] = build(schema, "scores", judge, with_keys(scores, [source | judged]))
             source = {"scores": whole.scores + ending}
         parts["filters"][filter_name + ending] = whole.model_copy(update=source)
         filters.append(filter_name + ending)

@@ -52,12 +52,6 @@ class WithLoss(Classifier):
             )
         return self
 
-    def _reads_groups(self) -> str | None:
-        for key in ("data_sampler", "patch_sampler"):
-            if getattr(getattr(self, key, None), "by", None) == "group":
-                return f"a {key} by: group"
-        return super()._reads_groups()
-
     def complaint(self) -> str | None:
         weights = getattr(self.loss, "class_weights", None)
         if weights and round(weights.start * self.epochs) >= self.epochs:

@@ -34,7 +34,7 @@ def folders(flow: Workflow) -> list[str]:
         for section, entries in flow.needed(dataset, runs, comparisons).items():
             stages = SECTIONS[section] if section != "datasets" else ()
             for stage, name in itertools.product(stages, entries):
-                here = stage in ("grid", "comparison")  # which have real pictures too
+                here = stage in ("grid", "comparison", "embeddings")  # which have real pictures, too
                 place = dataset if here else flow.home(section, name, dataset)
                 found.add(next(iter(OUTPUTS[stage].values())).partition("{name}")[0].format(dataset=place) + name)
     return sorted(found)

@@ -86,7 +86,7 @@ def derive(parts: Parts, schema: Schema, recipe: str, start: Recipe, changes: Ma
         if not differs:
             return name, differs
         texts = [text if address in own else f"{_short(owner)}.{text}" for address, (owner, text) in differs.items()]
-        new = _short_enough("~".join([name, *texts]))
+        new = short_enough("~".join([name, *texts]))
         if parts[section].setdefault(new, part) != part:
             raise InputError(f"recipes.{recipe}: two different parts would both be called {section}.{new}")
         return new, differs
@@ -126,7 +126,7 @@ def slug(value: Any) -> str:
     return text if 0 < len(text) <= 48 else hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:12]
 
 
-def _short_enough(name: str) -> str:
+def short_enough(name: str) -> str:
     """The name of a derived part, which is that of a folder: the end of one over 200 letters is replaced by a digest."""
     return name if len(name) <= 200 else f"{name[:187]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 

@@ -23,7 +23,7 @@ from pipeline.config.rounds import unroll
 from pipeline.config.searches import nested, searched, trial_name
 from pipeline.config.seeding import for_each_seed, seeded_parts
 from pipeline.config.site import Site
-from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, singular, slug, upstream
+from pipeline.config.vary import SINGULAR, combinations, derive, refuse_repeated, short_enough, singular, slug, upstream
 from pipeline.errors import InputError
 
 
@@ -215,9 +215,12 @@ class Workflow:
     def _add_cells(self) -> None:
         """Add a pool for each cell of a comparison: its pool with a few pictures, and with the cell's values."""
         for name, comparison in self.parts["comparisons"].items():
+            if comparison.cells:
+                raise InputError(f"comparisons.{name}: cells are set by the workflow; remove them")
             pool, cells = self.parts["pools"][comparison.pool], []
-            for changes in comparison.changes():
-                cells.append(f"{comparison.pool}~{name}" + "".join(f"~{key}={slug(changes[key])}" for key in changes))
+            for number, changes in enumerate(comparison.changes()):
+                labels = "".join(f"~{key}={slug(value)}" for key, value in changes.items())
+                cells.append(short_enough(f"{comparison.pool}~{name}.{number}{labels}"))
                 values = with_keys(pool, [comparison.few(pool.batch_size), *nested(changes)])
                 self.parts["pools"][cells[-1]] = build(self._schema, "pools", cells[-1], values)
             self.parts["comparisons"][name] = comparison.model_copy(update={"cells": tuple(cells)})

@@ -6,7 +6,7 @@ ones, both without an error.
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,18 +43,19 @@ def components(
     variant: str | None = None,
     allow_pickle: bool = False,
     safety_checker: bool = False,
+    without: Collection[str] = (),
 ) -> dict[str, Any]:
     """Name -> component of the model in a folder that drawing uses, on the CPU, with weights of `dtype`.
 
     Files of the variant are taken where there are some. Pickles are only read if they are allowed; even then, no code in them
-    runs. The safety checker is loaded only if it is asked for.
+    runs. The safety checker is loaded only if it is asked for, and components named in `without` are not.
 
     Raises InputError that names the component if one is missing, damaged or incomplete, or does not fit the others.
     """
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
     index = model_index(folder)
-    unused = _unused(folder, index, safety_checker)
+    unused = _unused(folder, index, safety_checker) | set(without)
     named = {name: value for name, value in index.items() if _names_a_component(name, value) and name not in unused}
     for name, entry in named.items():
         if len(entry) != 2 or not all(one is None or (isinstance(one, str) and one.isidentifier()) for one in entry):
@@ -69,7 +70,7 @@ def components(
             require_vocabulary(folder / name, one, encoder)
     if safety_checker and not found.get("feature_extractor"):
         raise InputError(f"{folder / 'feature_extractor'} is missing; get the model again")
-    require_fit(folder, index["_class_name"], found)
+    require_fit(folder, index["_class_name"], found, without)
     return found
 
 

@@ -1,7 +1,7 @@
 """Whether a model fits a generator, and its components each other: the libraries load some that do not. Light, for the Snakefile asks."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +119,10 @@ def require_vocabulary(folder: Path, tokenizer: Any, encoder: Any) -> None:
         )
 
 
-def require_fit(folder: Path, pipeline: str, found: Mapping[str, Any]) -> None:
-    """Raise InputError if a component of a model of a known class is missing or does not fit the others."""
+def require_fit(folder: Path, pipeline: str, found: Mapping[str, Any], without: Collection[str] = ()) -> None:
+    """Raise InputError if a component of a model of a known class is missing, but for those in `without`, or does not fit the others."""
     for name in _COMPONENTS.get(pipeline, ()):
-        if found.get(name) is None:
+        if found.get(name) is None and name not in without:
             raise InputError(f"{folder / name} is missing; get the model again")
     if pipeline not in FAMILY:
         return
@@ -160,7 +160,8 @@ def _sizes(pipeline: str, found: Mapping[str, Any]) -> list[tuple[str, Any, str,
         sizes.append(("the image encoder's width", encoder.projection_dim, "U-Net", unet.cross_attention_dim))
     if pipeline == UNCLIP:
         normalizer = found["image_normalizer"].config.embedding_dim
-        sizes.append(("the image encoder's width", encoder.projection_dim, "image normalizer", normalizer))
+        if "image_encoder" in found:
+            sizes.append(("the image encoder's width", encoder.projection_dim, "image normalizer", normalizer))
         # with the embedding of the noise level, as wide as the picture's
         sizes.append(
             ("twice the image encoder's width", 2 * normalizer, "U-Net", unet.projection_class_embeddings_input_dim)

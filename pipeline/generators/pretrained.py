@@ -1,7 +1,7 @@
 """Draw pictures with a pretrained model of diffusers: what its samplers have in common."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -55,6 +55,9 @@ class PretrainedSampler:
     inputs: `foundation`, the model's table. settings: `draw`, `batch_size`, and `generator` (precision, safety_checker).
     Raises InputError if the model is damaged or of another class, or the scheduler does not fit it.
     """
+
+    unread: ClassVar[tuple[str, ...]] = ()
+    """Components of the model that are not loaded, because drawing does not use them."""
 
     def __init__(self, inputs: Inputs, settings: Mapping[str, Any], device: torch.device):
         path = only(inputs, "foundation")
@@ -117,7 +120,7 @@ class PretrainedSampler:
     def _loaded(self, dtype: torch.dtype) -> tuple[Model, Any]:
         """The model and, if it is asked for, its safety checker."""
         variant, allow_pickle = self._about["variant"], self._about["allow_pickle"]
-        found = components(self.folder, dtype, variant, allow_pickle, self._asks_for_safety)
+        found = components(self.folder, dtype, variant, allow_pickle, self._asks_for_safety, self.unread)
         if (name := self.how.get("scheduler", "saved")) != "saved":
             found["scheduler"] = _scheduler(name, found["scheduler"])
         checker = SafetyChecker(found, self.device) if self._asks_for_safety else None

@@ -5,13 +5,15 @@
         --manifest results/imagenet_lt/subset/manifest.parquet \\
         --indices results/imagenet_lt/sample/<cell>/shard-00000.parquet ... --output results/imagenet_lt/comparison/ldm_fg_11.png
 
-The indices are those of the cells, row by row. If pictures were drawn from real ones, these stand above them.
+The indices are those of the cells, row by row. Where pictures were drawn from real ones, these stand above them, once if the next
+row has the same.
 """
 
 from pathlib import Path
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.atomic import replacing
+from pipeline.errors import InputError
 from pipeline.jobs import command
 from pipeline.reporting.grid import Row, picture_grid
 
@@ -24,14 +26,18 @@ def main(args) -> None:
     real = shards.read_table(args.manifest, shards.PICTURE).set_index("key", drop=False)
     found = []
     for name in args.config["classes"]:
-        of_class = [cell[cell["class_name"] == name] for cell in cells]
-        if "source" in cells[0]:
-            sources = real.loc[of_class[0]["source"]]
-            pictures = shards.read_pictures(sources, args.manifest.parent, side)
-            found.append(Row(f"{name}, real", (pictures, *[pictures[:0]] * (len(columns) - 1))))
+        shown = None
         for number, label in enumerate(rows):
             here = range(number * len(columns), (number + 1) * len(columns))
-            blocks = (shards.read_pictures(of_class[cell], folders[cell], side) for cell in here)
+            drawn = [cells[cell][cells[cell]["class_name"] == name] for cell in here]
+            if not all(map(len, drawn)):
+                raise InputError(f"{args.indices[here[0]]} has no picture of the class '{name}'; make it again")
+            sources = [tuple(one["source"]) for one in drawn] if "source" in cells[0] else shown
+            if sources != shown:
+                blocks = (shards.read_pictures(real.loc[list(keys)], args.manifest.parent, side) for keys in sources)
+                found.append(Row(f"{name}, real", tuple(blocks)))
+                shown = sources
+            blocks = (shards.read_pictures(one, folders[cell], side) for cell, one in zip(here, drawn, strict=True))
             found.append(Row(f"{name}, {label}", tuple(blocks)))
     with replacing(args.output) as part:
         picture_grid(found, tuple(columns), args.config["pictures"], max(32, side), args.title).save(part, "png")

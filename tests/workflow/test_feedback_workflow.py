@@ -224,6 +224,29 @@ def test_only_what_follows_from_a_change_is_planned(copy):
 
 
 @pytest.mark.nightly
+def test_pools_are_timed_in_turn_beside_a_published_table(copy):
+    rows = [
+        "row,dataset,pool,published,note",
+        "Without,demo,cbdm,,",
+        "Entropy,demo,led,21.906,of LDM-FG",
+        "Hard,demo,hard,,",
+    ]
+    (copy / "papers/diffult/times_7.csv").write_text("\n".join(rows) + "\n")
+    ran = snakemake(copy, "table_diffult_7")
+    assert ran.returncode == 0, ran.stdout
+    found = pd.read_csv(copy / "results/times/diffult_7.csv").set_index("pool")
+    assert found["ratio"]["cbdm"] == 1 and (found["measured"] > 0).all() and (found["deviation"] > 0).all()
+    assert found["published"]["led"] == 21.906 and found["batch_size"]["led"] == 8
+    page = (copy / "results/times/diffult_7.md").read_text()
+    assert "seconds a picture" in page and "| Entropy | 21.906" in page
+    (copy / "papers/diffult/times_7.csv").write_text("\n".join(rows).replace("cbdm", "cbdn") + "\n")
+    ran = snakemake(copy, "table_diffult_7")
+    assert (
+        ran.returncode != 0
+        and "times_7.csv: there is no pool 'cbdn', or no data set 'demo'; correct the row" in ran.stdout
+    )
+
+
 def test_its_cost_is_estimated(copy):
     ran = snakemake(copy, "cost_demo")
     assert ran.returncode == 0, ran.stdout

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from PIL import Image
 from runs import Run
 from tiny_models import clip, image_variation, stable_diffusion, unclip
-from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake
+from workflow_helpers import bytes_under, copy_of, copy_with, modules_beside_fingerprints, planned, snakemake, stage
 
 pytestmark = pytest.mark.nightly
 
@@ -149,6 +150,16 @@ def test_only_what_follows_from_a_change_is_planned(copy):
     drawn |= {"evaluate edited", "summary recipe"}
     assert jobs_after(guidance_scale=1.0) == drawn
     assert jobs_after(strength=0.5) == drawn | {"plan edited"}
+
+
+def test_embeddings_are_verified_and_made_again(copy):
+    assert "embeddings" not in snakemake(copy, "verify").stdout
+    path = copy / "results/demo/embeddings/tiny_unclip/embeddings.safetensors"
+    before = path.read_bytes()
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    repair = f"{sys.executable} -m snakemake --profile local --allowed-rules {{stage}} --"
+    repaired = stage(copy, "verify", "--results", "results", "--repair", repair)
+    assert "embeddings.safetensors" in repaired.stdout and path.read_bytes() == before, repaired.stdout
 
 
 def test_pictures_are_compared_from_the_same_noise(copy):

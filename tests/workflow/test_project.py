@@ -14,6 +14,7 @@ from workflow_helpers import REPOSITORY, repository_config
 
 from pipeline.config.foundations import Folder
 from pipeline.config.prompts import Endpoint
+from pipeline.config.times import timed_rows, timed_tables
 from pipeline.config.vary import SINGULAR
 
 PUBLISHED = sorted((REPOSITORY / "papers").glob("*/table_*.csv"))
@@ -308,10 +309,13 @@ def test_published_figures_name_recipes_that_exist(path, flow):
             assert run.varied and varied == [float(row["x"])], row
 
 
-def test_the_papers_tables_are_there():
+def test_the_papers_tables_are_there(flow):
+    assert timed_tables(REPOSITORY / "papers").keys() == {"ldm_fg_4"}
+    for row in timed_rows(flow, REPOSITORY / "papers/ldm_fg/times_4.csv"):
+        assert row["settings"]["draw"]["steps"] == 30
     assert [f"{path.parent.name}_{path.stem.removeprefix('table_')}" for path in PUBLISHED] == [
         *(f"diffult_{number}" for number in range(1, 8)),
         *(f"fill_up_{number}" for number in (1, 3, 4, 5, 6, "a10", "a7", "a8", "a9")),
-        *(f"ldm_fg_{number}" for number in (1, 2, 3, 5, 6, 7)),  # the fourth is times, which a benchmark measures
+        *(f"ldm_fg_{number}" for number in (1, 2, 3, 5, 6, 7)),  # the fourth is of times
         *(f"sau_{number}" for number in range(1, 5)),
     ]

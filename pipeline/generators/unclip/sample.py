@@ -21,6 +21,8 @@ class Sampler(PretrainedSampler):
     inputs: also `manifest`, the subset's, and the `embeddings` of its pictures.
     """
 
+    unread = ("image_encoder",)
+
     def model(self, found: dict[str, Any]) -> Model:
         sources = SourceEmbeddings(only(self.inputs, "manifest"), only(self.inputs, "embeddings"))
         return Unclip(found | {"image_encoder": None}, self.how, self.device, self.feedback, sources)

@@ -184,7 +184,8 @@ def test_patience_ends_a_round_and_counts_anew_in_the_next(tmp_path):
     assert history["epoch"].tolist() == [1, 2, 3] and history["kept"].tolist() == [True, False, False]
     second = following(first, tmp_path / "second")
     _, history = trained(None, given | {"round": [2, 3]}, validation=validation, checkpoint=second)
-    assert history["epoch"].tolist() == [1, 2, 3, 4, 5] and history["kept"].tolist() == [True] + 4 * [False]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert history["kept"].tolist() == [False, False, False, True, False, False]  # of the round that has the pictures
     again = trained(None, given | {"round": [2, 3]}, validation=validation, checkpoint=second)[1]
     assert again.equals(history)  # a round that had ended does not go on
 

@@ -83,6 +83,7 @@ def test_what_came_before_is_an_input_of_the_stages_rule():
         "prompts",
         "plan",
         "search",
+        "times",
     }
 
 

@@ -42,6 +42,13 @@ def test_without_columns_a_row_has_several_pictures():
     assert flow.part("comparisons", "some").settings()["pictures"] == 5
 
 
+def test_values_that_are_written_alike_are_cells_of_their_own():
+    texts = ["ugly, blurry", "ugly blurry"]
+    flow = Workflow(compared(rows={"draw.negative_prompt": texts}))
+    cells = flow.part("comparisons", "some").cells
+    assert [flow.part("pools", cell).draw.negative_prompt for cell in cells] == texts
+
+
 def test_its_folders_are_of_use():
     flow = Workflow(compared())
     found = targets.folders(flow)
@@ -52,14 +59,17 @@ def test_its_folders_are_of_use():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"rows": {"draw.stepps": [1]}}, "pools.painted~some~draw.stepps=1.draw.text_to_image: unknown key 'stepps'"),
+        ({"rows": {"draw.stepps": [1]}}, "pools.painted~some.0~draw.stepps=1.draw.text_to_image: unknown key 'stepps'"),
         ({"rows": {}}, "comparisons.some.rows"),
         ({"rows": {"draw.steps": []}}, "comparisons.some: draw.steps has no values; give at least one"),
         ({"columns": {"draw.steps": [3]}}, "comparisons.some: rows and columns have the same key, draw.steps"),
         ({"columns": {"seed": [3]}, "pictures": 2}, "comparisons.some: pictures is for a comparison without columns"),
         ({"datasets": ["cifar"]}, "comparisons.some: unknown datasets 'cifar'"),
+        ({"columns": {"shards": [1, 2]}}, "comparisons.some: shards cannot vary, because a comparison sets it itself"),
+        ({"rows": {"where.cifar100_lt.seed": [1]}}, "comparisons.some: where.cifar100_lt.seed cannot vary, because"),
+        ({"cells": ["painted"]}, "comparisons.some: cells are set by the workflow; remove them"),
         ({"pool": "painter"}, "comparisons.some: unknown pool 'painter' (did you mean 'painted'?)"),
-        ({"rows": {"cells": ["class", "group"]}}, "pools.painted~some~cells=group on cifar100_lt: cells is group, but"),
+        ({"rows": {"cells": ["class", "group"]}}, "comparisons.some: cells cannot vary"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changed, told):

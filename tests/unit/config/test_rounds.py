@@ -104,6 +104,9 @@ def test_a_scorer_that_does_not_lead_stays():
     raw["scores"]["near"] = {"kind": "classifier", "pool": "led", "scorer": "ce", "scorer_seed": 5}
     raw["classifiers"]["other"] = {"extends": "ce", "epochs": 7}
     assert Workflow(raw).part("scores", "near~led.round=2").scorer == "led~round=1"
+    raw["scores"]["near"]["where"] = {"cifar100_lt": {"scorer_seed": 3}}
+    judged = [Workflow(raw).part("scores", f"near~led.round={r}", "cifar100_lt").scorer_seed for r in (1, 2)]
+    assert judged == [3, 0]
     raw["scores"]["near"]["scorer"] = "other"
     assert Workflow(raw).part("scores", "near~led.round=2").scorer == "other"
 
@@ -117,6 +120,11 @@ def test_a_scorer_that_does_not_lead_stays():
             {"scheme": "tau_norm", "extends": None, "init": "ce", "norm_tau": 1.0},
             "tau_norm trains nothing, so no round could go on with it",
         ),
+        (
+            {"where": {"cifar100_lt": {"epochs": 2, "warmup_epochs": 0}}},
+            "epochs is 2, too few for 3 rounds; give each an epoch, or set fewer rounds",
+        ),
+        ({"where": {"cifar100_lt": {"round": [1, 3]}}}, "'round' must be the same on all data sets"),
         ({"continues": "ce"}, "classifiers.led: continues is set by one_training; remove it"),
     ],
 )
@@ -149,6 +157,10 @@ def test_what_cannot_be_one_training_is_refused(changed, told):
             "classifiers.led.where.cifar100_lt: 'rounds' must be the same on all data sets",
         ),
         ({"pools": {"guide": "led"}}, "the config has a circular reference"),
+        (
+            {"pools": {"fill_to": None, "per_class": 2}},
+            "classifiers.led: 3 rounds would share 2 pictures of each class; raise per_class of led",
+        ),
     ],
 )
 def test_what_cannot_be_unrolled_is_refused(changed, told):
