@@ -1,14 +1,3 @@
-def cells(output):
-    """The pictures, or another output, of each cell of a comparison."""
-
-    def of_job(wildcards):
-        names = part("comparisons", wildcards).cells
-        places = [(FLOW.home("pools", name, wildcards.dataset), name) for name in names]
-        return [located(output, dataset=place, name=name, shard=0) for place, name in places]
-
-    return of_job
-
-
 rule comparison:
     input:
         manifest=PATHS["manifest"],

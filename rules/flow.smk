@@ -133,3 +133,22 @@ def pool_shards(output, section="pools"):
         return [located(output, dataset=place, name=name, shard=shard) for shard in shards]
 
     return of_job
+
+
+def cells(output):
+    """The pictures, or another output, of each cell of a comparison."""
+
+    def of_job(wildcards):
+        names = part("comparisons", wildcards).cells
+        places = [(FLOW.home("pools", name, wildcards.dataset), name) for name in names]
+        return [located(output, dataset=place, name=name, shard=0) for place, name in places]
+
+    return of_job
+
+
+def timed_inputs(wildcards):
+    """What the pools of a table of times read, and their plans."""
+    rows = reported(timed_rows, TIMES[wildcards.table])
+    return [
+        path for row in rows for paths in (row["inputs"].values(), [[row["plan"]]]) for found in paths for path in found
+    ]

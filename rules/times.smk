@@ -1,11 +1,3 @@
-def timed_inputs(wildcards):
-    """What the pools of a table of times read, and their plans."""
-    rows = reported(timed_rows, TIMES[wildcards.table])
-    return [
-        path for row in rows for paths in (row["inputs"].values(), [[row["plan"]]]) for found in paths for path in found
-    ]
-
-
 rule times:
     input:
         timed_inputs,

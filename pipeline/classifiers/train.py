@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import kinds
-from pipeline.classifiers.best import Best, accuracy
+from pipeline.classifiers.best import Best, accuracies
 from pipeline.classifiers.input.batches import ByClass, Labelled, batches, once
 from pipeline.classifiers.learning_rate import learning_rate
 from pipeline.classifiers.network import Network
@@ -62,7 +62,7 @@ def train(
         raise
     scheme.finish()
     if not history:  # the scheme trains nothing
-        top1 = accuracy(network, test, processes, "top1")
+        top1 = accuracies(network, test, processes)["top1"]
         history = [{"epoch": 0, "steps": 0, "learning_rate": 0.0, "loss": 0.0, "test_top1": top1, "kept": True}]
     return pd.DataFrame(history)
 
@@ -136,13 +136,14 @@ def _epochs(
         loss = training.take_losses().mean().item()
         processes.take_firsts_buffers(training.averaged)  # the averaged network is the one kept
         looks = (epoch + 1) % settings["test_every"] == 0 or epoch + 1 == epochs
-        top1 = accuracy(training.averaged, test, processes, "top1") if looks else math.nan
+        top1 = accuracies(training.averaged, test, processes)["top1"] if looks else math.nan
         row = {"epoch": epoch + 1, "steps": training.step, "learning_rate": rate, "loss": loss, "test_top1": top1}
         if judged is not None:
             row[judged_by] = math.nan
             if looks:
-                row[judged_by] = accuracy(training.averaged, judged, processes, judged_by.removeprefix("val_"))
-                best.look(training.averaged, epoch + 1, row[judged_by])
+                found = accuracies(training.averaged, judged, processes)
+                row[judged_by] = found[judged_by.removeprefix("val_")]
+                best.look(training.averaged, epoch + 1, row[judged_by], found["top1"])
         training.history.append(row)
     if processes.first:
         training.save()

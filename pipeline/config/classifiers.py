@@ -94,8 +94,9 @@ class Classifier(RunPart):
     test_every: int = Field(default=1, ge=1)
     """Epochs from one look at the test split to the next, for the best test epoch; the last epoch is always looked at."""
     select_by: Literal["last", "val_top1", "val_worst_group"] = "last"
-    """The epoch whose weights are kept: the last one, or the best on the validation split, of those after which the test split is looked
-    at, by accuracy over its pictures or by the lowest accuracy of a group."""
+    """The epoch whose weights are kept: the last one, or the best on the validation split, of those after which the test split is
+    looked at, by accuracy over its pictures or by the lowest accuracy of a group. Among equal ones of these, accuracy over all
+    pictures decides."""
     patience: int | None = Field(default=None, ge=1)
     """End the training after so many looks at the validation split that find nothing better."""
     rounds: int = Field(default=1, ge=1)
@@ -200,7 +201,7 @@ class Classifier(RunPart):
             raise ValueError("patience counts looks at the validation split; set select_by: val_top1, or remove it")
         if self.one_training and not 1 < self.rounds <= self.epochs:
             raise ValueError(
-                f"one_training is of several rounds, each with an epoch or more, but rounds is {self.rounds}"
+                f"one_training is of several rounds, each with an epoch or more, but rounds is {self.rounds} and epochs {self.epochs}"
             )
         if self.round and self.round[1] > self.epochs:
             raise ValueError(

@@ -45,6 +45,7 @@ def counted(flow: Workflow, dataset: str, runs: Sequence[Run]) -> dict[str, Any]
                 | (_of_classifier(name, part) if section == "classifiers" else {})
                 | ({"adapted": part.adapted} if section == "generators" else {})
                 | (_drawn_from(flow, dataset, name, parts) if section == "pools" else {})
+                | ({"reads_features": "features" in (_scorer_of(part) or {})} if section == "scores" else {})
                 for name, part in found.items()
                 if getattr(part, "trained", True)
             }
@@ -69,6 +70,11 @@ def _drawn_from(flow: Workflow, dataset: str, pool: str, parts: Mapping[str, Map
         "shared": flow.is_shared("pools", pool, dataset),
         "reads_guide_features": reads_features,
     }
+
+
+def _scorer_of(scores: Part) -> Mapping[str, str] | None:
+    """What scores read of their scorer, if they have one."""
+    return scores.inputs_of("scorer") if "scorer" in scores.references else None
 
 
 def _embedded_by(pool: str, parts: Mapping[str, Mapping[str, Part]]) -> str | None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.parts import Part
+from pipeline.config.unread import refuse_unread
 from pipeline.feedback_criteria import EACH
 
 
@@ -52,6 +53,11 @@ class Feedback(Part):
     """Side in pixels at which the guide sees pictures; by default that which it was trained on. The public code does not resize them."""
     covariance: Literal["tied", "per_class"] = "tied"
     """For hardness: one covariance of the features for all classes, or one for each, which takes more memory."""
+
+    @model_validator(mode="after")
+    def _reads_all(self) -> "Feedback":
+        refuse_unread(self)
+        return self
 
     @property
     def needs_features(self) -> bool:

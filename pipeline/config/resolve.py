@@ -4,6 +4,7 @@ import difflib
 import graphlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -227,6 +228,8 @@ def _model_at(kind: Any, path: list[str]) -> type[Part]:
     for field in path:
         if isinstance(kind, type) and issubclass(kind, Part):
             kind = kind.model_fields[field].annotation
+            optional = [one for one in get_args(kind) if one is not NoneType]
+            kind = optional[0] if len(optional) == 1 and NoneType in get_args(kind) else kind
         elif not field.isdecimal():
             kind = next(
                 found for found in models_in(kind) if get_args(found.model_fields["kind"].annotation) == (field,)

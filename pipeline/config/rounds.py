@@ -40,8 +40,8 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
     leader = pool.guide or scorer
     if leader is None:
         raise InputError(
-            f"classifiers.{name}: rounds need a classifier that leads, but {pool_name} has no guide and {filter_name} no scores by a "
-            "classifier; give one of them"
+            f"classifiers.{name}: rounds need a classifier that leads, but the pool {pool_name} has no guide, and the filter "
+            f"{filter_name} no scores by a classifier; give one of them"
         )
     filters: list[str] = []
     for number in range(1, last.rounds + 1):
@@ -49,8 +49,9 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
         before = f"{name}~round={number - 1}"
         led = {"guide": before, "guide_seed": 0} if number > 1 and pool.guide else {}
         share = {"fill_range": [(number - 1) / last.rounds, number / last.rounds]} | led
-        parts["pools"][pool_name + ending] = build(schema, "pools", pool_name + ending, with_keys(pool, [share]))
-        source = {"pool": pool_name + ending}
+        drawn = pool_name + (ending if led else f"~share={number}.{last.rounds}")  # which other classifiers may share
+        parts["pools"][drawn] = build(schema, "pools", drawn, with_keys(pool, [share]))
+        source = {"pool": drawn}
         if scores is not None:
             judged = {"scorer": before, "scorer_seed": 0} if number > 1 and scorer == leader else {}
             judge = whole.scores + ending

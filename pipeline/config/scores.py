@@ -36,6 +36,8 @@ class Scores(RunPart):
         return super().settings() | {"columns": list(self.columns())}
 
 
+BESIDE_REAL = ("d1", "d2")
+"""Metrics that compare with real pictures."""
 METRICS: dict[str, tuple[float, float]] = {
     "d1": (0, math.inf),
     "d2": (0, math.inf),
@@ -68,6 +70,12 @@ class ByClassifier(Scores):
         if unknown := [metric for metric in metrics if metric not in METRICS]:
             raise ValueError(f"'{unknown[0]}' is not a metric; allowed: {', '.join(METRICS)}")
         return metrics
+
+    def inputs_of(self, field: str) -> Mapping[str, str] | None:
+        read = super().inputs_of(field)
+        if field == "scorer" and not set(self.metrics) & set(BESIDE_REAL):
+            return {name: output for name, output in read.items() if name == "weights"}
+        return read
 
     def columns(self) -> dict[str, tuple[float, float]]:
         return {metric: METRICS[metric] for metric in METRICS if metric in self.metrics}

@@ -86,7 +86,7 @@ class Search(RunPart):
     over: dict[str, Distribution] = Field(min_length=1)
     """Key of the classifier, as `learning_rate` or `loss.gamma` -> the distribution of its values."""
     by: Literal["val_top1", "val_worst_group"] = "val_top1"
-    """What the best trial is highest in, on the validation split."""
+    """What the best trial is highest in, on the validation split; among equals, `val_top1` decides."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the values."""
 

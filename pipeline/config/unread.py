@@ -13,6 +13,7 @@ READ_WITH = {
     "tuning_rank": ("tuning", ["adaptformer", "lora"]),
     "head_text": ("backbone", ["clip"]),
     "quality": ("format", ["jpeg", "webp"]),
+    "covariance": ("criterion", ["hardness", "combined"]),
 }
 """Key -> the key that decides if it has an effect, and the values with which it has one."""
 

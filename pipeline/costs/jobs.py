@@ -217,7 +217,7 @@ class _Graph:
         by_metrics = part["kind"] == "classifier"
         if scorer:
             needs.append(self.classifier(scorer, part["scorer_seed"]))
-        if by_metrics:
+        if part["reads_features"]:
             needs.append(self.features(scorer, part["scorer_seed"]))
         labels = np.repeat(np.arange(len(self.counts["train"])), self._generated(part["pool"]))  # in the plan's order
         found = []
@@ -226,7 +226,7 @@ class _Graph:
             if scorer:
                 seen = len(rows) if by_metrics else len(rows) + self._pictures("train") + self._pictures("test")
                 work[Figure("evaluate", scorer, SECONDS_A_PICTURE)] = _filled_up(seen, AT_ONCE)
-            if by_metrics:
+            if part["reads_features"]:
                 work[Figure("score", name, SECONDS_A_PAIR)] = int(peers.sum())
             found.append(self.add("score", name, f"shard {shard}", 1, work, [*needs, sample]))
         return found

@@ -86,7 +86,7 @@ class PretrainedSampler:
         checker flags the picture. A picture depends only on its row: every batch has the same shape, the last one padded.
         """
         prompts = rows["prompt"].tolist() if "prompt" in rows else []
-        if cut := self._model.cut(prompts):
+        if prompts and (cut := self._model.cut(prompts)):  # a shard may have no pictures
             print(
                 f"{cut} of {len(prompts)} prompts are longer than the text encoder reads; their ends are cut",
                 flush=True,

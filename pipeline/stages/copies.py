@@ -5,8 +5,8 @@
         --output results/demo/copies/demo_copies
 
 writes OUTPUT/copies.csv, a row for each generated picture, split and way of comparing whose likeness is at least --alike (key, class_name,
-split, by, likeness, real_key, real_class_name, source), the most alike first, and OUTPUT/copies.png: the most alike pairs, whether they
-reach it or not.
+split, by, likeness, real_key, real_class_name, source), the most alike first, and OUTPUT/copies.png: the most alike pairs by pixels and
+by features, whether they reach it or not.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def main(args) -> None:
         alike.drop(columns=["row", "number"]).to_csv(part, index=False)
     copies = {split: alike.loc[alike["split"] == split, "key"].nunique() for split in ("train", "test")}
     told = f"{copies['train']} of {total} are near duplicates of training pictures, {copies['test']} of test pictures"
-    shown = pairs.head(SHOWN)
+    shown = pd.concat([some.head(SHOWN // 2) for _, some in pairs.groupby("by", sort=False)])
     rows = []
     for pair in shown.itertuples():
         folder = args.indices[pair.number].parent
@@ -58,6 +58,12 @@ def main(args) -> None:
         side = max(32, rows[0].blocks[0].shape[1]) if rows else 32
         picture_grid(rows, ("generated", "real"), 1, side, title).save(part, "png")
     print(told)
+    by_features = alike.loc[alike["by"] == "feature", "key"].nunique()
+    if 2 * by_features > total > 0:
+        print(
+            f"warning: {by_features} of {total} are alike by features, so these may not tell pictures apart; look at copies.png",
+            flush=True,
+        )
 
 
 def arguments():

@@ -35,14 +35,14 @@ def main(args) -> None:
                 "remove search from the classifier"
             )
         failed = found.get("failed", "")
-        figure = math.nan if failed else found["metrics"][by]
-        rows.append({"trial": trial, "values": json.dumps(values), by: figure, "failed": failed})
+        figures = {name: math.nan if failed else found["metrics"][name] for name in dict.fromkeys((by, "val_top1"))}
+        rows.append({"trial": trial, "values": json.dumps(values)} | figures | {"failed": failed})
         if failed:
             print(f"trial {trial} of {json.dumps(values)} failed: {failed}", flush=True)
     table = pd.DataFrame(rows)
     if table[by].isna().all():
         raise InputError(f"all {len(table)} trials failed, the first because {rows[0]['failed']}; search other values")
-    best = rows[int(table[by].idxmax())]
+    best = rows[int(table.sort_values([by, "val_top1"], ascending=False, kind="stable", na_position="last").index[0])]
     chosen = args.output / "chosen.json"
     with replacing(chosen) as part:
         told = {"trial": best["trial"], "values": json.loads(best["values"]), by: best[by]}

@@ -104,7 +104,8 @@ def test_the_classifier_of_a_round_guides_the_next(led):
     ran = snakemake(led, "recipe_twice")
     assert ran.returncode == 0, ran.stdout
     results = pd.read_csv(led / "results/demo/recipe/twice/results.csv").set_index("metric")["value"]
-    rounds = [pd.read_parquet(led / f"results/demo/sample/unsure~twice.round={r}/shard-00000.parquet") for r in (1, 2)]
+    pools = ("unsure~share=1.2", "unsure~twice.round=2")
+    rounds = [pd.read_parquet(led / f"results/demo/sample/{pool}/shard-00000.parquet") for pool in pools]
     assert results["generated_pictures"] == sum(map(len, rounds)) > 100
     places = [set(zip(one["class"], one["index"], strict=True)) for one in rounds]
     assert not places[0] & places[1]

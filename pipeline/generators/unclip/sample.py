@@ -43,9 +43,6 @@ class Unclip(StableDiffusion):
         self._sources, self._noise_level, self._dropout = sources, draw["noise_level"], draw["embedding_dropout"]
         self._pipeline = StableUnCLIPImg2ImgPipeline(**found).to(device)
 
-    def cut(self, prompts: list[str]) -> int:
-        return super().cut(prompts) if prompts else 0
-
     def conditions(self, rows: pd.DataFrame, generators: list[torch.Generator]) -> Conditions:
         """Hidden states of the texts, and the pictures' embeddings with the noise level's; both are 0 in the unconditional half.
 

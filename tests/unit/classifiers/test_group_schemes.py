@@ -9,7 +9,7 @@ from test_training import Memory, settings, source, trained
 from torch.nn import functional
 
 from pipeline.classifiers.batch import Batch
-from pipeline.classifiers.best import Best, accuracy
+from pipeline.classifiers.best import Best, accuracies
 from pipeline.classifiers.network import Network
 from pipeline.classifiers.processes import ALONE
 from pipeline.classifiers.scheme import TrainingData
@@ -162,7 +162,7 @@ def test_the_best_epoch_is_kept_and_a_later_equal_one_is_not(tmp_path):
     network, history = trained(tmp_path / "a", given_, validation=validation)
     best = history["val_top1"].idxmax()
     assert history["kept"].tolist() == [row == best for row in range(6)]
-    assert accuracy(network, validation, ALONE, "top1") == history["val_top1"][best]
+    assert accuracies(network, validation, ALONE)["top1"] == history["val_top1"][best]
     _, plain = trained(tmp_path / "b", settings(epochs=6, learning_rate=0.02))
     assert plain["kept"].tolist() == [False] * 5 + [True]
     assert plain.drop(columns="kept").equals(history.drop(columns=["kept", "val_top1"]))
@@ -192,8 +192,8 @@ def test_the_lowest_accuracy_of_a_group_with_pictures_is_that_of_the_worst_one()
     _, logits = network.predict(data.pictures)
     right = logits.argmax(1) == data.labels
     by_group = [100 * right[data.groups == group].double().mean().item() for group in range(4)]
-    assert accuracy(network, data, ALONE, "worst_group") == pytest.approx(min(by_group))
-    assert accuracy(network, data, ALONE, "top1") == pytest.approx(100 * right.double().mean().item())
+    assert accuracies(network, data, ALONE)["worst_group"] == pytest.approx(min(by_group))
+    assert accuracies(network, data, ALONE)["top1"] == pytest.approx(100 * right.double().mean().item())
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,15 @@ def test_the_best_weights_are_a_copy():
     torch.nn.init.zeros_(layer.weight)
     best.look(layer, 2, 0.0)
     assert best.epoch == 1 and best.is_stale(1) and not best.is_stale(2) and not best.is_stale(None)
+    best.look(layer, 3, 0.0, 50.0)
+    best.look(layer, 4, 0.0, 40.0)
+    assert best.epoch == 3  # equal by the figure to choose by, and better by the other
+    layer.load_state_dict({"weight": kept, "bias": layer.bias})
+    best.look(layer, 5, 1.0, 0.0)
+    best.look(layer, 6, 0.5, 60.0)
+    best.look(layer, 7, 0.5, 70.0)
+    assert best.epoch == 5
     other = Best()
     other.load_state_dict(best.state_dict())
     other.restore(layer)
-    assert torch.equal(layer.weight, kept) and other.is_stale(1)
+    assert torch.equal(layer.weight, kept) and other.is_stale(2) and not other.is_stale(3)

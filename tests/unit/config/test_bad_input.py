@@ -365,7 +365,15 @@ BAD = {
     ),
     "one training of one round": (
         example(classifiers={"ce": {"one_training": True}}),
-        "classifiers.ce: one_training is of several rounds, each with an epoch or more, but rounds is 1",
+        "classifiers.ce: one_training is of several rounds, each with an epoch or more, but rounds is 1 and epochs 200",
+    ),
+    "a key of an optional mapping": (
+        example(pools={"cbdm": {"guide": "ce", "draw": {"kind": "ddim", "feedback": {"strength": 0.1}}}}),
+        "feedback: unknown key 'strength'; allowed: blended, covariance, criterion, every, mode, scale, side",
+    ),
+    "a covariance that nothing reads": (
+        example(pools={"cbdm": {"guide": "ce", "draw": {"kind": "ddim", "feedback": {"covariance": "per_class"}}}}),
+        "covariance is per_class, which has an effect only with criterion: hardness or criterion: combined",
     ),
     "a round by hand": (
         example(classifiers={"ce": {"round": [1, 2]}}),

@@ -32,12 +32,13 @@ def with_led(**changed):
 
 def test_each_round_is_led_by_the_classifier_of_those_before():
     flow = Workflow(with_led())
-    pools = [flow.part("pools", f"led~led.round={number}") for number in (1, 2, 3)]
+    shares = ["led~share=1.3", "led~led.round=2", "led~led.round=3"]
+    pools = [flow.part("pools", share) for share in shares]
     assert [pool.fill_range for pool in pools] == [(0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1)]
     assert [(pool.guide, pool.guide_seed) for pool in pools] == [("ce", 5), ("led~round=1", 0), ("led~round=2", 0)]
-    shares = [f"led~led.round={number}" for number in (1, 2, 3)]
+    filters = [f"led~led.round={number}" for number in (1, 2, 3)]
     data = [flow.part("classifiers", name).data for name in ("led~round=1", "led~round=2", "led")]
-    assert data == [("real", *shares[:count]) for count in (1, 2, 3)]
+    assert data == [("real", *filters[:count]) for count in (1, 2, 3)]
     (run,) = (run for run in flow.runs if run.recipe == "led")
     needed = flow.needed("cifar100_lt", [run])
     assert set(needed["classifiers"]) == {"led", "led~round=2", "led~round=1", "ce"}
@@ -98,6 +99,19 @@ def test_each_round_of_one_training_is_judged_and_continued():
     ]
 
 
+def test_shares_that_no_classifier_leads_are_drawn_once():
+    raw = practice()
+    raw["classifiers"]["again"] = {"extends": "led", "epochs": 40}
+    raw["recipes"]["again"] = {"classifier": "again", "datasets": ["cifar100_lt"]}
+    flow = Workflow(raw)
+    drawn = {
+        flow.part("filters", f"led~{name}.round={r}").pool_of(flow.parts)
+        for name in ("led", "again")
+        for r in (1, 2, 3)
+    }
+    assert drawn == {"led~share=1.3", "led~share=2.3", "led~share=3.3"}
+
+
 def test_a_scorer_that_does_not_lead_stays():
     """The guide leads. A filter by another classifier, as DiffuLT's, judges all rounds alike."""
     raw = with_led(filters={"pool": None, "scores": "near"})
@@ -114,7 +128,10 @@ def test_a_scorer_that_does_not_lead_stays():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"rounds": 30}, "one_training is of several rounds, each with an epoch or more, but rounds is 30"),
+        (
+            {"rounds": 30},
+            "one_training is of several rounds, each with an epoch or more, but rounds is 30 and epochs 20",
+        ),
         ({"search": "some"}, "one_training has the same keys in all rounds, but search would choose for each"),
         (
             {"scheme": "tau_norm", "extends": None, "init": "ce", "norm_tau": 1.0},
@@ -142,7 +159,7 @@ def test_what_cannot_be_one_training_is_refused(changed, told):
         ({"filters": {"first": 3}}, "classifiers.led: rounds would apply the first of led to each share; remove first"),
         (
             {"pools": {"guide": None, "draw": {"feedback": None}}},
-            "classifiers.led: rounds need a classifier that leads, but led has no guide and led no scores by a classifier",
+            "classifiers.led: rounds need a classifier that leads, but the pool led has no guide, and the filter led no scores",
         ),
         (
             {"filters": {"where": {"cifar100_lt": {"fill_to": 9}}}},

@@ -168,15 +168,17 @@ def chosen(tmp_path, monkeypatch):
         paths, weights = [], []
         for number, figure in enumerate(figures):
             failed = isinstance(figure, str)
-            about = {"metrics": {by: 1.0 if failed else figure, "top1": 100 - number}} | (
-                {"failed": figure} if failed else {}
-            )
+            given = {} if failed else figure if isinstance(figure, dict) else {by: figure}
+            about = {"metrics": {by: 1.0, "top1": 100 - number} | given} | ({"failed": figure} if failed else {})
             paths.append(tmp_path / f"{number}.json")
             paths[-1].write_text(json.dumps(about))
             weights.append(tmp_path / f"{number}.safetensors")
             network = networks.Network("small", 4, 2, [0.5] * 3, [0.5] * 3)
             networks.save(network, weights[-1], {"settings": {"loss": {"gamma": number, "kind": "focal"}, "seed": 0}})
-        config = {"by": "val_top1", "trials": [{"loss.gamma": number} for number in range(len(figures))]}
+        config = {
+            "by": "val_worst_group" if isinstance(figures[0], dict) else "val_top1",
+            "trials": [{"loss.gamma": number} for number in range(len(figures))],
+        }
         places = ["--trials", *map(str, paths), "--weights", *map(str, weights), "--output", str(tmp_path / "out")]
         monkeypatch.setattr(sys, "argv", ["stage", "--config", json.dumps(config), *places])
         command.run(stage.main, stage.arguments())
@@ -185,6 +187,12 @@ def chosen(tmp_path, monkeypatch):
         )
 
     return of
+
+
+def test_among_equal_worst_groups_the_accuracy_over_all_decides(chosen):
+    figures = [(0.0, 30.0), (0.0, 50.0), (0.0, 50.0), (-1.0, 90.0)]
+    told, _ = chosen([{"val_worst_group": worst, "val_top1": top1} for worst, top1 in figures])
+    assert (told["trial"], told["val_worst_group"]) == (1, 0.0)
 
 
 def test_the_first_of_the_best_trials_is_chosen_and_the_test_split_does_not_count(chosen):

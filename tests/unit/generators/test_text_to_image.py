@@ -42,7 +42,8 @@ def draws(model, cpu, tmp_path):
             "generator": {"kind": "text_to_image", "precision": precision, "safety_checker": False},
         }
         sampler = Sampler({"foundation": [tmp_path / "foundation.parquet"]}, settings, torch.device("cpu"))
-        return np.concatenate(list(sampler.draw(rows)))
+        found = list(sampler.draw(rows))
+        return np.concatenate(found) if found else None
 
     return drawn
 
@@ -83,6 +84,10 @@ def test_a_row_is_the_same_picture_in_any_batch(draws, scheduler):
     for order in ([4, 3, 2, 1, 0], [2], [1, 2, 0], [0, 0, 0, 4]):
         assert np.array_equal(draws(ROWS.iloc[order], scheduler=scheduler), whole[order])
     np.testing.assert_allclose(draws(batch_size=5, scheduler=scheduler), whole, atol=1e-2)
+
+
+def test_a_shard_without_pictures_is_drawn(draws):
+    assert draws(ROWS[:0]) is None
 
 
 def test_prompt_and_seed_both_decide(draws):
