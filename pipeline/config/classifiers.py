@@ -318,10 +318,12 @@ class Classifier(RunPart):
     def check_on(self, dataset: Dataset, parts: Mapping[str, Mapping[str, Part]]) -> None:
         if self.select_by != "last" and dataset.has_validation is False:
             raise ValueError(
-                f"select_by is {self.select_by}, but the data set has no validation split; set select_by: last"
+                f"select_by is {self.select_by}, but the data set has no validation split; {dataset.to_validate}set select_by: last"
             )
         if self.search and dataset.has_validation is False:
-            raise ValueError("search chooses on a validation split, but the data set has none; remove search")
+            raise ValueError(
+                f"search chooses on a validation split, but the data set has none; {dataset.to_validate}remove search"
+            )
         by_group = self.search and parts["searches"][self.search].by == "val_worst_group"
         if by_group and not dataset.may_have_groups:
             raise ValueError(f"search {self.search} chooses by val_worst_group, but the data set has no groups")

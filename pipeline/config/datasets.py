@@ -47,6 +47,8 @@ class Dataset(Part):
 
     known: ClassVar[dict[str, Known]] = {}
     """The sources of this type, and what is known of each."""
+    to_validate: ClassVar[str] = ""
+    """What to do where a validation split is lacking, and ", or "; nothing if there is no way."""
     _found: Known | None = PrivateAttr(default=None)
     """What is known of a source whose pictures were looked at."""
 
@@ -177,6 +179,8 @@ class ImageFolder(Dataset):
     """Hold out this many pictures of each class for the test."""
     test_share: float | None = Field(default=None, gt=0, lt=1)
     """Hold out this share of each class: at least one picture, but never the last one."""
+    val_share: float | None = Field(default=None, gt=0, lt=1)
+    """Hold out this share of the other pictures of each class for choices, as of an epoch or in a search: the validation split."""
     folds: int | None = Field(default=None, ge=2)
     """Hold out one of this many folds. Each picture is in the test split of one fold."""
     fold: int = Field(default=0, ge=0)
@@ -194,6 +198,12 @@ class ImageFolder(Dataset):
     @property
     def may_have_groups(self) -> bool:
         return super().may_have_groups if self._found else self.table is not None
+
+    to_validate: ClassVar[str] = "give the data set a val_share, or "
+
+    @property
+    def has_validation(self) -> bool | None:
+        return True if self.val_share else super().has_validation
 
     def without_rest(self) -> str | None:
         return "give it an imbalance_factor" if self.imbalance_factor is None else super().without_rest()

@@ -16,10 +16,10 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Give a source's table its final splits, a column `key`, and the order in which pictures are stored.
 
     Classes with fewer training pictures than `smallest_class` are left out. Of a source without a test split, `test_per_class`
-    pictures, a share `test_share`, or one fold of `folds` are held out of each class. An exponential long tail of
-    `imbalance_factor` moves the pictures that it leaves out to `rest`, which is dropped unless `settings["rest"]`. Classes
-    are renumbered in order, without gaps. Raises InputError if a class has too few pictures or no training picture, if there
-    is no test split, or if there is only one class.
+    pictures, a share `test_share`, or one fold of `folds` are held out of each class, and of what is left a share `val_share`. An
+    exponential long tail of `imbalance_factor` moves the pictures that it leaves out to `rest`, which is dropped unless
+    `settings["rest"]`. Classes are renumbered in order, without gaps. Raises InputError if a class has too few pictures or no
+    training picture, if there is no test split, or if there is only one class.
     """
     pictures = pictures.reset_index(drop=True)
     # a position in the source: the same in every long tail
@@ -32,6 +32,8 @@ def subset(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     # no gaps, even if a list holds only some of ImageNet's classes
     pictures["class"] = np.unique(pictures["class"], return_inverse=True)[1]
     pictures = _held_out(pictures, settings)
+    if settings.get("val_share"):
+        pictures = _with_validation(pictures, settings)
     trained = set(pictures.loc[pictures["split"] == "train", "class"])
     if not trained:
         raise InputError("the data set has no train split")
@@ -77,9 +79,7 @@ def _held_out(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFra
     if chosen == ["folds"]:
         return _moved(pictures, train[_fold(pictures, labels, available, settings)], "test")
     if chosen == ["test_share"]:
-        counts = np.round(available * settings["test_share"]).astype(int)
-        # one picture at least, but never the last one of a class
-        counts = np.minimum(np.maximum(counts, 1), np.maximum(available - 1, 0))
+        counts = _share_of(available, settings["test_share"])
     else:
         per_class = settings["test_per_class"]
         if available.min() <= per_class:
@@ -89,6 +89,22 @@ def _held_out(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFra
             )
         counts = np.full(len(available), per_class)
     return _moved(pictures, train[select(labels, counts, seed)], "test")
+
+
+def _with_validation(pictures: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Move a share of the training pictures of each class to the validation split."""
+    if (pictures["split"] == "val").any():
+        raise InputError(
+            f"val_share is {settings['val_share']}, but the data set has a validation split; remove val_share"
+        )
+    train, labels, available = _training(pictures)
+    counts = _share_of(available, settings["val_share"])
+    return _moved(pictures, train[select(labels, counts, settings["selection_seed"])], "val")
+
+
+def _share_of(available: np.ndarray, share: float) -> np.ndarray:
+    """Number of pictures of each class: one at least, but never the last one of a class."""
+    return np.minimum(np.maximum(np.round(available * share).astype(int), 1), np.maximum(available - 1, 0))
 
 
 def _fold(pictures: pd.DataFrame, labels: np.ndarray, available: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:

@@ -61,8 +61,8 @@ def main(args) -> None:
     judged = (manifest["split"] == "val").any()
     if config["trial"] is not None and not judged:
         raise InputError(
-            f"{args.manifest} has no validation split, on which a search chooses; give the data set one, a folder val or the split val in"
-            " its table, or remove search"
+            f"{args.manifest} has no validation split, on which a search chooses; give the data set one, by `val_share` if the pictures"
+            " are your own, or remove search"
         )
     selected = [(shards.read_table(path, shards.PICTURE, shards.OPTIONAL), path.parent, True) for path in args.selected]
     if config.get("rest") and not (manifest["split"] == "rest").any():

@@ -322,6 +322,26 @@ def test_a_share_is_held_out_of_each_class_but_never_the_last_picture(tmp_path):
     assert count(most, "train") == dict.fromkeys(TAIL, 1)
 
 
+def test_a_share_of_what_is_left_is_for_choices(tmp_path):
+    birds(tmp_path, **TAIL)
+    table = listed(tmp_path, "image_folder", path="birds", test_share=0.2, val_share=0.2)
+    assert count(table, "test") == {"auk": 4, "emu": 2, "jay": 1, "owl": 1}  # as without
+    assert count(table, "val") == {"auk": 3, "emu": 2, "jay": 1}
+    assert count(table, "train") == {"auk": 14, "emu": 6, "jay": 2, "owl": 1, "tit": 1}
+    alone = listed(tmp_path, "image_folder", path="birds", test_share=0.2)
+    held_out = [set(one.loc[one["split"] == "test", "source"]) for one in (table, alone)]
+    assert held_out[0] == held_out[1]
+
+
+def test_a_share_for_choices_beside_a_validation_split_is_refused(tmp_path):
+    for split in ("train", "val", "test"):
+        birds(tmp_path / split, a=3, b=3)
+    with pytest.raises(
+        InputError, match=r"val_share is 0.2, but the data set has a validation split; remove val_share"
+    ):
+        listed(tmp_path, "image_folder", path="birds", val_share=0.2)
+
+
 def test_small_classes_are_left_out_and_numbers_have_no_gaps(tmp_path):
     birds(tmp_path, **TAIL)
     table = listed(tmp_path, "image_folder", path="birds", test_per_class=3, smallest_class=4)
