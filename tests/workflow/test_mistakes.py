@@ -239,8 +239,8 @@ def test_what_the_users_own_pictures_lack_is_told_before_any_job(tmp_path):
     }
     (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
     told = {
-        "recipe_chosen": "classifiers.chosen on mine: select_by is val_top1, but the data set has no validation split; give the data set a val_share,"
-        " or set select_by: last",
+        "recipe_chosen": "classifiers.chosen on mine: select_by is val_top1, but the data set has no validation split;"
+        " give the data set a val_share, or set select_by: last",
         "recipe_grouped": "classifiers.grouped on listed: scheme: group_dro needs groups, but the data set has none",
     }
     for target, sentence in told.items():
