@@ -238,6 +238,8 @@ def test_pools_are_timed_in_turn_beside_a_published_table(copy):
     found = pd.read_csv(copy / "results/times/diffult_7.csv").set_index("pool")
     assert found["ratio"]["cbdm"] == 1 and (found["measured"] > 0).all() and (found["deviation"] > 0).all()
     assert found["published"]["led"] == 21.906 and found["batch_size"]["led"] == 8
+    missed = modules_beside_fingerprints(copy)
+    assert "times" in missed and not any(missed.values())
     page = (copy / "results/times/diffult_7.md").read_text()
     assert "seconds a picture" in page and "| Entropy | 21.906" in page
     (copy / "papers/diffult/times_7.csv").write_text("\n".join(rows).replace("cbdm", "cbdn") + "\n")
