@@ -172,7 +172,7 @@ def test_pictures_are_compared_from_the_same_noise(copy):
         assert height == 44 + rows * 34 + 2 and width > columns * 34
         assert planned(copy, target) == {}
     missed = modules_beside_fingerprints(copy)
-    assert {"comparison", "embeddings"} <= set(missed) and not any(missed.values())
+    assert "comparison" in missed and not any(missed.values())
     plans = [pd.read_parquet(path) for path in sorted(copy.glob("results/demo/plan/reimagined~*/plan.parquet"))]
     assert len(plans) == 6 + 3
     for plan in plans:
