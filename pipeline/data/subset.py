@@ -145,7 +145,7 @@ def _training(pictures: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _moved(pictures: pd.DataFrame, rows: np.ndarray, split: str) -> pd.DataFrame:
-    splits = pictures["split"].to_numpy(object)
+    splits = pictures["split"].to_numpy(object, copy=True)
     splits[rows] = split
     return pictures.assign(split=splits)
 

@@ -333,6 +333,14 @@ def test_a_share_of_what_is_left_is_for_choices(tmp_path):
     assert held_out[0] == held_out[1]
 
 
+def test_shares_are_held_out_of_a_table_with_splits(tmp_path):
+    birds(tmp_path, a=10, b=10)
+    rows = [f"{name}/{i}.png,{name},train" for name in "ab" for i in range(10)]
+    trees.put(tmp_path, {"t.csv": "\n".join(["path,class,split", *rows])})
+    table = listed(tmp_path, "image_folder", path="birds", table="t.csv", test_share=0.2, val_share=0.25)
+    assert [count(table, split) for split in ("test", "val", "train")] == [{"a": n, "b": n} for n in (2, 2, 6)]
+
+
 def test_a_share_for_choices_beside_a_validation_split_is_refused(tmp_path):
     for split in ("train", "val", "test"):
         birds(tmp_path / split, a=3, b=3)
