@@ -35,7 +35,7 @@ def missing_raw_data(flow: Workflow, dataset: str) -> str | None:
 def lacking(flow: Workflow, dataset: str, places: Iterable[tuple[str, str]]) -> list[str]:
     """One sentence for each part, of (section, name), that needs a validation split, or groups, if the user's own pictures have none."""
     entry, parts = flow.part("datasets", dataset), flow.on(dataset)
-    if entry.has_validation is not None:  # then the config has said it
+    if entry.known[entry.source].has_validation is not None:  # then the config has said it
         return []
 
     def complaints(validation: bool, groups: bool) -> list[str]:

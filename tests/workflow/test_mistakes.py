@@ -228,6 +228,7 @@ def test_what_the_users_own_pictures_lack_is_told_before_any_job(tmp_path):
     (root / "data/mine/t.csv").write_text("\n".join(["path,class,split", *rows]) + "\n")
     config = yaml.safe_load((root / "workflow_config.yaml").read_text())
     config["datasets"] |= {"mine": {"source": "image_folder", "path": "mine"}}
+    config["datasets"]["held_out"] = {"source": "image_folder", "path": "mine", "table": "t.csv", "val_share": 0.3}
     config["datasets"]["listed"] = {"source": "image_folder", "path": "mine", "table": "t.csv"}
     config["classifiers"] |= {
         "chosen": {"extends": "ce", "select_by": "val_top1"},
@@ -236,17 +237,19 @@ def test_what_the_users_own_pictures_lack_is_told_before_any_job(tmp_path):
     config["recipes"] |= {
         "chosen": {"classifiers": ["ce", "chosen"], "datasets": ["mine"]},
         "grouped": {"classifiers": ["ce", "grouped"], "datasets": ["listed"]},
+        "grouped_too": {"classifiers": ["ce", "grouped"], "datasets": ["held_out"]},
     }
     (root / "workflow_config.yaml").write_text(yaml.safe_dump(config))
     told = {
         "recipe_chosen": "classifiers.chosen on mine: select_by is val_top1, but the data set has no validation split;"
         " give the data set a val_share, or set select_by: last",
+        "recipe_grouped_too": "classifiers.grouped on held_out: scheme: group_dro needs groups, but the data set has none",
         "recipe_grouped": "classifiers.grouped on listed: scheme: group_dro needs groups, but the data set has none",
     }
     for target, sentence in told.items():
         assert_one_sentence(snakemake(root, target), sentence)
         assert not (root / "results").exists()
-    subsets = [f"results/{name}/subset/pictures.parquet" for name in ("mine", "listed")]
+    subsets = [f"results/{name}/subset/pictures.parquet" for name in ("mine", "listed", "held_out")]
     assert snakemake(root, *subsets).returncode == 0
     shutil.rmtree(root / "data/mine/test")  # a subset that is there says it as well
     for target, sentence in told.items():
