@@ -149,6 +149,4 @@ def cells(output):
 def timed_inputs(wildcards):
     """What the pools of a table of times read, and their plans."""
     rows = reported(timed_rows, TIMES[wildcards.table])
-    return [
-        path for row in rows for paths in (row["inputs"].values(), [[row["plan"]]]) for found in paths for path in found
-    ]
+    return [path for row in rows for paths in ([row["plan"]], *row["inputs"].values()) for path in paths]

@@ -36,7 +36,7 @@ def is_last(round_: Sequence[int] | None) -> bool:
 
 
 def start(history: Path) -> dict[str, Any]:
-    """The state that a round begins with, which the one before left beside its `history`; the best epoch is sought anew.
+    """The state that a round begins with: the one that the round before left beside its `history`, without its best epoch.
 
     Raises InputError if it is missing or damaged.
     """

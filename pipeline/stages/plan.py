@@ -9,10 +9,9 @@ writes one row per picture: class, class_name, index (within the class), seed; s
 context, its index is within the group, and the context takes the place of {context} in its prompt.
 
 With "sources" in the settings, "all" or a number for each class, the column source has the key of a real training picture of the class,
-one of all or of so many. With "strength", a lowest and
-a highest one, the column strength has one for each picture. With "checkpoints" ("all", "last" or a number) and `--generator PATH`,
-the table of what a generator kept, the column checkpoint has a step of its training. With "criteria", the column criterion has the
-one of them that the picture's feedback follows.
+one of all or of so many. With "strength", a lowest and a highest one, the column strength has one for each picture. With
+"checkpoints" ("all", "last" or a number) and `--generator PATH`, the table of what a generator kept, the column checkpoint has a step
+of its training. With "criteria", the column criterion has the one of them that the picture's feedback follows.
 """
 
 from pathlib import Path

@@ -324,7 +324,7 @@ def test_sau_asks_for_the_views_that_it_uses():
 
 
 class ByClass:
-    """Of class c, 4 + c pictures; each is told by its class and its place."""
+    """Class c has 4 + c pictures. The level of a picture says its class and its place."""
 
     counts = torch.tensor([4, 5, 6])
 
