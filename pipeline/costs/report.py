@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.classifiers.rounds import is_last
 from pipeline.costs.estimate import Advice
 from pipeline.costs.figures import SECONDS_A_PICTURE, SECONDS_A_STEP, Figure
 from pipeline.costs.jobs import Job
@@ -195,6 +196,10 @@ def _assumed(config: Mapping[str, Any]) -> list[str]:
             )
     if any(part["gpus"] > 1 for part in config["classifiers"].values()):
         lines.append("Several GPUs of one job lose no time waiting for each other.")
+    if any(not is_last(part["round"]) for part in config["classifiers"].values()):
+        lines.append(
+            "Each round of one training, except the last, keeps a state as large as its checkpoint, which is not counted."
+        )
     unknown = [name for name, part in config["qualities"].items() if part["scorer"] is None]
     if unknown:
         lines.append(f"What the qualities {', '.join(unknown)} take was not measured; only their start is counted.")

@@ -41,6 +41,8 @@ class Checkpoint:
     ):
         """`start` gives the last state of another run, which this one continues."""
         self.path = _run_folder(folder, settings, code, inputs) / "last.pt"
+        self.loaded_from = str(self.path)
+        """Where `load` found the state, for messages."""
         self._start = start
         self._seconds = 60 * minutes
         self._saved = time.monotonic()
@@ -63,7 +65,10 @@ class Checkpoint:
             raise  # the file, which is days of work, is not at fault
         except Exception as error:  # damaged zip files and pickles raise many kinds of errors
             print(f"{self.path} is damaged ({error}); starting over", flush=True)
-        return self._start() if self._start else None
+        if self._start is None:
+            return None
+        self.loaded_from = "the end of another run"
+        return self._start()
 
     def due(self) -> bool:
         """Whether it is time to save again."""

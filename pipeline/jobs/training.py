@@ -90,10 +90,7 @@ class Training:
         device = next(self._network.parameters()).device
         self.step, self.history = state["step"], state["history"]
         self.recent = [loss.to(device) for loss in state["recent"]]
-        own = self._checkpoint.path.exists()
-        print(
-            f"continuing at step {self.step} {f'from {self._checkpoint.path}' if own else 'of another run'}", flush=True
-        )
+        print(f"continuing at step {self.step} from {self._checkpoint.loaded_from}", flush=True)
 
     def _finite_losses(self) -> torch.Tensor:
         losses = torch.stack(self.recent)

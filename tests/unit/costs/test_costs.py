@@ -387,10 +387,11 @@ def test_shards_become_jobs_of_about_half_an_hour(tmp_path, seconds_a_step, bett
     assert [(one.pool, one.shards, one.better) for one in advice] == [("cbdm", 2, number) for number in better]
 
 
-def page(tmp_path, given, table=None):
+def page(tmp_path, given, table=None, rounds=None):
     table = given_table() if table is None else table
     found, seconds, rows = estimated(table, tmp_path)
     config = counted(workflow())
+    config["classifiers"]["ce"]["round"] = rounds
     return report.page(
         config,
         found,
@@ -422,6 +423,8 @@ def test_the_page_names_what_is_measured_and_assumed(tmp_path):
     assert "Filters keep all pictures" in text
     for stage in ("generator", "sample", "score", "classifier", "quality"):
         assert f"| {stage} " in text
+    assert "Each round" not in text and "Each round" not in page(tmp_path, None, rounds=[2, 2])
+    assert "Each round of one training, except the last, keeps a state" in page(tmp_path, None, rounds=[1, 2])
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ class Killed(Exception):
 class Due(Checkpoint):
     """Due after the given steps; the run is killed once it has saved."""
 
-    def __init__(self, folder, *steps):
-        super().__init__(folder, {}, None, [], minutes=1e9)
+    def __init__(self, folder, *steps, start=None):
+        super().__init__(folder, {}, None, [], minutes=1e9, start=start)
         self.steps, self.asked = steps, 0
 
     def due(self):
@@ -79,6 +79,19 @@ def test_a_run_that_was_killed_continues_as_if_it_had_not_been(after, decay, tmp
     ]  # fmt: skip
     for name, value in whole.averaged.state_dict().items():
         assert torch.equal(continued.averaged.state_dict()[name], value)
+
+
+def test_a_run_that_continues_another_says_so_even_if_its_own_checkpoint_is_damaged(tmp_path, capsys):
+    with pytest.raises(Killed):
+        trained(Due(tmp_path / "before", 2))
+    own = Due(tmp_path / "own", start=Due(tmp_path / "before").load)
+    own.path.parent.mkdir(parents=True)
+    own.path.write_bytes(b"no longer a state")
+    whole, _, seen = trained(own)
+    assert (whole.step, len(seen)) == (STEPS, STEPS - 2)
+    damaged, continued = capsys.readouterr().out.splitlines()
+    assert damaged.startswith(f"{own.path} is damaged") and damaged.endswith("; starting over")
+    assert continued == "continuing at step 2 from the end of another run"
 
 
 def test_the_average_is_of_weights_and_buffers_and_begins_with_the_first_step(tmp_path):
