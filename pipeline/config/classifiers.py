@@ -284,12 +284,14 @@ class Classifier(RunPart):
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
         for one, other in combinations(self.filters, 2):
-            pools = [parts["filters"][name].pool_of(parts) for name in (one, other)]
-            if pools[0] == pools[1]:
-                raise ValueError(
-                    f"data names {one} and {other}, but both select from the pool {pools[0]}; use one filter"
-                )
-            if parts["pools"][pools[0]].overlaps(parts["pools"][pools[1]]):
+            filters = [parts["filters"][name] for name in (one, other)]
+            if filters[0].overlaps(filters[1], parts):
+                pools = [each.pool_of(parts) for each in filters]
+                if pools[0] == pools[1]:
+                    raise ValueError(
+                        f"data names {one} and {other}, but both select from the pool {pools[0]}; use one filter, or "
+                        "give each a part of the pool by its fill_range"
+                    )
                 raise ValueError(
                     f"data names {one} and {other}, but the pools {pools[0]} and {pools[1]} have the same pictures; give "
                     "one of them another seed"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.parts import Part, Reference, RunPart
-from pipeline.config.pools import FillTo
+from pipeline.config.pools import FillTo, adjoining, check_range
 
 _CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
@@ -28,6 +28,8 @@ class Filter(RunPart):
     """Use only as many pictures as fill a class, or a group, to this many, including real ones; `max` is the largest class."""
     top_up: bool | str = False
     """Where too few pictures of a class meet the conditions, take the best others: `true`, or the score to judge them by."""
+    fill_range: tuple[float, float] = (0.0, 1.0)
+    """The part of each class's pictures, or group's, and of their surplus, to select from; filters with adjoining ranges add up."""
     highest: str | None = None
     """Of the pictures that meet the conditions, take those with the highest of this score, and not the first ones of the plan."""
 
@@ -52,6 +54,7 @@ class Filter(RunPart):
             raise ValueError("top_up is for pictures that scores reject; give scores, or remove top_up")
         if self.scores is None and self.highest:
             raise ValueError(f"highest is {self.highest}, but the filter has no scores; give scores, or remove highest")
+        check_range(self.fill_range)
         self._topped_up_by()
         return self
 
@@ -73,14 +76,22 @@ class Filter(RunPart):
                 allowed = f"be at least {least:g}" if greatest == inf else f"lie in {least:g}..{greatest:g}"
                 raise ValueError(f"keep is '{self.keep}': the threshold of {score} must {allowed}")
 
+    def overlaps(self, other: "Filter", parts: Mapping[str, Mapping[str, Part]]) -> bool:
+        """Whether both may select some of the same pictures."""
+        pools = [each.pool_of(parts) for each in (self, other)]
+        if pools[0] == pools[1]:
+            return not adjoining(self.fill_range, other.fill_range)
+        return parts["pools"][pools[0]].overlaps(parts["pools"][pools[1]])
+
     def pool_of(self, parts: Mapping[str, Mapping[str, Part]]) -> str:
         """The pool that the filter selects from."""
         return self.pool or parts["scores"][self.scores].pool
 
     def selecting_settings(self, parts: Mapping[str, Mapping[str, Part]]) -> dict[str, Any]:
         """Settings of the stage `select`."""
-        own = {"keep": conditions(self.keep), "first": self.first, "fill_to": self.fill_to, "highest": self.highest}
-        return own | {"top_up": self._topped_up_by(), "cells": parts["pools"][self.pool_of(parts)].cells}
+        own = self.model_dump(mode="json", include={"fill_range", "first", "fill_to", "highest"})
+        cells = parts["pools"][self.pool_of(parts)].cells
+        return own | {"keep": conditions(self.keep), "top_up": self._topped_up_by(), "cells": cells}
 
     def _topped_up_by(self) -> str | None:
         """The score by which rejected pictures are taken, or None. Raises ValueError if that is not one score of `keep`."""

@@ -93,9 +93,7 @@ class Pool(RunPart):
     def _sizes(self) -> "Pool":
         if (self.fill_to is None) == (self.per_class is None):
             raise ValueError("exactly one of fill_to and per_class must be given")
-        low, high = self.fill_range
-        if not 0 <= low < high <= 1:
-            raise ValueError(f"fill_range is [{low}, {high}]; it must satisfy 0 <= from < to <= 1")
+        check_range(self.fill_range)
         return self
 
     @property
@@ -157,10 +155,9 @@ class Pool(RunPart):
             return False
         if self.classes and other.classes and not set(self.classes) & set(other.classes):
             return False
-        (low, high), (from_, to) = self.fill_range, other.fill_range
         sizes = ("fill_to", "per_class", "surplus")
-        adjoining = all(getattr(self, key) == getattr(other, key) for key in sizes) and (high <= from_ or to <= low)
-        return not adjoining
+        alike = all(getattr(self, key) == getattr(other, key) for key in sizes)
+        return not (alike and adjoining(self.fill_range, other.fill_range))
 
     def work(self) -> dict[str, Any]:
         return {"steps": self.draw.cost_steps}
@@ -174,3 +171,15 @@ class Pool(RunPart):
         """Settings of a shard, besides its rows of the plan and the trained generator."""
         own = self.model_dump(mode="json", include={"draw", "batch_size", "store"})
         return own | {"generator": parts["generators"][self.generator].drawing_settings()}
+
+
+def check_range(fill_range: tuple[float, float]) -> None:
+    """Raise ValueError if it is not a part of 0 to 1."""
+    low, high = fill_range
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"fill_range is [{low}, {high}]; it must satisfy 0 <= from < to <= 1")
+
+
+def adjoining(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two ranges have nothing in common."""
+    return one[1] <= other[0] or other[1] <= one[0]

@@ -1,5 +1,7 @@
 """rounds: a classifier guides the drawing of more pictures, or scores them, is trained with them, and so on."""
 
+from typing import Any
+
 from pipeline.config.classifiers import Classifier
 from pipeline.config.filters import Filter
 from pipeline.config.parts import OWN
@@ -12,10 +14,10 @@ from pipeline.errors import InputError
 def unroll(parts: Parts, schema: Schema, name: str) -> None:
     """Replace a classifier's one filter by a filter for each of its `rounds`, and add what these need to `parts`.
 
-    Of N rounds, the pool of round r has the r-th of N equal shares of the pool's pictures. A classifier leads: the pool's guide, or
-    without one the scorer of the filter's scores. The classifier of rounds 1 to r - 1 takes its place in round r. It is trained from
-    the start, or goes on with the training of the round before (`one_training`). Raises InputError if no classifier leads, or if the
-    pictures are not those of one whole pool.
+    Of N rounds, the filter of round r selects from the r-th of N equal shares of the pool's pictures. A classifier leads: the pool's
+    guide, so that each share is a pool of its own, or without one the scorer of the filter's scores, so that the shares are parts of
+    one pool. The classifier of rounds 1 to r - 1 takes its place in round r. It is trained from the start, or goes on with the training
+    of the round before (`one_training`). Raises InputError if no classifier leads, or if the pictures are not those of one whole pool.
     """
     last: Classifier = parts["classifiers"][name]
     if last.rounds == 1:
@@ -30,8 +32,9 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
             raise InputError(
                 f"classifiers.{name}: rounds would apply the {key} of {filter_name} to each share; remove {key}"
             )
-    if pool.fill_range != (0, 1) or _somewhere(pool, "fill_range"):
-        raise InputError(f"classifiers.{name}: rounds share a whole pool; remove the fill_range of {pool_name}")
+    for owner, part in ((filter_name, whole), (pool_name, pool)):
+        if part.fill_range != (0, 1) or _somewhere(part, "fill_range"):
+            raise InputError(f"classifiers.{name}: rounds share a whole pool; remove the fill_range of {owner}")
     if pool.per_class is not None and pool.per_class < last.rounds:
         raise InputError(
             f"classifiers.{name}: {last.rounds} rounds would share {pool.per_class} pictures of each class; raise per_class of {pool_name}"
@@ -47,20 +50,24 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
     for number in range(1, last.rounds + 1):
         ending = f"~{name}.round={number}"
         before = f"{name}~round={number - 1}"
-        led = {"guide": before, "guide_seed": 0} if number > 1 and pool.guide else {}
-        share = {"fill_range": [(number - 1) / last.rounds, number / last.rounds]} | led
-        drawn = pool_name + (ending if led else f"~share={number}.{last.rounds}")  # which other classifiers may share
-        parts["pools"][drawn] = build(schema, "pools", drawn, with_keys(pool, [share]))
-        source = {"pool": drawn}
-        if scores is not None:
-            judged = {"scorer": before, "scorer_seed": 0} if number > 1 and scorer == leader else {}
+        share = ((number - 1) / last.rounds, number / last.rounds)
+        source: dict[str, Any] = {"fill_range": share}
+        drawn = pool_name
+        if pool.guide:
+            led = {"guide": before, "guide_seed": 0} if number > 1 else {}
+            drawn += ending if led else f"~share=1.{last.rounds}"  # which other classifiers may share
+            keys = {"fill_range": share} | led
+            parts["pools"][drawn] = build(schema, "pools", drawn, with_keys(pool, [keys]))
+            source = {} if whole.scores else {"pool": drawn}
+        judging = {"scorer": before, "scorer_seed": 0} if number > 1 and scorer == leader else {}
+        if scores is not None and (pool.guide or judging):
             judge = whole.scores + ending
-            parts["scores"][judge] = build(schema, "scores", judge, with_keys(scores, [source | judged]))
-            source = {"scores": whole.scores + ending}
+            parts["scores"][judge] = build(schema, "scores", judge, with_keys(scores, [{"pool": drawn} | judging]))
+            source["scores"] = judge
         parts["filters"][filter_name + ending] = whole.model_copy(update=source)
         filters.append(filter_name + ending)
-        own = [place for place in last.data if place in OWN]
-        update = {"data": (*own, *filters), "rounds": 1, "one_training": False}
+        real = [place for place in last.data if place in OWN]
+        update = {"data": (*real, *filters), "rounds": 1, "one_training": False}
         if last.one_training:
             update |= {"round": (number, last.rounds), "continues": before if number > 1 else None}
         parts["classifiers"][f"{name}~round={number}" if number < last.rounds else name] = last.model_copy(

@@ -326,8 +326,12 @@ class _Graph:
         """Largest number of pictures that a filter can keep."""
         part, pool = self.config["filters"][name], self.pool_of(name)
         cells = self.cells[self.config["pools"][pool]["cells"]]
-        most = asked(self._asked(pool), part, cells["train"].to_numpy())
-        return int(np.minimum(most, self._plan(pool).per_cell).sum())
+        planned, drawn = (
+            np.diff([np.floor(share * count) for share in part["fill_range"]], axis=0)[0]
+            for count in (self._asked(pool), self._plan(pool).per_cell)
+        )
+        most = asked(planned, part, cells["train"].to_numpy())
+        return int(np.minimum(most, drawn).sum())
 
     def _epoch(self, classifier: str) -> int:
         """Number of pictures in an epoch."""

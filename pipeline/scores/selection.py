@@ -27,6 +27,18 @@ def asked(planned: np.ndarray, settings: Mapping[str, Any], real: np.ndarray) ->
     return np.minimum(most, settings["first"]) if settings["first"] else most
 
 
+def in_range(pool: pd.DataFrame, fill_range: tuple[float, float]) -> np.ndarray:
+    """Whether each row of a pool is in a part [a, b] of it, bool [N].
+
+    Of the n pictures of a cell, in the order of the plan, these are numbers floor(a n) to floor(b n), and the same of its surplus. So a
+    pool with that `fill_range` has the same ones. pool: cell (int), surplus (bool).
+    """
+    kind = pool.groupby(["cell", "surplus"])["cell"]
+    place, count = kind.cumcount().to_numpy(), kind.transform("size").to_numpy()
+    low, high = (np.floor(share * count) for share in fill_range)
+    return (low <= place) & (place < high)
+
+
 def select(pool: pd.DataFrame, settings: Mapping[str, Any], most: np.ndarray) -> pd.DataFrame:
     """Whether each row of a pool, in the order of the plan, is a survivor and is kept: columns `survives` and `kept`, bool.
 

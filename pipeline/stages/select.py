@@ -1,7 +1,7 @@
 """Select pictures of a pool.
 
     python -m pipeline.stages.select --config '{"keep": [["d3", ">=", 5e-7]], "first": null, "fill_to": null, "top_up": null,
-        "highest": null, "cells": "class"}' \\
+        "highest": null, "fill_range": [0, 1], "cells": "class"}' \\
         --manifest results/demo/subset/manifest.parquet \\
         --indices results/demo/sample/demo/shard-00000.parquet ... --scores results/demo/score/demo/shard-00000.parquet ... \\
         --output results/demo/select/demo/selected.parquet
@@ -40,15 +40,19 @@ def main(args) -> None:
     # twice, because a pool may have millions of pictures: first what decides, of all, and then all of the kept ones
     deciding = [_deciding(*pair, args.config, cells) for pair in files]
     pool = pd.concat(deciding, ignore_index=True).astype({"cell": np.int64, "surplus": bool})
+    inside = selection.in_range(pool, args.config["fill_range"])
+    pool = pool[inside]
     planned = np.bincount(pool.loc[~pool["surplus"], "cell"], minlength=len(cells))
     asked = selection.asked(planned, args.config, cells["train"].to_numpy())
     selected = selection.select(pool, args.config, asked)
     summary = selection.summary(pool, selected, asked, cells)
+    chosen = np.zeros(len(inside), bool)
+    chosen[inside] = selected["kept"]
     counted = args.output.with_name("summary.json")
 
     def kept():
         ends = np.cumsum([len(table) for table in deciding])
-        for (index, scores), rows in zip(files, np.split(selected["kept"].to_numpy(), ends[:-1]), strict=True):
+        for (index, scores), rows in zip(files, np.split(chosen, ends[:-1]), strict=True):
             yield _scored(index, scores, args.output.parent)[rows]
         with replacing(counted) as part:  # before the table is closed, because it has the summary's digest
             part.write_text(json.dumps(summary, indent=1), encoding="utf-8")

@@ -124,13 +124,16 @@ def test_one_training_goes_on_with_the_pictures_that_it_is_most_unsure_of(copy):
     assert len(before) < len(whole) and whole[: len(before)].equals(before)
     assert (first / "state.pt").is_file() and not (last / "state.pt").exists()
     places = []
-    for number in (1, 2):
-        share = f"goes_on.round={number}"
-        scores = pd.read_parquet(copy / f"results/demo/score/doubts~{share}/shard-00000.parquet").set_index("key")
-        kept = pd.read_parquet(copy / f"results/demo/select/doubts~{share}/selected.parquet")
-        assert 2 * len(kept) == len(scores) > 100
+    for number, scored in ((1, "doubts"), (2, "doubts~goes_on.round=2")):
+        scores = pd.read_parquet(copy / f"results/demo/score/{scored}/shard-00000.parquet").set_index("key")
+        kept = pd.read_parquet(copy / f"results/demo/select/doubts~goes_on.round={number}/selected.parquet")
+        pool = pd.read_parquet(copy / "results/demo/sample/more/shard-00000.parquet").set_index("key")
+        turn = pool.groupby(["class", "surplus"]).cumcount()
+        size = pool.groupby(["class", "surplus"])["index"].transform("size")
+        own = scores[turn < size // 2] if number == 1 else scores[turn >= size // 2]
+        assert 2 * len(kept) == len(own) > 100
         for label, rows in kept.groupby("class"):
-            of_class = scores[scores["class"] == label]["entropy"].sort_values(ascending=False)
+            of_class = own[own["class"] == label]["entropy"].sort_values(ascending=False)
             assert set(rows["key"]) == set(of_class.index[: len(rows)])
         places.append(set(zip(kept["class"], kept["index"], strict=True)))
     assert not places[0] & places[1]

@@ -148,7 +148,8 @@ def select(folder: Path, count: int) -> int:
                           "shard": "shard-00000.tar", "offset": 10_000 * rows, "size": 8_000, "crc32": rows})  # fmt: skip
     shards.write_table(index, folder / "pool.parquet")
     shards.write_table(index[["key", "class", "class_name"]].assign(d3=rows / len(rows)), folder / "score.parquet")
-    settings = '{"keep": [["d3", ">=", 0.1]], "first": null, "fill_to": null, "top_up": null, "highest": null, "cells": "class"}'
+    settings = {"keep": [["d3", ">=", 0.1]], "first": None, "fill_to": None, "top_up": None, "highest": None}
+    settings = json.dumps(settings | {"fill_range": [0, 1], "cells": "class"})
     classes = pd.DataFrame({"class": np.arange(CLASSES), "class_name": "a species", "split": "train"})
     shards.write_table(classes, folder / "manifest.parquet")
     return run("select", "--config", settings, "--manifest", folder / "manifest.parquet", "--output", folder / "selected.parquet",

@@ -341,6 +341,11 @@ BAD = {
         "pools.cbdm: fill_range is [0.6, 0.3]",
         "0 <= from < to <= 1",
     ),
+    "fill_range of a filter beyond the pool": (
+        example(filters={"likely": {"fill_range": [0.5, 1.5]}}),
+        "filters.likely: fill_range is [0.5, 1.5]",
+        "0 <= from < to <= 1",
+    ),
     "steps that do not divide": (
         example(pools={"cbdm": {"draw": {"kind": "ddpm", "steps": 300}}}),
         "pools.cbdm: steps is 300",

@@ -87,7 +87,11 @@ def practice(**changed):
 def test_each_round_of_one_training_is_judged_and_continued():
     flow = Workflow(practice())
     names = ["led~round=1", "led~round=2", "led"]
-    judged = [flow.part("scores", f"unsure~led.round={number}") for number in (1, 2, 3)]
+    filters = [flow.part("filters", f"led~led.round={number}") for number in (1, 2, 3)]
+    assert [each.scores for each in filters] == ["unsure", "unsure~led.round=2", "unsure~led.round=3"]
+    assert [each.fill_range for each in filters] == [(0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1)]
+    judged = [flow.part("scores", each.scores) for each in filters]
+    assert {by.pool for by in judged} == {"led"}
     assert [(by.scorer, by.scorer_seed) for by in judged] == [("ce", 5), ("led~round=1", 0), ("led~round=2", 0)]
     parts = [flow.part("classifiers", name) for name in names]
     assert [part.continues for part in parts] == [None, "led~round=1", "led~round=2"]
@@ -99,17 +103,16 @@ def test_each_round_of_one_training_is_judged_and_continued():
     ]
 
 
-def test_shares_that_no_classifier_leads_are_drawn_once():
+def test_pictures_that_no_classifier_leads_are_drawn_once():
+    """For rounds, for other rounds, and for all at once."""
     raw = practice()
-    raw["classifiers"]["again"] = {"extends": "led", "epochs": 40}
-    raw["recipes"]["again"] = {"classifier": "again", "datasets": ["cifar100_lt"]}
+    raw["classifiers"]["again"] = {"extends": "led", "rounds": 2}
+    raw["classifiers"]["at_once"] = {"extends": "led", "rounds": 1, "one_training": False}
+    raw["recipes"]["led"] = {"classifiers": ["led", "again", "at_once"], "datasets": ["cifar100_lt"]}
     flow = Workflow(raw)
-    drawn = {
-        flow.part("filters", f"led~{name}.round={r}").pool_of(flow.parts)
-        for name in ("led", "again")
-        for r in (1, 2, 3)
-    }
-    assert drawn == {"led~share=1.3", "led~share=2.3", "led~share=3.3"}
+    needed = flow.needed("cifar100_lt", [run for run in flow.runs if run.classifier in ("led", "again", "at_once")])
+    assert set(needed["pools"]) == {"led"}
+    assert set(needed["scores"]) == {"unsure", "unsure~led.round=2", "unsure~led.round=3", "unsure~again.round=2"}
 
 
 def test_a_scorer_that_does_not_lead_stays():
@@ -164,6 +167,10 @@ def test_what_cannot_be_one_training_is_refused(changed, told):
         (
             {"filters": {"where": {"cifar100_lt": {"fill_to": 9}}}},
             "classifiers.led: rounds would apply the fill_to of led to each share; remove fill_to",
+        ),
+        (
+            {"filters": {"fill_range": [0, 0.5]}},
+            "classifiers.led: rounds share a whole pool; remove the fill_range of led",
         ),
         (
             {"pools": {"where": {"cifar100_lt": {"fill_range": [0, 0.5]}}}},

@@ -26,6 +26,7 @@ def test_settings_hold_every_key_but_references():
         "fill_to": None,
         "top_up": None,
         "highest": None,
+        "fill_range": [0, 1],
         "cells": "class",
     }
     assert set(flow.part("generators", "cbdm").settings()) == set(SCHEMA["generators"][1]["cbdm"].model_fields) - {

@@ -15,6 +15,16 @@ from pipeline.scores import d1, d2, d3, nearest
 from pipeline.scores.evidence import Evidence
 from pipeline.stages import select
 
+SELECTING = {
+    "keep": [],
+    "first": None,
+    "fill_to": None,
+    "top_up": None,
+    "highest": None,
+    "fill_range": [0, 1],
+    "cells": "class",
+}
+
 
 @pytest.fixture
 def evidence():
@@ -163,14 +173,14 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     shards.write_table(index[["class", "class_name"]].assign(split="train"), tmp_path / "manifest.parquet")
     options = ("--manifest", tmp_path / "manifest.parquet")
     options += ("--indices", tmp_path / "pool.parquet", "--scores", tmp_path / "scores.parquet")
-    settings = '{"keep": [["d3", ">=", 0.2]], "first": null, "fill_to": null, "top_up": null, "highest": null, "cells": "class"}'
+    settings = json.dumps(SELECTING | {"keep": [["d3", ">=", 0.2]]})
     ran = stage(REPOSITORY, "select", "--config", settings, *options, "--output", tmp_path / "selected.parquet")
     assert ran.returncode == 0 and "no picture was kept of the classes: missile" in ran.stdout, ran.stdout
     rows = json.loads((tmp_path / "summary.json").read_text())["classes"]
     assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
 
 
-def pool(folder, tables, keep="[]", first="null", top_up="null", fill_to="null"):
+def pool(folder, tables, **settings):
     """What `select` leaves of shards with these tables of key, class and d3, where c0 has two real pictures and c1 one."""
     indices, scores = [], []
     real = pd.DataFrame({"class": [0, 0, 1], "class_name": ["c0", "c0", "c1"], "split": "train"})
@@ -185,9 +195,8 @@ def pool(folder, tables, keep="[]", first="null", top_up="null", fill_to="null")
         )
         shards.write_table(table.drop(columns=provenance), scores[-1])
     output = folder / "select/selected.parquet"
-    settings = f'{{"keep": {keep}, "first": {first}, "fill_to": {fill_to}, "top_up": {top_up}, "highest": null, "cells": "class"}}'
     tables = ("--manifest", folder / "manifest.parquet", "--indices", *indices, "--scores", *scores)
-    ran = stage(REPOSITORY, "select", "--config", settings, *tables, "--output", output)
+    ran = stage(REPOSITORY, "select", "--config", json.dumps(SELECTING | settings), *tables, "--output", output)
     return ran, output
 
 
@@ -198,7 +207,7 @@ def test_selection_goes_on_from_shard_to_shard(tmp_path):
     """A class in several shards, with `first`; an empty shard; another order than by class."""
     one = pd.DataFrame({"key": list("abcd"), "class": [0, 0, 1, 0], "d3": [0.9, 0.1, 0.9, 0.8]})
     two = pd.DataFrame({"key": list("efgh"), "class": [0, 1, 0, 1], "d3": [0.7, 0.6, 0.5, 0.4]})
-    ran, output = pool(tmp_path, [NOTHING, one, NOTHING, two], keep='[["d3", ">=", 0.3]]', first="3")
+    ran, output = pool(tmp_path, [NOTHING, one, NOTHING, two], keep=[["d3", ">=", 0.3]], first=3)
     assert ran.returncode == 0, ran.stdout
     selected = shards.read_table(output)
     assert selected["key"].tolist() == ["a", "c", "d", "e", "f", "h"]  # not g, the fourth of its class that passes
@@ -208,10 +217,32 @@ def test_selection_goes_on_from_shard_to_shard(tmp_path):
     assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 5, 3), (1, 3, 3)]
 
 
+def test_a_part_of_a_pool_lies_in_several_shards(tmp_path):
+    """Of each class, four pictures and two of the surplus, e and f; the score is highest for d and f."""
+    tables = [
+        pd.DataFrame(
+            {"key": list(keys), "class": label, "d3": [0, 0, 0, 0.9, 0, 0.8], "surplus": [False] * 4 + [True] * 2}
+        )
+        for label, keys in enumerate(("abcdef", "ABCDEF"))
+    ]
+    whole = pd.concat(tables)
+    for part, highest, expected in (
+        ([0, 0.5], None, "abAB"),
+        ([0.5, 1], None, "cdCD"),
+        ([0, 0.5], "d3", "abAB"),
+        ([0.5, 1], "d3", "dfDF"),
+    ):
+        ran, output = pool(tmp_path, [whole[:3], whole[3:8], whole[8:]], fill_range=part, highest=highest)
+        assert ran.returncode == 0, ran.stdout
+        assert "".join(shards.read_table(output)["key"]) == expected
+        told = json.loads(output.with_name("summary.json").read_text())
+        assert (told["generated"], told["asked"], told["short"]) == (6, 4, 0)
+
+
 def test_a_surplus_that_is_not_enough_is_reported_once(tmp_path):
     one = pd.DataFrame({"key": list("abc"), "class": [0, 0, 0], "d3": [0.9, 0.1, 0.4], "surplus": [False, False, True]})
     two = pd.DataFrame({"key": list("def"), "class": [1, 1, 1], "d3": [0.2, 0.1, 0.4], "surplus": [False, False, True]})
-    keep = '[["d3", ">=", 0.3]]'
+    keep = [["d3", ">=", 0.3]]
     ran, output = pool(tmp_path, [one, NOTHING, two], keep=keep)
     assert shards.read_table(output)["key"].tolist() == ["a", "c", "f"]
     assert (
@@ -219,7 +250,7 @@ def test_a_surplus_that_is_not_enough_is_reported_once(tmp_path):
         and ": c1 (1 of 2); let the pool" in ran.stdout
     )
     assert ran.stdout.count("warning") == 1
-    ran, output = pool(tmp_path, [one, NOTHING, two], keep=keep, top_up='"d3"')
+    ran, output = pool(tmp_path, [one, NOTHING, two], keep=keep, top_up="d3")
     assert shards.read_table(output)["key"].tolist() == ["a", "c", "d", "f"]
     assert ran.returncode == 0 and "warning" not in ran.stdout, ran.stdout
 
@@ -228,12 +259,12 @@ def test_a_filter_fills_classes_up_beside_their_real_pictures(tmp_path):
     """From a pool of equally many of each class: c0 lacks 2 to 4 pictures, c1 3."""
     one = pd.DataFrame({"key": list("abcd"), "class": 0, "d3": [0.9, 0.1, 0.8, 0.7]})
     two = pd.DataFrame({"key": list("efgh"), "class": 1, "d3": [0.2, 0.6, 0.1, 0.5]})
-    keep = '[["d3", ">=", 0.3]]'
-    ran, output = pool(tmp_path, [one, two], keep=keep, fill_to="4")
+    keep = [["d3", ">=", 0.3]]
+    ran, output = pool(tmp_path, [one, two], keep=keep, fill_to=4)
     assert shards.read_table(output)["key"].tolist() == ["a", "c", "f", "h"]
     assert "warning: 1 of 5 pictures are short" in ran.stdout and ": c1 (2 of 3); let the pool draw" in ran.stdout
-    assert shards.read_table(pool(tmp_path, [one, two], fill_to='"max"')[1])["key"].tolist() == ["e"]
-    assert not len(shards.read_table(pool(tmp_path, [one], fill_to="1")[1]))
+    assert shards.read_table(pool(tmp_path, [one, two], fill_to="max")[1])["key"].tolist() == ["e"]
+    assert not len(shards.read_table(pool(tmp_path, [one], fill_to=1)[1]))
 
 
 def test_a_pool_of_other_classes_is_refused(tmp_path):
@@ -242,7 +273,7 @@ def test_a_pool_of_other_classes_is_refused(tmp_path):
 
 
 def test_selection_of_a_pool_without_pictures_is_empty(tmp_path):
-    ran, output = pool(tmp_path, [NOTHING, NOTHING], keep='[["d3", ">=", 0.3]]', first="3")
+    ran, output = pool(tmp_path, [NOTHING, NOTHING], keep=[["d3", ">=", 0.3]], first=3)
     assert ran.returncode == 0 and "0 of 0 generated pictures kept" in ran.stdout, ran.stdout
     assert not len(shards.read_table(output))
 
@@ -254,7 +285,7 @@ def test_scores_of_other_pictures_are_refused(tmp_path):
     one, two = (tmp_path / f"score/shard-{i}.parquet" for i in (0, 1))
     settings = (
         "--config",
-        '{"keep": [], "first": null, "fill_to": null, "top_up": null, "highest": null, "cells": "class"}',
+        json.dumps(SELECTING),
         "--output",
         output,
     )

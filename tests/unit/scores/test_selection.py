@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.scores.selection import asked, select, summary
+from pipeline.generators.plan import Plan
+from pipeline.scores.selection import asked, in_range, select, summary
 
 NAN = float("nan")
 KEEP = [["clip", ">", 0.5]]
@@ -157,8 +158,28 @@ def test_against_a_loop_over_classes(rows, comparison, threshold, first, top_up,
     assert not (top_up and told["short"])
 
 
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    st.sampled_from([0.0, 0.5, 3.0]),
+    st.lists(st.floats(0, 1), min_size=2, max_size=2, unique=True).map(sorted),
+)
+def test_a_part_of_a_pool_is_the_pool_of_that_part(counts, surplus, part):
+    classes = cells(*"abcd"[: len(counts)]).assign(train=counts)
+    settings = {"fill_to": 50, "per_class": None, "surplus": surplus, "classes": None, "seed": 0}
+    settings |= {"shots": ("many", "medium", "few")}
+
+    def pool(fill_range):
+        plan = Plan(settings | {"fill_range": fill_range}, classes)
+        return plan.rows(0, len(plan))
+
+    whole = pool((0, 1))
+    rows = whole.assign(cell=whole["class"], surplus=whole.get("surplus", False))
+    assert whole[in_range(rows, part)].reset_index(drop=True).equals(pool(part))
+
+
 @pytest.mark.parametrize("keep", [[], KEEP])
 def test_an_empty_pool_is_an_empty_selection(keep):
+    assert in_range(pool_of([]), (0, 0.5)).tolist() == []
     selected = select(pool_of([]), {"keep": keep, "top_up": None, "highest": None}, np.zeros(2, int))
     assert len(selected) == 0
     assert summary(pool_of([]), selected, np.zeros(2, int), cells("ant", "bee"))["classes"] == []
