@@ -117,6 +117,10 @@ class Pool(RunPart):
         return ["guidance.feedback"] if self.feedback else []
 
     def check(self, parts: Mapping[str, Mapping[str, Part]]) -> None:
+        if self.guide and self.feedback.side and parts["classifiers"][self.guide].foundation:
+            raise ValueError(
+                f"the guide {self.guide} sees pictures of its CLIP's side alone; remove the side of feedback"
+            )
         generator = parts["generators"][self.generator]
         if type(self.draw) not in generator.draws:
             allowed = ", ".join(draw.model_fields["kind"].annotation.__args__[0] for draw in generator.draws)

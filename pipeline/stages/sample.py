@@ -35,6 +35,8 @@ def main(args) -> None:
     tables = [path for path in inputs if path.suffix == ".parquet"]  # the others are a guide's, which loading checks
     for table in tables:
         shards.require_whole(table)
+    if guide := args.inputs.get("guide"):
+        kinds.load("guidance", "feedback").require_classes(*guide, rows)
     kind, store = args.config["generator"]["kind"], args.config["store"]
     sampler = kinds.load("generators", f"{kind}.sample").Sampler(args.inputs, args.config, device())
     pieces = Pieces(

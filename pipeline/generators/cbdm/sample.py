@@ -41,7 +41,7 @@ class Sampler:
             # not from_pretrained, which takes a damaged file for a name on the hub
             saved = json.loads((folder / "scheduler" / kind.config_name).read_text(encoding="utf-8"))
             self._scheduler = kind.from_config({**saved, **how})
-        self._unet = unet.to(device, memory_format=layout(device)).eval()
+        self._unet = unet.to(device, memory_format=layout(device)).eval().requires_grad_(False)
         self._scheduler.set_timesteps(draw["steps"])
         self._ancestral = draw["kind"] == "ddpm"
         self._guidance, self._batch_size, self._device = draw["guidance"], batch_size(settings, device), device

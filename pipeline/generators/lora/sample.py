@@ -48,4 +48,5 @@ class _Adapted(StableDiffusion):
             if self._used is not None:
                 adapter.remove(self._unet)
             adapter.load(self._unet, path)
+            self._unet.requires_grad_(False)
             self._used = path

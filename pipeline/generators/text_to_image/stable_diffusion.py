@@ -17,6 +17,10 @@ Conditions = dict[str, torch.Tensor]
 """What the network reads beside latents and time, by the names of its arguments: [B, ...], or, with guidance, [2 B, ...]: first what
 the unconditional prediction reads."""
 
+DECODED_AT_ONCE = 2**14
+"""Places of latents that are decoded together for feedback: one picture of 768 px, or four of 512 px. In float16 the VAE keeps about
+6 GiB for the gradient of a picture of 768 px."""
+
 
 class Group(NamedTuple):
     """Pictures of a batch that are denoised from the same step on, with a scheduler of their own: some remember past steps."""
@@ -126,6 +130,7 @@ class StableDiffusion:
             functools.partial(predicted_clean, self._scheduler.config.prediction_type, alpha_bar=alpha_bar),
             (1 - alpha_bar) ** 0.5,
             self._decoded,
+            DECODED_AT_ONCE,
         )
         if not self.guided:
             return moved, conditional

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers import DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from real_pictures import adapting_job, manifest
 from safetensors.torch import load_file
 from tiny_models import SIDE, listed, stable_diffusion
@@ -215,6 +215,19 @@ def draws(job, model, tmp_path):
         return np.concatenate(list(sampler.draw(rows))), made.output
 
     return drawn_by
+
+
+def test_nothing_of_the_network_keeps_gradients_while_it_draws(draws, monkeypatch):
+    usual, kept = UNet2DConditionModel.forward, []
+
+    def forward(self, *args, **kwargs):
+        if not torch.is_grad_enabled():  # it learns before
+            kept.extend(weight.requires_grad for weight in self.parameters())
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
+    draws(ROWS)
+    assert kept and not any(kept)
 
 
 @pytest.mark.parametrize("per", ["class", "dataset"])
