@@ -169,15 +169,17 @@ class Workflow:
     def setting(self, run: Run, address: str) -> list[Any]:
         """Distinct values of `section.key` in the run's parts of that section that have the key, including the scorer, not trials.
 
-        Raises InputError for a section or key that does not exist.
+        With `run.key`, only that of its own classifier. Raises InputError for a section or key that does not exist.
         """
         section, *path = address.split(".")
         parts = self.on(run.dataset)
-        if section not in SINGULAR or not self._is_setting(SINGULAR[section], path):
+        own = ("classifiers", run.classifier)
+        sections = SINGULAR | {"run": "classifiers"}
+        if section not in sections or not self._is_setting(sections[section], path):
             raise InputError(f"there is no setting '{address}'")
         found: list[Any] = []
-        for target, name in upstream(parts, ("classifiers", run.classifier)):
-            if target != SINGULAR[section] or searched(name) != name:
+        for target, name in [own] if section == "run" else upstream(parts, own):
+            if target != sections[section] or searched(name) != name:
                 continue
             value: Any = parts[target][name]
             for key in path:

@@ -84,6 +84,7 @@ generator.tau,1.0,cifar100_lt,,paper
 generator.steps,7,,,code
 classifier.loss.generated_weight,0.5,,diffult*,paper
 classifier.epochs,300,other,,another family
+run.epochs,1,,diffult*,its own classifier and not the scorer
 pool.draw.guidance,1.6,,,paper
 """
 
@@ -98,7 +99,11 @@ def test_differences_are_those_of_the_settings_that_a_run_does_not_vary(tmp_path
     flow, (name, table) = Workflow(EXAMPLE), *published_tables(tmp_path).items()
     assert name == "diffult_3"
     (run,) = table_runs(flow, table)
-    assert differences(flow, table, run) == ["generator.steps 300000 (7)", "classifier.loss.generated_weight 0.3 (0.5)"]
+    assert differences(flow, table, run) == [
+        "generator.steps 300000 (7)", "classifier.loss.generated_weight 0.3 (0.5)", "run.epochs 200 (1)"
+    ]  # fmt: skip
+    shorter = Workflow(example(classifiers={"diffult": {"epochs": 7}}))
+    assert shorter.setting(run, "run.epochs") == [7] and sorted(shorter.setting(run, "classifier.epochs")) == [7, 200]
     tau = Workflow(example(generators={"cbdm": {"tau": 2}}))
     assert "generator.tau 2.0 (1.0)" in differences(tau, table, runs(tau, "diffult")[0])
     (paper / "table_3.csv").write_text("row,dataset,recipe,metric\nA,cifar100_lt,difult,top1\n")
