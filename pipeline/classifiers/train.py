@@ -57,7 +57,7 @@ def train(
             history = _epochs(
                 settings, scheme, data, test, validation, epoch_length, seed, device, checkpoint, processes
             )
-    except NotFinite:  # the network of a trial is kept nevertheless
+    except (NotFinite, MemoryError, RuntimeError):  # the network of a trial is kept nevertheless
         scheme.finish()
         raise
     scheme.finish()

@@ -114,7 +114,7 @@ class Classifier(RunPart):
     trials: tuple[str, ...] = ()
     """The trials of `search`, which sets this."""
     trial: int | None = Field(default=None, ge=0)
-    """Which trial of a search this is; a search sets it. A trial whose loss is no longer finite has failed, and the others count."""
+    """Which trial of a search this is; a search sets it. A trial that diverges, or exceeds memory, has failed; the others count."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """The optimizer."""
     learning_rate: float = Field(default=0.1, gt=0)

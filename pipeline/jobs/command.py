@@ -78,7 +78,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
         fault = os.strerror(error.errno)  # the error's own text may be longer than a sentence
         sys.exit(f"error: {error.filename or given.output}: {fault}; fix that and run snakemake again")
     except (MemoryError, RuntimeError) as error:
-        if not _is_of_memory(error):
+        if not is_of_memory(error):
             raise
         first = str(error).partition("\n")[0]
         config = getattr(given, "config", None) or {}
@@ -103,7 +103,7 @@ def _statement(given: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def _is_of_memory(error: Exception) -> bool:
+def is_of_memory(error: Exception) -> bool:
     """Whether Python, NumPy, a GPU or torch on a CPU is out of memory. The last has no error type for it."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "can't allocate memory" in str(error)

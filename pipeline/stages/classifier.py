@@ -117,11 +117,15 @@ def main(args) -> None:
                 checkpoint,
                 processes,
             )
-        except NotFinite as error:
-            if config["trial"] is None:
+        except (NotFinite, MemoryError, RuntimeError) as error:
+            full = (
+                command.is_of_memory(error) and processes.count == 1
+            )  # of several, the others would wait for this one
+            if config["trial"] is None or not (full or isinstance(error, NotFinite)):
                 raise
-            print(f"this trial failed: {error}", flush=True)
-            failed, history = str(error), pd.DataFrame([{"epoch": 0, "steps": 0, "test_top1": 0.0, "kept": True}])
+            failed = f"out of memory ({str(error).partition(chr(10))[0]})" if full else str(error)
+            print(f"this trial failed: {failed}", flush=True)
+            history = pd.DataFrame([{"epoch": 0, "steps": 0, "test_top1": 0.0, "kept": True}])
         if not processes.first:
             return
         best = history["test_top1"].idxmax()

@@ -57,10 +57,9 @@ def without_groups(path):
     shards.write_table(pd.read_parquet(path).drop(columns="group"), path)
 
 
-def trained(manifest, *selected, monkeypatch):
+def trained(manifest, *selected, monkeypatch, train=training.train):
     """What the stage trains on, and watches: (data, test, validation)."""
     seen = []
-    train = training.train
 
     def watched(settings, data, test, validation, *others):
         seen.extend((data, test, validation()))
@@ -121,6 +120,20 @@ def test_a_trial_that_diverges_has_failed_and_its_network_can_be_loaded(manifest
     monkeypatch.setitem(SETTINGS, "trial", None)
     with pytest.raises(InputError, match="loss is not a finite number"):
         trained(manifest, monkeypatch=monkeypatch)
+
+
+def test_a_trial_that_does_not_fit_into_memory_has_failed_and_the_others_count(manifest, tmp_path, monkeypatch):
+    def full(*_):
+        torch.zeros(10**15)
+
+    monkeypatch.setitem(SETTINGS, "trial", 0)
+    trained(manifest, monkeypatch=monkeypatch, train=full)
+    weights = manifest.parent / "made/weights.safetensors"
+    assert networks.outcome(weights)["failed"].startswith("out of memory (")
+    networks.load(weights, torch.device("cpu"))
+    monkeypatch.setitem(SETTINGS, "trial", None)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        trained(manifest, monkeypatch=monkeypatch, train=full)
 
 
 def test_a_manifest_without_groups_trains_as_well(manifest, monkeypatch):
