@@ -73,7 +73,8 @@ def main(args) -> None:
         "has `select_by`: mean ± deviation over seeds of the classifier, or of the parts named beside the number of seeds; a\n"
         "deviation shows no other part's chance. Columns with val are of the validation split.\n"
         f"Many, medium, few: means over the classes with {', '.join(RANGES.values())} training pictures. The best test\n"
-        "epoch is chosen on the test split, as in much public code; it is given for comparison only.\n\n"
+        "epoch is chosen on the test split, as in much public code; it is given for comparison only. Steps are those of the\n"
+        "last training alone, without those of a first stage or of rounds before.\n\n"
         + "\n".join(_tables(rows, over_seeds(rows), "seeds", seeds, _zero_shot(args.inputs)))
     )
     if args.config.get("splits"):
@@ -124,21 +125,21 @@ def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Map
     for recipe, sees_rest, network in (
         rows[["recipe", "sees_rest", "network"]].drop_duplicates().itertuples(index=False)
     ):
-        pictures = [figures.loc[(recipe, f"{kind}_pictures"), "mean"] for kind in ("real", "generated")]
+        numbers_of = [figures.loc[(recipe, name), "mean"] for name in ("real_pictures", "generated_pictures", "steps")]
         values = [figures.loc[(recipe, metric)] if (recipe, metric) in figures.index else None for metric in shown]
         lines.append(
             [
                 f"{recipe} ({sees_rest})" if sees_rest else recipe,
                 network,
                 numbers[recipe],
-                *(f"{number:.0f}" for number in pictures),
+                *(f"{number:.0f}" for number in numbers_of),
             ]
             + [
                 "–" if value is None else show(value["mean"], value["deviation"], 3 if metric.startswith(SHARES) else 1)
                 for metric, value in zip(shown, values, strict=True)
             ]
         )
-    return markdown(["recipe", "network", counted, "real pictures", "generated", *shown.values()], lines)
+    return markdown(["recipe", "network", counted, "real pictures", "generated", "steps", *shown.values()], lines)
 
 
 def arguments():

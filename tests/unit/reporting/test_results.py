@@ -18,7 +18,7 @@ def runs(tmp_path):
         (tmp_path / name).write_text(json.dumps(about))
         return str(tmp_path / name)
 
-    metrics = {"real_pictures": 9, "generated_pictures": 4}
+    metrics = {"real_pictures": 9, "generated_pictures": 4, "steps": 6}
     of_seed = [
         written(f"seed{seed}.json", seed=seed, network="b, width 4", metrics=metrics | {"top1": 60.0 + seed})
         for seed in (0, 1)

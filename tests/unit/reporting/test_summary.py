@@ -11,7 +11,7 @@ from pipeline.stages import summary
 
 def metrics(path, seed, top1, few):
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures = {"top1": top1, "few": few, "balanced": top1 - 5, "real_pictures": 40, "generated_pictures": 0}
+    figures = {"top1": top1, "few": few, "balanced": top1 - 5, "real_pictures": 40, "generated_pictures": 0, "steps": 7}
     if few is None:
         del figures["few"]
     path.write_text(json.dumps({"seed": seed, "network": "small, width 8", "metrics": figures}))
@@ -40,9 +40,11 @@ def made(folder, runs, splits):
 def test_folds_have_one_table_with_the_deviation_over_folds(tmp_path, folds):
     text = made(tmp_path, folds[:1], folds)
     own, over = text.split("## Over 3 splits")
-    assert re.search(r"\| ce +\| small, width 8 +\| 2 +\| 40 +\| 0 +\| 55\.0 ± 7\.1 +\| 10\.0", own)
+    assert re.search(r"\| ce +\| small, width 8 +\| 2 +\| 40 +\| 0 +\| 7 +\| 55\.0 ± 7\.1 +\| 10\.0", own)
     # 55, 70 and 89 are the means over seeds
-    assert re.search(r"\| ce +\| small, width 8 +\| 3 +\| 40 +\| 0 +\| 71\.3 ± 17\.0 +\| 10\.0 +\| 66\.3 ± 17\.0", over)
+    assert re.search(
+        r"\| ce +\| small, width 8 +\| 3 +\| 40 +\| 0 +\| 7 +\| 71\.3 ± 17\.0 +\| 10\.0 +\| 66\.3 ± 17\.0", over
+    )
     assert "The splits are birds, birds~fold=1, birds~fold=2. Mean ± deviation over splits" in over
     assert set(pd.read_csv(tmp_path / "results.csv")["dataset"]) == {"birds"}
 
