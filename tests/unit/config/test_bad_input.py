@@ -98,6 +98,16 @@ BAD = {
         painted(pools={"painted": {"guide": "ce", "draw": {"kind": "text_to_image", "feedback": {}}}}),
         "pools.painted.draw.text_to_image: scheduler is saved, but feedback needs ddim; set scheduler: ddim",
     ),
+    "a side for a guide that has its own": (
+        painted(
+            foundations={"eye": {"kind": "folder", "path": "models/eye"}},
+            classifiers={"seer": {"extends": "ce", "backbone": "clip", "foundation": "eye"}},
+            pools={
+                "painted": {"guide": "seer", "draw": {"scheduler": "ddim", "feedback": {"side": 64}}},
+            },
+        ),
+        "pools.painted: the guide seer sees pictures of its CLIP's side alone; remove the side of feedback",
+    ),
     "guide that would be its own product": (
         example(
             pools={"cbdm": {"guide": "diffult", "draw": {"kind": "ddim", "feedback": {}}}},
