@@ -53,6 +53,16 @@ def test_share_of_sampling(tmp_path):
     assert 0 < share < 100 and abs(share - unet - vae) < 0.2
 
 
+@pytest.mark.parametrize("more", [(), ("--all-at-once",)])
+def test_memory_of_feedback(more):
+    """At 768 px, which is only counted: four pictures that are decoded in turn take less than together, and under 3 times the usual."""
+    told = benchmark("feedback_memory.py", "--batch-sizes", "4", *more)
+    exact, decoder, pooled = (
+        float(found) for found in re.findall(r" [\d.]+ \(([\d.]+) times\)", told.splitlines()[-1])
+    )
+    assert exact > decoder >= 1 and pooled >= 1 and (exact < 3) == (not more)
+
+
 def test_cost_of_the_check_of_inputs():
     told = benchmark("input_checks.py")
     assert re.findall(r"^(\S+): [\d.]+ s for a gigabyte$", told, re.MULTILINE) == ["index.parquet", "weights.bin"]

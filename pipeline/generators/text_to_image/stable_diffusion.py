@@ -18,8 +18,7 @@ Conditions = dict[str, torch.Tensor]
 the unconditional prediction reads."""
 
 DECODED_AT_ONCE = 2**14
-"""Places of latents that are decoded together for feedback: one picture of 768 px, or four of 512 px. In float16 the VAE keeps about
-6 GiB for the gradient of a picture of 768 px."""
+"""Places of latents that are decoded together for feedback, which keeps the VAE's activations: one picture of 768 px, or four of 512."""
 
 
 class Group(NamedTuple):
