@@ -12,8 +12,8 @@ def neighbour_metrics(real: torch.Tensor, generated: torch.Tensor, nearest: int)
     A picture's ball reaches to the `nearest` neighbour, itself not counted, of its own kind. precision: share of generated
     pictures in some real one's ball. recall: share of real pictures in some generated one's. density: mean number of real
     balls that a generated picture lies in, over `nearest`; it may exceed 1. coverage: share of real balls with a generated
-    picture. torch-fidelity has the first two alone; all four need the same distances. Needs more than `nearest` pictures of each. The tensors
-    may be on any one device.
+    picture. torch-fidelity has the first two alone; all four need the same distances. Needs more than `nearest` pictures of each. The
+    tensors may be on any one device.
     """
     real, generated = real.double(), generated.double()  # distances are differences of squares, which may be large
     real_radii, generated_radii = _radii(real, nearest), _radii(generated, nearest)
