@@ -13,23 +13,27 @@ PLANNED = KEPT.with_name(f"{KEPT.stem}.statements.json")
 
 
 def statements(job):
-    """What a finished job's artifacts say about their making, and what they would say now; None if they say nothing."""
+    """What a finished job's artifacts say about their making, and what they would say now; None if they say nothing.
+
+    Of inputs that are not there, only the names count: some were deleted, and others have not been made yet.
+    """
     if job.rule.name not in SEALED or any(path.is_storage for path in job.output):
         return None
     said = made.about(Path(getattr(job.output, SEALED[job.rule.name]))).get("made")
-    if not said or not all(map(os.path.exists, (*job.input, *job.output))):
+    if not said or not all(map(os.path.exists, job.output)):
         return None
     given = job.params.get("inputs", ())  # a user's table may be among them
     read = [Path(path) for path in job.input if (made_by(path) or path in given) and not path.endswith(".tar")]
     settings = json.loads(job.params.config) if "config" in job.params.keys() else None
-    digests = {str(path): made.digest_of(path) for path in read}
-    return said, made.statement(settings, job.params.get("code"), job.params.get("shard"), digests)
+    digests = {str(path): made.digest_of(path) if path.exists() else "" for path in read}
+    now = made.statement(settings, job.params.get("code"), job.params.get("shard"), digests)
+    return said, {key: now[key] for key in said} | ({} if all(digests.values()) else {"inputs": said["inputs"]})
 
 
 def is_as_planned(job):
     """Whether a finished job's artifacts say that they are what would be made now."""
     said, now = statements(job) or ({}, None)
-    return said == now
+    return said == now and all(map(os.path.exists, job.input))
 
 
 def change_since(job):

@@ -37,7 +37,7 @@ def metadata() -> dict[str, str]:
 def statement(
     settings: Mapping[str, Any] | None, code: str | None, shard: str | None, inputs: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A job's settings, the fingerprint of its code, its shard as `0 of 2`, and its inputs: path -> digest.
+    """A job's settings, the fingerprint of its code, its shard as `0 of 2`, its inputs (path -> digest), and their names alone.
 
     Where `results/` lies does not count, so artifacts in a store lead to the same bytes.
     """
@@ -48,6 +48,7 @@ def statement(
         "code": code,
         "shard": shard,
         "inputs": hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest(),
+        "names": hashlib.sha256("\0".join(sorted(named)).encode("utf-8", "surrogateescape")).hexdigest(),
     }
 
 

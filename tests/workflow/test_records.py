@@ -56,6 +56,31 @@ def test_without_records_an_edit_plans_what_follows_from_it(copy, edited, expect
     assert stages(planned(copy, TARGET)) == with_records | REPORTS
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("extends: ce, data: [real, likely]", "extends: ce, data: [real, fresh]"),  # the settings stay the same
+        ("extends: ce, data: [real, likely]", "extends: ce, epochs: 2, data: [real, fresh]"),
+    ],
+)
+def test_without_records_an_input_that_was_never_made_is_planned_and_what_reads_it(copy, old, new):
+    edit(copy, "workflow_config.yaml", "filters:\n", "filters:\n  fresh: {scores: by_ce}\n")
+    edit(copy, "workflow_config.yaml", old, new)
+    with_records = stages(planned(copy, TARGET))
+    assert {"select fresh", "classifier diffult", "evaluate diffult"} <= with_records
+    shutil.rmtree(copy / ".snakemake")
+    assert stages(planned(copy, TARGET)) == with_records | REPORTS
+
+
+def test_without_records_an_input_that_was_deleted_is_not_missed(copy):
+    """Pictures and selections take room, and the classifier that has seen them is finished."""
+    for place in ("sample", "select", "plan", "score"):
+        shutil.rmtree(copy / "results/demo" / place)
+    for _ in range(2):
+        assert planned(copy, "results/demo/evaluate/two_stage/seed-0/metrics.json") == {}
+        shutil.rmtree(copy / ".snakemake", ignore_errors=True)
+
+
 def test_without_records_an_input_of_other_content_is_noticed(copy, finished):
     """As if one artifact came from another run, with an old time."""
     other = copy / "results/demo/classifier/ce/seed-0/weights.safetensors"
