@@ -31,8 +31,10 @@ def foundation_refusals():
 
 def misuses():
     """One sentence for each part of this run that cannot use its foundation, as far as the model's files can be seen."""
-    generators = {pool.generator for pool in parts_of("pools", "sample").values()} | {*parts_of("generators", "adapt")}
-    found = {f"generators.{name}": misuse(FLOW.part("generators", name)) for name in sorted(generators)}
+    pools = parts_of("pools", "sample").values()
+    led = {pool.generator for pool in pools if pool.feedback}
+    generators = {pool.generator for pool in pools} | {*parts_of("generators", "adapt")}
+    found = {f"generators.{name}": misuse(FLOW.part("generators", name), name in led) for name in sorted(generators)}
     found |= {f"scores.{name}": misused_clip(score) for name, score in parts_of("scores", "score").items()}
     found |= {f"qualities.{name}": misused_clip(quality) for name, quality in parts_of("qualities", "quality").items()}
     trained = parts_of("classifiers", "classifier").items()
@@ -68,8 +70,8 @@ def misused_tower(classifier):
     return None
 
 
-def misuse(generator):
-    """Why a generator cannot draw with its foundation; None if it can, or if the model's files come with its job."""
+def misuse(generator, feedback):
+    """Why a generator cannot draw with its foundation, or not with feedback; None if it can, or if the files come with its job."""
     name = getattr(generator, "foundation", None)
     if name is None:
         return None
@@ -82,7 +84,7 @@ def misuse(generator):
         pipeline = hub.pipeline_of(MODELS[name]) if name in MODELS else fit.pipeline_class(folder)
     except InputError as error:
         return str(error) if (folder / fit.INDEX).exists() else None
-    return pipeline and fit.misuse(f"foundations.{name}", pipeline, generator.kind)
+    return pipeline and fit.misuse(f"foundations.{name}", pipeline, generator.kind, feedback)
 
 
 def hub_complaint(name):

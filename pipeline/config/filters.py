@@ -30,7 +30,7 @@ class Filter(RunPart):
     """Where too few pictures of a class meet the conditions, take the best others: `true`, or the score to judge them by."""
     fill_range: tuple[float, float] = (0.0, 1.0)
     """The part of each class's pictures, or group's, and of their surplus, to select from; filters with adjoining ranges add up."""
-    highest: str | None = None
+    highest: str | None = Field(default=None, min_length=1)
     """Of the pictures that meet the conditions, take those with the highest of this score, and not the first ones of the plan."""
 
     references: ClassVar[dict[str, Reference]] = {

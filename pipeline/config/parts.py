@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, get_args
 
@@ -114,7 +115,9 @@ def by_kind(value: Any) -> Any:
 def on_disk(path: str) -> str:
     """A path that the config names, as this process must spell it: `~` is the user's home, and names on disk are UTF-8."""
     here = os.fsdecode(path.encode())
-    return str(Path(here).expanduser()) if here.startswith("~") else here
+    with suppress(RuntimeError):  # there is no such user, so it is a name like any other
+        return str(Path(here).expanduser()) if here.startswith("~") else here
+    return here
 
 
 def is_file(path: Path) -> bool:

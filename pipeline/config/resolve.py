@@ -5,7 +5,7 @@ import graphlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -136,16 +136,11 @@ def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
     except ValidationError as error:
         # an unknown key first: it is often why another one is missing
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        # without pydantic's names of the members of a union
-        *outer, key = [str(part) for part in first["loc"] if re.fullmatch(r"\w+", str(part))] or [""]
         if first["type"] == "extra_forbidden":
-            expect(
-                False,
-                ".".join(filter(None, [where, *outer])),
-                "key",
-                [key],
-                sorted(_model_at(kind, outer).model_fields),
-            )
+            outer, key = _named(first["loc"][:-1]), str(first["loc"][-1])
+            allowed = sorted(_model_at(kind, outer).model_fields)
+            expect(False, ".".join(filter(None, [where, *outer])), "key", [key], allowed)
+        *outer, key = _named(first["loc"]) or [""]
         if first["type"] == "union_tag_invalid":
             allowed = re.findall("'(.*?)'", first["ctx"]["expected_tags"])
             expect(False, ".".join([where, *outer, key]), "kind", [first["ctx"]["tag"]], allowed)
@@ -156,6 +151,11 @@ def typed(kind: type[Part], where: str, values: Mapping[str, Any]) -> Part:
                 message = "it must be a list; in a recipe's vary, a list has alternatives, so write a list of lists"
         given = "" if first["type"] in ("missing", "value_error") else f" (it is {first['input']!r})"
         raise InputError(f"{'.'.join(filter(None, [where, *outer, key]))}: {message}{given}") from None
+
+
+def _named(place: Iterable[str | int]) -> list[str]:
+    """The keys of a place that pydantic names, without its names of the members of a union."""
+    return [str(part) for part in place if re.fullmatch(r"[\w.]+", str(part))]
 
 
 def check_references(parts: Parts) -> None:
@@ -230,6 +230,8 @@ def _model_at(kind: Any, path: list[str]) -> type[Part]:
             kind = kind.model_fields[field].annotation
             optional = [one for one in get_args(kind) if one is not NoneType]
             kind = optional[0] if len(optional) == 1 and NoneType in get_args(kind) else kind
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
         elif not field.isdecimal():
             kind = next(
                 found for found in models_in(kind) if get_args(found.model_fields["kind"].annotation) == (field,)

@@ -8,6 +8,7 @@ from pipeline.config.parts import OWN
 from pipeline.config.pools import Pool
 from pipeline.config.resolve import Parts, Schema, build, with_keys
 from pipeline.config.scores import ByClassifier
+from pipeline.config.vary import short_enough
 from pipeline.errors import InputError
 
 
@@ -46,33 +47,39 @@ def unroll(parts: Parts, schema: Schema, name: str) -> None:
             f"classifiers.{name}: rounds need a classifier that leads, but the pool {pool_name} has no guide, and the filter "
             f"{filter_name} no scores by a classifier; give one of them"
         )
+    for recipe, part in parts["recipes"].items():
+        quality = part.quality and parts["qualities"][part.quality]
+        if pool.guide and quality and quality.pool == pool_name and part.classifier == name:
+            raise InputError(
+                f"recipes.{recipe}: the quality {part.quality} would be that of {pool_name}, of which rounds draw each share with "
+                "another guide; remove quality"
+            )
     filters: list[str] = []
     for number in range(1, last.rounds + 1):
         ending = f"~{name}.round={number}"
-        before = f"{name}~round={number - 1}"
+        before = short_enough(f"{name}~round={number - 1}")
         share = ((number - 1) / last.rounds, number / last.rounds)
         source: dict[str, Any] = {"fill_range": share}
         drawn = pool_name
         if pool.guide:
             led = {"guide": before, "guide_seed": 0} if number > 1 else {}
-            drawn += ending if led else f"~share=1.{last.rounds}"  # which other classifiers may share
+            # other classifiers may share the first one
+            drawn = short_enough(pool_name + (ending if led else f"~share=1.{last.rounds}"))
             keys = {"fill_range": share} | led
             parts["pools"][drawn] = build(schema, "pools", drawn, with_keys(pool, [keys]))
             source = {} if whole.scores else {"pool": drawn}
         judging = {"scorer": before, "scorer_seed": 0} if number > 1 and scorer == leader else {}
         if scores is not None and (pool.guide or judging):
-            judge = whole.scores + ending
+            judge = source["scores"] = short_enough(whole.scores + ending)
             parts["scores"][judge] = build(schema, "scores", judge, with_keys(scores, [{"pool": drawn} | judging]))
-            source["scores"] = judge
-        parts["filters"][filter_name + ending] = whole.model_copy(update=source)
-        filters.append(filter_name + ending)
+        filters.append(short_enough(filter_name + ending))
+        parts["filters"][filters[-1]] = whole.model_copy(update=source)
         real = [place for place in last.data if place in OWN]
         update = {"data": (*real, *filters), "rounds": 1, "one_training": False}
         if last.one_training:
             update |= {"round": (number, last.rounds), "continues": before if number > 1 else None}
-        parts["classifiers"][f"{name}~round={number}" if number < last.rounds else name] = last.model_copy(
-            update=update
-        )
+        trained = short_enough(f"{name}~round={number}") if number < last.rounds else name
+        parts["classifiers"][trained] = last.model_copy(update=update)
 
 
 def _somewhere(part: Filter | Pool, key: str) -> bool:

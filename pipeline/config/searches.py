@@ -127,9 +127,9 @@ def searched(name: str) -> str:
 
 
 def nested(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """`{"loss.gamma": 2}` as `[{"loss": {"gamma": 2}}]`, one mapping for each key."""
+    """`{"loss.gamma": 2}` as `[{"loss": {"gamma": 2}}]`, one mapping for each key, the outer ones first."""
     found = []
-    for key, value in values.items():
+    for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
         for part in reversed(key.split(".")):
             value = {part: value}
         found.append(value)

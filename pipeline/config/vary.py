@@ -205,7 +205,8 @@ def _unused(parts: Parts, recipe: str, start: Recipe, address: str) -> str:
 def _value(part: Part, path: list[str], *default: Any) -> Any:
     """The value at a path of keys; `default` if a part of another kind lacks them."""
     for key in path:
-        part = getattr(part, key, *default)
+        of_mapping = isinstance(part, Mapping)  # as the distributions of a search
+        part = part.get(key, *default) if of_mapping else getattr(part, key, *default)
     return part
 
 

@@ -25,6 +25,7 @@ from pipeline.costs.figures import (
     START_OF_GENERATORS,
     Figure,
 )
+from pipeline.data.classes import part_of
 from pipeline.generators.plan import Plan
 from pipeline.generators.shares import classes_of
 from pipeline.scores.selection import asked
@@ -327,7 +328,7 @@ class _Graph:
         part, pool = self.config["filters"][name], self.pool_of(name)
         cells = self.cells[self.config["pools"][pool]["cells"]]
         planned, drawn = (
-            np.diff([np.floor(share * count) for share in part["fill_range"]], axis=0)[0]
+            np.diff(part_of(count, part["fill_range"]), axis=0)[0]
             for count in (self._asked(pool), self._plan(pool).per_cell)
         )
         most = asked(planned, part, cells["train"].to_numpy())

@@ -1,5 +1,7 @@
 """The classes of a subset's table, and how many pictures there are of each, or of each cell."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -40,6 +42,12 @@ def cells_of(manifest: pd.DataFrame, by: str) -> pd.DataFrame:
     if "split" not in manifest:
         return manifest[columns].sort_values("class", ignore_index=True).assign(train=0)
     return counted(manifest, columns).drop(columns=[split for split in SPLITS if split != "train"])
+
+
+def part_of(counts: np.ndarray, fill_range: Sequence[float]) -> list[np.ndarray]:
+    """The first number and the one after the last, int64, of a part [a, b] of so many pictures: floor(a n) and floor(b n)."""
+    # rounded, because 0.29 * 100 is a little under 29
+    return [np.floor(np.round(share * counts, 6)).astype(np.int64) for share in fill_range]
 
 
 def lacking(counts: np.ndarray, fill_to: int | str) -> np.ndarray:

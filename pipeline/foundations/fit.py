@@ -57,8 +57,8 @@ def pipeline_class(folder: Path) -> str:
     return model_index(folder)["_class_name"]
 
 
-def misuse(model: str, pipeline: str, kind: str) -> str | None:
-    """Why a generator of this kind cannot draw with a model of diffusers' class `pipeline`; None if it may."""
+def misuse(model: str, pipeline: str, kind: str, feedback: bool = False) -> str | None:
+    """Why a generator of this kind cannot draw with a model of diffusers' class `pipeline`, or not with feedback; None if it may."""
     if "Inpaint" in pipeline:
         return f"{model} is a {pipeline}, which fills in parts of pictures; name another foundation"
     wanted = OF_KIND.get(kind, (pipeline,))
@@ -71,6 +71,8 @@ def misuse(model: str, pipeline: str, kind: str) -> str | None:
         return (
             f"{model} is a {pipeline}, but a generator of kind {kind} does not draw with it; use one of kind {fitting}"
         )
+    if feedback and pipeline not in (*STABLE_DIFFUSION, UNCLIP):
+        return f"{model} is a {pipeline}, which takes no feedback; remove guide and feedback"
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.data.classes import lacking
+from pipeline.data.classes import lacking, part_of
 from pipeline.data.groups import name_hashes
 from pipeline.data.shots import shots
 from pipeline.errors import InputError
@@ -41,9 +41,7 @@ class Plan:
         wanted = np.where(asked_for, wanted, 0)
         # rounded, because 0.07 * 100 is a little over 7
         more = np.ceil(np.round(settings["surplus"] * wanted, 6)).astype(np.int64)
-        (self._low, high), (from_, to) = (
-            [np.floor(share * count).astype(np.int64) for share in settings["fill_range"]] for count in (wanted, more)
-        )
+        (self._low, high), (from_, to) = (part_of(count, settings["fill_range"]) for count in (wanted, more))
         self._asked = high - self._low
         self._surplus = settings["surplus"] > 0
         self._skipped = wanted + from_ - high

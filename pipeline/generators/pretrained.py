@@ -20,7 +20,7 @@ from diffusers import (
 from pipeline.artifacts import made
 from pipeline.errors import InputError
 from pipeline.foundations.components import components
-from pipeline.foundations.fit import STABLE_DIFFUSION, UNCLIP, misuse, pipeline_class
+from pipeline.foundations.fit import misuse, pipeline_class
 from pipeline.foundations.table import folder_of
 from pipeline.generators.drawn import FLAGGED
 from pipeline.generators.safety_checker import SafetyChecker
@@ -66,11 +66,9 @@ class PretrainedSampler:
         self._about, self._batch_size = made.about(path), batch_size(settings, device)
         self.feedback = feedback_of(inputs, settings, device)
         self._asks_for_safety = settings["generator"].get("safety_checker", False)
-        if complaint := misuse(str(self.folder), pipeline_class(self.folder), settings["generator"]["kind"]):
+        kind, led = settings["generator"]["kind"], self.feedback is not None
+        if complaint := misuse(str(self.folder), pipeline_class(self.folder), kind, led):
             raise InputError(complaint)
-        if self.feedback and pipeline_class(self.folder) not in (*STABLE_DIFFUSION, UNCLIP):
-            kind = pipeline_class(self.folder)
-            raise InputError(f"{self.folder} is a {kind}, which takes no feedback; remove guide and feedback")
         self._dtype = getattr(torch, settings["generator"]["precision"])
         self._model, self._checker = self._loaded(self._dtype)
         self._in_float32: tuple[Model, Any] | None = None

@@ -27,6 +27,11 @@ class Embeddings:
             raise InputError(
                 f"class {int(np.argmin(counts))} has no real picture, so no hardness; use the criterion entropy or loss"
             )
+        if covariance == "per_class" and counts.min() < 2:
+            raise InputError(
+                f"class {int(np.argmin(counts))} has one real picture alone, which has no covariance; use `covariance: tied`, or "
+                "another criterion"
+            )
         sums = np.zeros((classes, self._features.shape[1]))
         np.add.at(sums, self._labels, self._features)
         self._means, self._tied, self._device = sums / counts[:, None], covariance == "tied", device

@@ -9,8 +9,10 @@ import io
 import json
 import os
 import shutil
+import sys
 import time
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -77,7 +79,7 @@ class Checkpoint:
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the last state; then end the process, if a stop was requested."""
         with replacing(self.path) as part:
-            torch.save(dict(state), part)
+            torch.save(_interned(dict(state)), part)
         self._saved = time.monotonic()
         if stopping.wished():
             with suppress(OSError):  # the reader of our lines may have ended
@@ -91,6 +93,18 @@ class Checkpoint:
     def describe(self) -> str:
         """Place of the last good state, for messages."""
         return str(self.path) if self.path.exists() else "none was saved yet"
+
+
+def _interned(value: Any) -> Any:
+    """The same, with one object for all equal strings: torch's files tell such objects apart, and a loaded state has others."""
+    if type(value) in (dict, OrderedDict):
+        made = type(value)((_interned(key), _interned(inner)) for key, inner in value.items())
+        if isinstance(value, OrderedDict):  # a module's, with the versions of its parts
+            vars(made).update(_interned(vars(value)))
+        return made
+    if type(value) in (list, tuple):
+        return type(value)(map(_interned, value))
+    return sys.intern(value) if type(value) is str else value
 
 
 class Pieces:

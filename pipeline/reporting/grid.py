@@ -17,7 +17,8 @@ class Row(NamedTuple):
 
 def picture_grid(rows: list[Row], headings: tuple[str, ...], columns: int, side: int, title: str) -> Image.Image:
     """Draw a grid: under each heading, `columns` pictures per row from left to right, scaled to `side` pixels."""
-    rows = [row._replace(label=unicodedata.normalize("NFC", row.label)) for row in rows]  # accents are not drawn alone
+    # accents are not drawn alone, nor line breaks at all
+    rows = [row._replace(label=" ".join(unicodedata.normalize("NFC", row.label).splitlines())) for row in rows]
     font = _font()
     widest = max((int(font.getlength(row.label)) for row in rows), default=0)
     gap, left, top = 2, widest + 12, 44

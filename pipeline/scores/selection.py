@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.data.classes import lacking
+from pipeline.data.classes import lacking, part_of
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -35,7 +35,7 @@ def in_range(pool: pd.DataFrame, fill_range: tuple[float, float]) -> np.ndarray:
     """
     kind = pool.groupby(["cell", "surplus"])["cell"]
     place, count = kind.cumcount().to_numpy(), kind.transform("size").to_numpy()
-    low, high = (np.floor(share * count) for share in fill_range)
+    low, high = part_of(count, fill_range)
     return (low <= place) & (place < high)
 
 

@@ -44,7 +44,7 @@ def main(args) -> None:
         alike.drop(columns=["row", "number"]).to_csv(part, index=False)
     copies = {split: alike.loc[alike["split"] == split, "key"].nunique() for split in ("train", "test")}
     told = f"{copies['train']} of {total} are near duplicates of training pictures, {copies['test']} of test pictures"
-    shown = pd.concat([some.head(SHOWN // 2) for _, some in pairs.groupby("by", sort=False)])
+    shown = pd.concat([pairs[:0], *(some.head(SHOWN // 2) for _, some in pairs.groupby("by", sort=False))])
     rows = []
     for pair in shown.itertuples():
         folder = args.indices[pair.number].parent

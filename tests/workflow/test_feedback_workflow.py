@@ -1,11 +1,12 @@
 """Feedback: a classifier is trained, leads two pools, and another one is trained on their pictures."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 from runs import Run
-from tiny_models import stable_diffusion
+from tiny_models import stable_diffusion, stable_diffusion_xl
 from workflow_helpers import (
     bytes_under,
     copy_of,
@@ -159,6 +160,17 @@ def test_one_training_goes_on_with_the_pictures_that_it_is_most_unsure_of(copy):
     state.with_name("history.parquet").unlink()
     assert snakemake(copy, target).returncode == 0
     assert bytes_under(last) == expected
+
+
+def test_a_model_that_takes_no_feedback_is_told_before_its_guide_is_trained(copy):
+    stable_diffusion_xl(copy / "models/xl")
+    shutil.rmtree(copy / "results")
+    file = copy / "workflow_config.yaml"
+    file.write_text(file.read_text().replace("path: models/tiny", "path: models/xl"))
+    ran = snakemake(copy, SHARD)
+    told = "generators.painter: foundations.tiny is a StableDiffusionXLPipeline, which takes no feedback; remove guide and feedback"
+    assert ran.returncode == 1 and told in ran.stdout and "Traceback" not in ran.stdout
+    assert not (copy / "results/demo").exists()
 
 
 def test_every_module_that_its_jobs_load_is_in_their_fingerprints(led):

@@ -141,7 +141,7 @@ def test_a_file_that_the_config_names_must_exist_though_what_needs_it_is_made(tm
 
 def summarised(folder: Path, **metrics: float) -> list[str]:
     """The summary's header of a run with these figures, and some that all runs have."""
-    metrics = {"top1": 61.0, "balanced": 61.0, "real_pictures": 9, "generated_pictures": 0} | metrics
+    metrics = {"top1": 61.0, "balanced": 61.0, "real_pictures": 9, "generated_pictures": 0, "steps": 5} | metrics
     about = {"seed": 0, "network": "small, width 4", "metrics": metrics}
     (folder / "metrics.json").write_text(json.dumps(about))
     run = {"recipe": "r", "dataset": "d", "metrics": [str(folder / "metrics.json")], "qualities": []}

@@ -431,6 +431,29 @@ BAD = {
         "classifiers.ce.loss.focal: unknown key 'tau'",
         "allowed: class_weights, form, gamma, kind",
     ),
+    "key with a hyphen": (
+        example(pools={"cbdm": {"draw": {"kind": "ddim", "clip-denoised": True}}}),
+        "pools.cbdm.draw.ddim: unknown key 'clip-denoised' (did you mean 'clip_denoised'?)",
+    ),
+    "key with a blank in a list": (
+        example(classifiers={"ce": {"augment": ["flip", {"kind": "crop", "pad ding": 1}]}}),
+        "classifiers.ce.augment.1.crop: unknown key 'pad ding' (did you mean 'padding'?)",
+    ),
+    "key without letters": (
+        example(classifiers={"ce": {"loss": {"kind": "focal", "": 1}}}),
+        "classifiers.ce.loss.focal: unknown key ''",
+    ),
+    "unknown key of a distribution": (
+        example(
+            searches={"s": {"over": {"learning_rate": {"kind": "log_uniform", "low": 0.01, "high": 0.1, "wole": True}}}}
+        ),
+        "searches.s.over.learning_rate.log_uniform: unknown key 'wole' (did you mean 'whole'?)",
+    ),
+    "unknown key of a distribution of an inner key": (
+        example(searches={"s": {"over": {"loss.gamma": {"kind": "uniform", "low": 0.1, "hig": 1}}}}),
+        "searches.s.over.loss.gamma.uniform: unknown key 'hig' (did you mean 'high'?)",
+    ),
+    "highest of nothing": (example(filters={"likely": {"highest": ""}}), "filters.likely.highest: "),
     "way of drawing that the generator does not have": (
         example(pools={"cbdm": {"draw": "dpm"}}),
         "pools.cbdm.draw: unknown kind 'dpm'",

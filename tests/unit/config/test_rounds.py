@@ -49,6 +49,30 @@ def test_each_round_is_led_by_the_classifier_of_those_before():
     ]
 
 
+def test_long_names_of_rounds_are_names_of_folders():
+    raw = practice(rounds=2, epochs=70)
+    raw["recipes"]["led"] = {"datasets": ["cifar100_lt"]}
+    raw["classifiers"]["l" * 100] = raw["classifiers"].pop("led")
+    raw["filters"]["f" * 100] = raw["filters"].pop("led")
+    raw["classifiers"]["l" * 100]["data"] = ["real", "f" * 100]
+    raw["recipes"]["led"]["classifier"] = "l" * 100
+    flow = Workflow(raw)
+    names = [name for entries in flow.parts.values() for name in entries]
+    assert max(map(len, names)) <= 200 and any(name.startswith("f" * 100 + "~" + "l" * 80) for name in names)
+    needed = flow.needed("cifar100_lt", [run for run in flow.runs if run.recipe == "led"])
+    assert len(needed["filters"]) == len(needed["classifiers"]) - 1 == 2
+
+
+def test_a_quality_of_pictures_that_no_classifier_has_seen_is_refused():
+    raw = with_led(recipes={"quality": "made"})
+    raw["qualities"] = {"made": {"pool": "led", "scorer": "ce"}}
+    assert "recipes.led: the quality made would be that of led, of which rounds draw each share" in refused(raw)
+    raw = practice()
+    raw["qualities"] = {"made": {"pool": "led", "scorer": "ce"}}
+    raw["recipes"]["led"]["quality"] = "made"
+    Workflow(raw)
+
+
 def test_a_recipe_may_vary_the_rounds():
     changed = with_led(recipes={"vary": {"classifier.rounds": [1, 2]}}, classifiers={"rounds": 1})
     flow = Workflow(changed)
@@ -199,3 +223,13 @@ def test_rounds_of_one_training_share_its_epochs_and_are_as_long(epochs):
     assert min(each) >= 1 and max(each) - min(each) <= 1
     assert [of_all_rounds(pictures, (number, 3)) for number, pictures in ((1, 7), (2, 13), (3, 20))] == [21, 20, 20]
     assert of_all_rounds(20, None) == 20
+
+
+def test_pools_of_the_same_noise_with_different_guides_have_different_pictures():
+    raw = with_led(classifiers={"rounds": 1, "data": ["real", "led", "other"]})
+    raw["classifiers"]["longer"] = {"extends": "ce", "epochs": 300}
+    raw["filters"]["other"] = {"pool": "other"}
+    raw["pools"]["other"] = {"extends": "led", "guide": "longer"}
+    Workflow(raw)
+    raw["pools"]["other"] = {"extends": "led"}
+    assert "the pools led and other have the same pictures" in refused(raw)

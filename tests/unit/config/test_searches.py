@@ -34,6 +34,25 @@ def flow(search=SEARCH, **more):
     return Workflow(example(**OWN, searches={"some": search}, classifiers=classifiers))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_the_keys_that_are_drawn_changes_nothing(order):
+    over = {"loss.gamma": {"kind": "uniform", "low": 2, "high": 4}, "loss": {"kind": "choice", "values": ["focal"]}}
+    found = flow({"trials": 2, "over": dict(list(over.items())[::order])})
+    for number, drawn in enumerate(found.part("searches", "some").values()):
+        loss = found.part("classifiers", f"diffult~trial={number}").loss
+        assert (loss.kind, loss.gamma) == ("focal", drawn["loss.gamma"])
+
+
+def test_a_recipe_may_vary_a_distribution():
+    raw = example(
+        **OWN, searches={"some": SEARCH}, classifiers={"ce": {"side": 32}, "diffult": {"search": "some", "side": 32}}
+    )
+    raw["recipes"]["diffult"]["vary"] = {"search.over.learning_rate.low": [1e-4, 1e-3]}
+    found = Workflow(raw)
+    lows = {part.over["learning_rate"].low for name, part in found.parts["searches"].items()}
+    assert lows == {1e-4, 1e-3}
+
+
 def values(over, trials=400, **more):
     return Search(trials=trials, over=over, **more).values()
 

@@ -13,6 +13,7 @@ SD, SDXL, UNCLIP = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "Stab
         (SD, "text_to_image"),
         (SDXL, "image_to_image"),
         (UNCLIP, "unclip"),
+        (UNCLIP, "unclip", True),
         ("Glide", "glide"),
         (UNCLIP, "a_kind_of_your_own"),
     ],
@@ -27,6 +28,7 @@ def test_these_fit(pair):
         ((SD, "unclip"), f"foundations.a is a {SD}, but a generator of kind unclip draws with a {UNCLIP}; name another foundation"),
         ((UNCLIP, "image_variation"), "draws with a StableDiffusionImageVariationPipeline; name another foundation"),
         ((UNCLIP, "text_to_image"), f"is a {UNCLIP}, but a generator of kind text_to_image does not draw with it; use one of kind unclip"),
+        ((SDXL, "text_to_image", True), f"foundations.a is a {SDXL}, which takes no feedback; remove guide and feedback"),
         (("Glide", "image_to_image"), "does not draw with it; use one of kind glide"),
     ],
 )  # fmt: skip

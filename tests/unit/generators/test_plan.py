@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts.shards import rows_of
-from pipeline.data.classes import cells_of
+from pipeline.data.classes import cells_of, part_of
 from pipeline.data.long_tail import exponential_counts
 from pipeline.errors import InputError
 from pipeline.generators.plan import Plan, row_seeds
@@ -278,3 +278,10 @@ def splitmix(*values):
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
         state ^= state >> 31
     return state >> 1
+
+
+@given(st.integers(1, 100), st.integers(0, 5000))
+def test_hundredths_of_a_pool_are_whole_numbers_where_they_should_be(share, hundreds):
+    """0.29 * 100 is a little under 29."""
+    (found,) = part_of(np.array([100 * hundreds]), [share / 100])
+    assert found.tolist() == [share * hundreds]

@@ -96,6 +96,10 @@ def test_a_class_without_pictures_and_one_without_a_covariance_are_told():
         InputError, match="class 1 has no real picture, so no hardness; use the criterion entropy or loss"
     ):
         Embeddings(features, torch.tensor([0, 0, 2]), 3, "tied", CPU)
-    alone = Embeddings(features, torch.tensor([0, 0, 1]), 2, "per_class", CPU)
+    with pytest.raises(
+        InputError, match="class 1 has one real picture alone, which has no covariance; use `covariance: t"
+    ):
+        Embeddings(features, torch.tensor([0, 0, 1]), 2, "per_class", CPU)
+    alone = Embeddings(features[[0, 1, 2, 2]], torch.tensor([0, 0, 1, 1]), 2, "per_class", CPU)
     with pytest.raises(InputError, match="of the real pictures of class 1 have no covariance; use `covariance: tied`"):
         alone.negative_log_likelihood(features[:1], torch.tensor([1]))

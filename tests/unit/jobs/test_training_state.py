@@ -94,6 +94,17 @@ def test_a_run_that_continues_another_says_so_even_if_its_own_checkpoint_is_dama
     assert continued == "continuing at step 2 from the end of another run"
 
 
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_a_continued_run_saves_the_bytes_of_one_that_was_not_killed(decay, tmp_path):
+    """Also equal words of its log: torch's files tell apart whether they are one object."""
+    for name, stops in (("whole", [6]), ("killed", [4, 2])):  # the second run counts from where it goes on
+        for stop in stops:
+            with pytest.raises(Killed):
+                trained(Due(tmp_path / name, stop), decay)
+    whole, killed = (Due(tmp_path / name).path.read_bytes() for name in ("whole", "killed"))
+    assert whole == killed
+
+
 def test_the_average_is_of_weights_and_buffers_and_begins_with_the_first_step(tmp_path):
     training, network, seen = trained(Due(tmp_path), decay=0.75)
     expected = seen[0]

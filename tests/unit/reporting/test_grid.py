@@ -122,3 +122,4 @@ def test_accents_are_drawn():
     texts = ["Zoé", "Zoè", "Zoë", "Złoty", "Zþoty", "Ωραία", "Ψραία", "Жук", "Щук"]
     assert len({label(text) for text in texts}) == len(texts), "a font without them draws all as boxes"
     assert label(unicodedata.normalize("NFD", "Zoé")) == label("Zoé")
+    assert label("two\nlines\n") == label("two lines")

@@ -109,3 +109,6 @@ def test_the_report_lists_pairs_and_shows_them(pool, monkeypatch):
     assert listed["likeness"].is_monotonic_decreasing and (listed["likeness"] >= 0.99).all()
     with Image.open(pool / "out/copies.png") as picture:
         assert picture.height > 16 * 32
+    shards.write_table(shards.read_table(pool / "scores.parquet")[:0], pool / "scores.parquet")
+    command.run(copies.main, copies.arguments())  # of a pool without pictures
+    assert not len(pd.read_csv(pool / "out/copies.csv"))
