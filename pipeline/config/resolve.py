@@ -96,8 +96,10 @@ def read(raw: Mapping[str, Any], schema: Schema = SCHEMA) -> tuple[Parts, dict[s
 
 
 def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of an entry on top of those it extends. Mappings merge, except `vary`; a key also replaces its values in `where`."""
-    replaced = {"vary"} & over.keys()
+    """Keys of an entry on top of those it extends. Mappings merge, except `vary` and what comparisons vary; a key also replaces
+    its values in `where`.
+    """
+    replaced = {"vary", "rows", "columns"} & over.keys()
     replaced |= {"classifiers"} if "classifier" in over else {"classifier"} if "classifiers" in over else set()
     return deep_merge(without({key: base[key] for key in base if key not in replaced}, over), over)
 

@@ -224,7 +224,8 @@ class Workflow:
                 labels = "".join(f"~{key}={slug(value)}" for key, value in changes.items())
                 cells.append(short_enough(f"{comparison.pool}~{name}.{number}{labels}"))
                 values = with_keys(pool, [comparison.few(pool.batch_size), *nested(changes)])
-                self.parts["pools"][cells[-1]] = build(self._schema, "pools", cells[-1], values)
+                told = f"{comparison.pool} (varied by comparisons.{name})"
+                self.parts["pools"][cells[-1]] = build(self._schema, "pools", told, values)
             self.parts["comparisons"][name] = comparison.model_copy(update={"cells": tuple(cells)})
 
     def _is_setting(self, section: str, path: list[str]) -> bool:

@@ -49,6 +49,14 @@ def test_values_that_are_written_alike_are_cells_of_their_own():
     assert [flow.part("pools", cell).draw.negative_prompt for cell in cells] == texts
 
 
+def test_rows_replace_those_that_it_extends():
+    raw = compared()
+    raw["comparisons"]["more"] = {"extends": "some", "rows": {"seed": [3, 4, 5]}}
+    flow = Workflow(raw)
+    found = [flow.part("pools", cell) for cell in flow.part("comparisons", "more").cells]
+    assert [(cell.seed, cell.draw.steps) for cell in found] == [(seed, found[0].draw.steps) for seed in (3, 4, 5)]
+
+
 def test_its_folders_are_of_use():
     flow = Workflow(compared())
     found = targets.folders(flow)
@@ -59,8 +67,12 @@ def test_its_folders_are_of_use():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"rows": {"draw.stepps": [1]}}, "pools.painted~some.0~draw.stepps=1.draw.text_to_image: unknown key 'stepps'"),
         ({"rows": {}}, "comparisons.some.rows"),
+        (
+            {"rows": {"draw.stepz": [10]}},
+            "pools.painted (varied by comparisons.some).draw.text_to_image: unknown key 'stepz'",
+        ),
+        ({"rows": {"draw.": [10]}}, "pools.painted (varied by comparisons.some).draw.text_to_image: unknown key ''"),
         ({"rows": {"draw.steps": []}}, "comparisons.some: draw.steps has no values; give at least one"),
         ({"columns": {"draw.steps": [3]}}, "comparisons.some: rows and columns have the same key, draw.steps"),
         ({"columns": {"seed": [3]}, "pictures": 2}, "comparisons.some: pictures is for a comparison without columns"),
