@@ -17,9 +17,8 @@ from pipeline.errors import InputError
 def raw_folder(flow: Workflow, dataset: str) -> str:
     """The data set's folder below the data root: the config's `data_root`, COUNTERWEIGHT_DATA, or `data`."""
     entry = flow.part("datasets", dataset)
-    root = on_disk(flow.site.data_root or "") or os.getenv("COUNTERWEIGHT_DATA") or "data"
-    folder = on_disk(entry.path or kinds.load("data", entry.source).LOCATION.folder)
-    return str(Path(root).expanduser() / Path(folder).expanduser())
+    root = on_disk(flow.site.data_root or "") or Path(os.getenv("COUNTERWEIGHT_DATA") or "data").expanduser()
+    return str(Path(root) / on_disk(entry.path or kinds.load("data", entry.source).LOCATION.folder))
 
 
 def missing_raw_data(flow: Workflow, dataset: str) -> str | None:

@@ -160,6 +160,7 @@ def test_the_sentence_names_the_data_set_the_folder_and_the_command(birds, tmp_p
 def test_a_tilde_is_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert raw_folder(flow_of(tmp_path, "~/data"), "birds") == f"{tmp_path}/data/birds"
+    assert raw_folder(flow_of(tmp_path, "~no_such_user/data"), "birds") == "~no_such_user/data/birds"
 
 
 def test_of_a_large_folder_no_file_is_looked_at(birds, monkeypatch):
