@@ -25,12 +25,13 @@ from pipeline.guidance.clean import predicted_clean
 from pipeline.guidance.feedback import Feedback
 
 MODES = ("exact", "decoder", "pooled")
+SIDE = 768 // 8
+"""Side of the latents."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="pictures at once (1 4 16)")
-    parser.add_argument("--side", type=int, default=768, help="side of the pictures in pixels (768)")
     parser.add_argument(
         "--all-at-once", action="store_true", help="decode a batch together for feedback, as samplers do not"
     )
@@ -44,8 +45,8 @@ def main() -> None:
     weights = sum(weight.nbytes for network in networks for weight in network.parameters())
     print(f"weights: {weights / 2**30:.1f} GiB")
     for count in given.batch_sizes:
-        plain = weights + peak(networks, count, given.side, None, at_once)
-        each = [weights + peak(networks, count, given.side, mode, at_once) for mode in MODES]
+        plain = weights + peak(networks, count, None, at_once)
+        each = [weights + peak(networks, count, mode, at_once) for mode in MODES]
         told = ", ".join(
             f"{mode} {found / 2**30:.1f} ({found / plain:.2f} times)" for mode, found in zip(MODES, each, strict=True)
         )
@@ -56,7 +57,7 @@ def unet() -> UNet2DConditionModel:
     """The shapes of Stable Diffusion 2.1 unCLIP's U-Net, whose embeddings of pictures have 1,024 numbers, as their noise levels do."""
     heads, width = (5, 10, 20, 20), 2048
     shapes = {
-        "sample_size": 96,
+        "sample_size": SIDE,
         "cross_attention_dim": 1024,
         "attention_head_dim": heads,
         "use_linear_projection": True,
@@ -79,7 +80,6 @@ def guide() -> Network:
 def peak(
     networks: tuple[UNet2DConditionModel, AutoencoderKL, Network],
     count: int,
-    side: int,
     mode: str | None,
     at_once: int | None,
 ) -> int:
@@ -87,7 +87,7 @@ def peak(
     network, decoder, classifier = networks
     with torch.device("meta"), torch.no_grad(), _Peak() as seen:
         half = {"dtype": torch.float16}
-        latents = torch.empty(count, 4, side // 8, side // 8, **half)
+        latents = torch.empty(count, 4, SIDE, SIDE, **half)
         texts, pictures = torch.empty(2 * count, 77, 1024, **half), torch.empty(2 * count, 2048, **half)
         times = torch.empty(2 * count, dtype=torch.int64)
         labels = seeds = torch.empty(count, dtype=torch.int64)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def differences(flow: Workflow, table: Path, run: Run) -> list[str]:
         families, recipes = row["family"].split(), row["recipes"].split()
         is_meant = not families or flow.family(run.dataset) in families
         is_meant = is_meant and any(fnmatch(run.recipe.split("~")[0], pattern) for pattern in recipes or ["*"])
-        if row["key"].replace("run.", "classifier.") in run.varied or not is_meant:
+        if re.sub(r"^run\.", "classifier.", row["key"]) in run.varied or not is_meant:
             continue
         ours = [json.loads(as_json(value)) for value in flow.setting(run, row["key"])]
         others = [as_json(value) for value in ours if value != json.loads(row["value"])]

@@ -154,8 +154,8 @@ class Pool(RunPart):
 
     def overlaps(self, other: "Pool") -> bool:
         """Whether both pools have some of the same pictures: from the same noise by the same steps."""
-        alike = ("generator", "prompts", "draw", "guide", "guide_seed", "cells", "seed")
-        if any(getattr(self, key) != getattr(other, key) for key in alike) or not set(self.shots) & set(other.shots):
+        drawn_by = ("generator", "prompts", "draw", "guide", "guide_seed", "cells", "seed")
+        if any(getattr(self, key) != getattr(other, key) for key in drawn_by) or not set(self.shots) & set(other.shots):
             return False
         if self.classes and other.classes and not set(self.classes) & set(other.classes):
             return False

@@ -118,12 +118,11 @@ def main(args) -> None:
                 processes,
             )
         except (NotFinite, MemoryError, RuntimeError) as error:
-            full = (
-                command.is_of_memory(error) and processes.count == 1
-            )  # of several, the others would wait for this one
+            # of several processes, the others would wait for the one that is out of memory
+            full = command.is_of_memory(error) and processes.count == 1
             if config["trial"] is None or not (full or isinstance(error, NotFinite)):
                 raise
-            failed = f"out of memory ({str(error).partition(chr(10))[0]})" if full else str(error)
+            failed = f"out of memory ({str(error).splitlines()[0]})" if full else str(error)
             print(f"this trial failed: {failed}", flush=True)
             history = pd.DataFrame([{"epoch": 0, "steps": 0, "test_top1": 0.0, "kept": True}])
         if not processes.first:

@@ -125,14 +125,14 @@ def _table(rows: pd.DataFrame, figures: pd.DataFrame, counted: str, numbers: Map
     for recipe, sees_rest, network in (
         rows[["recipe", "sees_rest", "network"]].drop_duplicates().itertuples(index=False)
     ):
-        numbers_of = [figures.loc[(recipe, name), "mean"] for name in ("real_pictures", "generated_pictures", "steps")]
+        counts = [figures.loc[(recipe, name), "mean"] for name in ("real_pictures", "generated_pictures", "steps")]
         values = [figures.loc[(recipe, metric)] if (recipe, metric) in figures.index else None for metric in shown]
         lines.append(
             [
                 f"{recipe} ({sees_rest})" if sees_rest else recipe,
                 network,
                 numbers[recipe],
-                *(f"{number:.0f}" for number in numbers_of),
+                *(f"{number:.0f}" for number in counts),
             ]
             + [
                 "–" if value is None else show(value["mean"], value["deviation"], 3 if metric.startswith(SHARES) else 1)

@@ -122,7 +122,7 @@ def test_a_trial_that_diverges_has_failed_and_its_network_can_be_loaded(manifest
         trained(manifest, monkeypatch=monkeypatch)
 
 
-def test_a_trial_that_does_not_fit_into_memory_has_failed_and_the_others_count(manifest, tmp_path, monkeypatch):
+def test_a_trial_that_does_not_fit_into_memory_has_failed_and_the_others_count(manifest, monkeypatch):
     def full(*_):
         torch.zeros(10**15)
 

@@ -71,8 +71,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture
-def sampler_of(root, cpu):
-    def sampler(kind, feedback=None, batch_size=3, **keys):
+def draws(root, cpu):
+    def pictures(kind, feedback=None, rows=ROWS, batch_size=3, broken=False, **keys):
         asked = None if feedback is None else Feedback(**{"scale": 0.1, "every": 2} | feedback)
         usual = {"cbdm": Ddim, "text_to_image": TextToImage, "unclip": Unclip}[kind]
         how = (
@@ -96,15 +96,7 @@ def sampler_of(root, cpu):
             inputs["guide"] = [root / "guide.safetensors"]
             inputs |= {"guide_features": [root / "features.safetensors"]} if asked.needs_features else {}
         samplers = {"cbdm": CbdmSampler, "text_to_image": TextSampler, "unclip": UnclipSampler}
-        return samplers[kind](inputs, settings, CPU)
-
-    return sampler
-
-
-@pytest.fixture
-def draws(sampler_of):
-    def pictures(kind, feedback=None, rows=ROWS, broken=False, **keys):
-        sampler = sampler_of(kind, feedback, **keys)
+        sampler = samplers[kind](inputs, settings, CPU)
         return np.concatenate(list(drawn(sampler, rows) if broken else sampler.draw(rows)))
 
     return pictures
