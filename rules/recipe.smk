@@ -7,7 +7,7 @@ use rule summary as recipe with:
     log:
         "logs/recipe/{dataset}/{recipe}.log",
     params:
-        config=lambda wildcards: as_json({"runs": [targets.results_of(run) for run in recipe_runs(wildcards)]}),
+        config=lambda wildcards: as_json(targets.runs_settings(FLOW, recipe_runs(wildcards))),
         code=lambda wildcards: fingerprint("stages.summary"),
         output=subpath(output.recipe_summary, parent=True),
     message:

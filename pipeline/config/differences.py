@@ -12,11 +12,23 @@ from pipeline.config.targets import results_of
 from pipeline.config.workflow import Run, Workflow
 from pipeline.errors import InputError
 
+SETTINGS = ("key", "value", "family", "recipes", "says")
+"""Columns of the settings of a paper."""
+
 
 def published_tables(folder: Path) -> dict[str, Path]:
     """Name -> file of every published table, or table of a figure: `diffult_3` -> `folder`/diffult/table_3.csv."""
     files = sorted([*folder.glob("*/table_*.csv"), *folder.glob("*/figure_*.csv")])
     return {f"{path.parent.name}_{path.stem.removeprefix('table_')}": path for path in files}
+
+
+def published_rows(table: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a published table. Raises InputError if it lacks one of the columns."""
+    with open(table, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if lacking := [column for column in columns if column not in (reader.fieldnames or ())]:
+            raise InputError(f"{table}: it has no column {', '.join(lacking)}; it needs {', '.join(columns)}")
+        return list(reader)
 
 
 def table_runs(flow: Workflow, table: Path) -> list[Run]:
@@ -40,8 +52,8 @@ def compared(flow: Workflow, table: Path) -> list[dict[str, Any]]:
 
 def _runs_of_rows(flow: Workflow, table: Path) -> dict[Run, list[tuple[str, list[str]]]]:
     """Our runs -> the recipes of the rows that each stands for, with the foundations that these lack."""
-    with open(table, newline="", encoding="utf-8") as file:
-        wanted = {(row["recipe"], row["dataset"]): row.get("stand_in") for row in csv.DictReader(file) if row["recipe"]}
+    rows = published_rows(table, "row", "dataset", "recipe", "metric", "published", "note")
+    wanted = {(row["recipe"], row["dataset"]): row.get("stand_in") for row in rows if row["recipe"]}
     found: dict[Run, list[tuple[str, list[str]]]] = {}
     try:
         for (recipe, dataset), stand_in in wanted.items():
@@ -75,9 +87,8 @@ def differences(flow: Workflow, table: Path, run: Run) -> list[str]:
     """
     path = table.with_name("settings.csv")
     if not path.is_file():
-        raise InputError(f"{table}: {path} is missing; add it, with the columns key, value, family, recipes, says")
-    with open(path, newline="", encoding="utf-8") as file:
-        settings = list(csv.DictReader(file))
+        raise InputError(f"{table}: {path} is missing; add it, with the columns {', '.join(SETTINGS)}")
+    settings = published_rows(path, *SETTINGS)
     found = [f"sees pictures that the long tail left out ({run.sees_rest})"] if run.sees_rest else []
     for row in settings:
         families, recipes = row["family"].split(), row["recipes"].split()

@@ -72,7 +72,19 @@ def grid_title(flow: Workflow, dataset: str, pool: str) -> str:
 def summary_settings(flow: Workflow, dataset: str) -> dict[str, Any]:
     """Settings of a data set's summary: its main recipes' runs, and those over splits under their common name."""
     splits = [results_of(run) | {"recipe": run.over_splits} for run in runs_over_splits(flow, dataset)]
-    return {"runs": [results_of(run) for run in main_runs(flow, dataset)], "splits": splits}
+    return runs_settings(flow, main_runs(flow, dataset)) | {"splits": splits}
+
+
+def runs_settings(flow: Workflow, runs: Iterable[Run]) -> dict[str, Any]:
+    """Settings of a summary of some runs on a data set: these, and the feedback that led the pictures of their pools."""
+    runs = list(runs)
+    pools = {name: pool for run in runs for name, pool in flow.needed(run.dataset, [run]).get("pools", {}).items()}
+    feedback = [
+        {"pool": name, "guide": pool.guide} | pool.feedback.model_dump(mode="json")
+        for name, pool in pools.items()
+        if pool.feedback
+    ]
+    return {"runs": [results_of(run) for run in runs], "feedback": feedback}
 
 
 def trained_foundations(flow: Workflow, runs: Iterable[Run]) -> list[str]:

@@ -1,12 +1,12 @@
 """The published tables of times, and our pools for their rows."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import reads
 from pipeline.config.artifacts import locate
+from pipeline.config.differences import published_rows
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -41,9 +41,8 @@ def timed_modules(flow: Workflow, table: Path) -> list[str]:
 
 def _jobs(flow: Workflow, table: Path) -> Iterator[dict[str, str]]:
     """Wildcards of the first sampling job of each row's pool."""
-    with open(table, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            dataset, name = row["dataset"], row["pool"]
-            if dataset not in flow.parts["datasets"] or name not in flow.parts["pools"]:
-                raise InputError(f"{table}: there is no pool '{name}', or no data set '{dataset}'; correct the row")
-            yield {"dataset": flow.home("pools", name, dataset), "name": name, "shard": "00000"}
+    for row in published_rows(table, "row", "dataset", "pool", "published", "note"):
+        dataset, name = row["dataset"], row["pool"]
+        if dataset not in flow.parts["datasets"] or name not in flow.parts["pools"]:
+            raise InputError(f"{table}: there is no pool '{name}', or no data set '{dataset}'; correct the row")
+        yield {"dataset": flow.home("pools", name, dataset), "name": name, "shard": "00000"}

@@ -71,7 +71,7 @@ def main(args) -> None:
     with replacing(statistics) as part:
         text = json.dumps({"pictures": len(index), "classes": counts} | again, indent=1)
         part.write_text(text, encoding="utf-8")
-    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics])
+    shards.write_table(index, args.output.with_suffix(".parquet"), beside=[args.output, statistics], about=again)
     pieces.finish()
 
 

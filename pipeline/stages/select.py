@@ -8,8 +8,9 @@
 
 writes the kept rows of the pool's indices, with the scores, and beside OUTPUT summary.json: of each class, or of each group if the
 pool's cells are groups, the numbers of pictures generated, asked, survivors of the conditions, kept, taken from the surplus, topped
-up, and short of those asked. A warning names classes with no picture kept, and one reports classes that are short although the pool
-has a surplus, or the filter a `fill_to`.
+up, and short of those asked; and, of the whole pool, the numbers of those drawn again because they were broken (redrawn), or flagged
+by a safety checker. A warning names classes with no picture kept, and one reports classes that are short although the pool has a
+surplus, or the filter a `fill_to`.
 """
 
 import json
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import shards
+from pipeline.artifacts import made, shards
 from pipeline.artifacts.atomic import replacing
 from pipeline.data.classes import cells_of
 from pipeline.errors import InputError
@@ -45,7 +46,9 @@ def main(args) -> None:
     planned = np.bincount(pool.loc[~pool["surplus"], "cell"], minlength=len(cells))
     asked = selection.asked(planned, args.config, cells["train"].to_numpy())
     selected = selection.select(pool, args.config, asked)
-    summary = selection.summary(pool, selected, asked, cells)
+    facts = [made.about(index) for index in args.indices]
+    again = {fault: sum(one.get(fault, 0) for one in facts) for fault in ("redrawn", "flagged")}
+    summary = again | selection.summary(pool, selected, asked, cells)
     chosen = np.zeros(len(inside), bool)
     chosen[inside] = selected["kept"]
     counted = args.output.with_name("summary.json")
@@ -71,6 +74,9 @@ def main(args) -> None:
             file=sys.stderr,
         )
     print(f"{summary['kept']} of {summary['generated']} generated pictures kept")
+    if any(again.values()):
+        told = f"{again['redrawn']} because they were broken, {again['flagged']} because a safety checker flagged them"
+        print(f"of the pool's {len(inside)} pictures, some were drawn again: {told}")
 
 
 def _deciding(index: Path, scores: Path | None, settings: Mapping[str, Any], cells: pd.DataFrame) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
     python -m pipeline.stages.summary --output results/demo --config '{"runs": [{"recipe": "demo_ce", "dataset": "demo",
         "metrics": ["results/demo/evaluate/demo_ce/seed-0/metrics.json"], "qualities": [], "seeds_of": "classifier",
-        "sees_rest": ""}], "splits": []}'
+        "sees_rest": ""}], "feedback": [], "splits": []}'
 
 writes OUTPUT/results.csv (dataset, recipe, sees_rest, network, seed, metric, value) and OUTPUT/summary.md (means and deviations over
 seeds). Runs that see pictures that the long tail left out stand in a table of their own. `splits` are runs on other splits of the same
-pictures. The summary has a further table with means and deviations over these. `foundations` are tables of small foundations that runs
-use.
+pictures. The summary has a further table with means and deviations over these, and one of the `feedback` that led the runs' pools.
+`foundations` are tables of small foundations that runs use.
 """
 
 from collections.abc import Iterator, Mapping
@@ -86,6 +86,10 @@ def main(args) -> None:
             "mean over its seeds. Splits share training pictures, so the deviation says little about other pictures.\n\n"
             + "\n".join(_tables(of_splits, over_splits(of_splits), "splits", numbers))
         )
+    if feedback := args.config["feedback"]:
+        keys = ("pool", "guide", "criterion", "scale", "every", "mode")
+        led = [[str(pool[key]) for key in keys] for pool in feedback]
+        text += "\n## Pictures led by feedback\n\n" + markdown(list(keys), led)
     with replacing(args.output / "results.csv") as part:
         rows.to_csv(part, index=False)
     with replacing(args.output / "summary.md") as part:

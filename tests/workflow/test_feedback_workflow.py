@@ -1,17 +1,18 @@
 """Feedback: a classifier is trained, leads two pools, and another one is trained on their pictures."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
 import pytest
+import yaml
 from runs import Run
 from tiny_models import stable_diffusion, stable_diffusion_xl
 from workflow_helpers import (
     bytes_under,
     copy_of,
     copy_with,
-    edit_json,
     modules_beside_fingerprints,
     planned,
     snakemake,
@@ -98,6 +99,9 @@ def test_the_pictures_reach_the_classifier(led):
     results = pd.read_csv(led / "results/demo/recipe/led/results.csv")
     generated = results[(results["recipe"] == "led") & (results["metric"] == "generated_pictures")]["value"].item()
     assert generated == 2 * len(index)
+    summary = (led / "results/demo/recipe/led/summary.md").read_text()
+    assert re.search(r"\| led +\| ce +\| entropy +\| 0\.03 +\| 2 +\| exact +\|", summary)
+    assert re.search(r"\| hard +\| ce +\| hardness +\| 0\.03 +\| 2 +\| decoder +\|", summary)
     assert planned(led, TARGET) == {}
 
 
@@ -192,19 +196,16 @@ def test_killed_in_the_middle_a_shard_has_the_same_bytes(copy):
 
 
 def test_a_scale_that_breaks_pictures_is_counted_and_the_pictures_are_there(copy):
-    shard = SHARD.replace("/led/", "/hard/")
-    (copy / shard).unlink()
-    (words,) = planned(copy, shard).values()
-    asked = json.loads(words[words.index("--config") + 1])["draw"]
-    asked["feedback"]["scale"] = 1e38
-    ran = stage(copy, "sample", *edit_json(words, "--config", draw=asked))
+    config = yaml.safe_load((copy / "workflow_config.yaml").read_text())
+    config["pools"]["hard"]["draw"]["feedback"]["scale"] = 1e38
+    (copy / "workflow_config.yaml").write_text(yaml.safe_dump(config))
+    ran = snakemake(copy, "results/demo/select/hard/selected.parquet")
     assert ran.returncode == 0, ran.stdout
-    statistics = json.loads((copy / shard).with_suffix(".json").read_text())
-    assert statistics["redrawn"] == statistics["pictures"] > 0
-    assert (
-        f"{statistics['pictures']} of {statistics['pictures']} pictures were black or not of finite numbers"
-        in ran.stdout
-    )
+    told = json.loads((copy / "results/demo/select/hard/summary.json").read_text())
+    assert told["redrawn"] == told["generated"] == told["kept"] > 0
+    statistics = json.loads((copy / "results/demo/sample/hard/shard-00000.json").read_text())
+    every = f"{statistics['pictures']} of {statistics['pictures']} pictures were black or not of finite numbers"
+    assert every in (copy / "logs/sample/demo/hard/00000.log").read_text()
 
 
 def test_the_criterion_of_each_picture_is_in_the_plan(copy):

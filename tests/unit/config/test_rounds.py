@@ -5,6 +5,7 @@ from examples import painted, refused
 
 from pipeline.classifiers.rounds import last_epoch, of_all_rounds
 from pipeline.config import reads
+from pipeline.config.targets import recipe_runs, runs_settings
 from pipeline.config.workflow import Workflow
 
 LED = {
@@ -47,6 +48,10 @@ def test_each_round_is_led_by_the_classifier_of_those_before():
     assert reads.inputs(flow, "sample", where)["guide"] == [
         "results/cifar100_lt/classifier/led~round=1/seed-0/weights.safetensors"
     ]
+    feedback = runs_settings(flow, recipe_runs(flow, "led", "cifar100_lt"))["feedback"]
+    assert {one["pool"]: (one["guide"], one["criterion"], one["mode"]) for one in feedback} == {
+        name: (pool.guide, "entropy", "exact") for name, pool in zip(shares, pools, strict=True)
+    }
 
 
 def test_long_names_of_rounds_are_names_of_folders():

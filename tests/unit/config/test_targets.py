@@ -21,6 +21,7 @@ from pipeline.config.targets import (
     summary_files,
     summary_settings,
 )
+from pipeline.config.times import timed_rows
 from pipeline.config.workflow import Workflow
 from pipeline.errors import InputError
 
@@ -78,6 +79,7 @@ def test_results_of_a_run_are_a_file_a_seed_and_its_quality():
     assert result_files([run]) == [*metrics, quality]
 
 
+COLUMNS = "row,dataset,recipe,metric,published,note"
 SETTINGS = """\
 key,value,family,recipes,says
 generator.tau,1.0,cifar100_lt,,paper
@@ -93,9 +95,7 @@ def test_differences_are_those_of_the_settings_that_a_run_does_not_vary(tmp_path
     paper = tmp_path / "diffult"
     paper.mkdir()
     (paper / "settings.csv").write_text(SETTINGS)
-    (paper / "table_3.csv").write_text(
-        "row,dataset,recipe,metric\nA,cifar100_lt,diffult_tau~generator.tau=2,top1\nB,,,top1\n"
-    )
+    (paper / "table_3.csv").write_text(f"{COLUMNS}\nA,cifar100_lt,diffult_tau~generator.tau=2,top1,,\nB,,,top1,,\n")
     flow, (name, table) = Workflow(EXAMPLE), *published_tables(tmp_path).items()
     assert name == "diffult_3"
     (run,) = table_runs(flow, table)
@@ -106,9 +106,21 @@ def test_differences_are_those_of_the_settings_that_a_run_does_not_vary(tmp_path
     assert shorter.setting(run, "run.epochs") == [7] and sorted(shorter.setting(run, "classifier.epochs")) == [7, 200]
     tau = Workflow(example(generators={"cbdm": {"tau": 2}}))
     assert "generator.tau 2.0 (1.0)" in differences(tau, table, runs(tau, "diffult")[0])
-    (paper / "table_3.csv").write_text("row,dataset,recipe,metric\nA,cifar100_lt,difult,top1\n")
+    (paper / "table_3.csv").write_text(f"{COLUMNS}\nA,cifar100_lt,difult,top1,,\n")
     with pytest.raises(InputError, match=r"table_3\.csv: no recipe 'difult' runs on cifar100_lt; there are diffult, "):
         table_runs(flow, table)
+
+
+@pytest.mark.parametrize("lacking", ["row", "recipe", "published"])
+def test_a_published_table_without_a_column_is_told(tmp_path, lacking):
+    table = tmp_path / "table_3.csv"
+    table.write_text(COLUMNS.replace(lacking, "other") + "\n")
+    with pytest.raises(InputError, match=rf"table_3\.csv: it has no column {lacking}; it needs row, dataset, recipe"):
+        table_runs(Workflow(EXAMPLE), table)
+    times = tmp_path / "times_4.csv"
+    times.write_text("row,dataset,published,note\nA,cifar100_lt,3.8,\n")
+    with pytest.raises(InputError, match=r"times_4\.csv: it has no column pool; it needs row, dataset, pool, "):
+        timed_rows(Workflow(EXAMPLE), times)
 
 
 def test_a_stand_in_runs_where_a_foundation_is_not_there(tmp_path, monkeypatch):
@@ -116,7 +128,7 @@ def test_a_stand_in_runs_where_a_foundation_is_not_there(tmp_path, monkeypatch):
     (tmp_path / "settings.csv").write_text("key,value,family,recipes,says\n")
     table = tmp_path / "table_1.csv"
     table.write_text(
-        "row,dataset,recipe,stand_in,metric\nA,cifar100_lt,painted,diffult,top1\nB,cifar100_lt,diffult,,top1\n"
+        "row,dataset,recipe,stand_in,metric,published,note\nA,cifar100_lt,painted,diffult,top1,,\nB,cifar100_lt,diffult,,top1,,\n"
     )
     flow = Workflow(painted())
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from pipeline.artifacts import shards
+from pipeline.artifacts import made, shards
 from pipeline.generators.cbdm.sample import Sampler
 from pipeline.generators.cbdm.unet import build
 from pipeline.generators.plan import row_seeds
@@ -84,6 +84,7 @@ def test_pictures_that_overflow_are_drawn_again_and_counted(run, network, tmp_pa
     pictures, statistics = run()
     expected = np.isnan(first_draws(tmp_path)).any(axis=(1, 2, 3)).sum()
     assert 0 < expected < 6 and statistics["redrawn"] == expected
+    assert made.about(tmp_path / "shard-00000.parquet")["redrawn"] == expected
     assert (
         f"{expected} of 12 pictures were black or not of finite numbers, and were drawn again"
         in capsys.readouterr().out

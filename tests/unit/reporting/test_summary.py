@@ -31,8 +31,8 @@ def folds(tmp_path):
     return runs
 
 
-def made(folder, runs, splits):
-    config = json.dumps({"runs": runs, "splits": splits})
+def made(folder, runs, splits, feedback=()):
+    config = json.dumps({"runs": runs, "splits": splits, "feedback": feedback})
     summary.main(summary.arguments().parse_args(["--config", config, "--output", str(folder)]))
     return (folder / "summary.md").read_text()
 
@@ -51,3 +51,10 @@ def test_folds_have_one_table_with_the_deviation_over_folds(tmp_path, folds):
 
 def test_without_splits_there_is_one_table(tmp_path, folds):
     assert "##" not in made(tmp_path, folds[:1], [])
+
+
+def test_the_feedback_that_led_pools_is_told(tmp_path, folds):
+    led = {"pool": "led", "guide": "ce", "criterion": "entropy", "scale": 0.03, "every": 5, "mode": "decoder"}
+    _, told = made(tmp_path, folds[:1], [], [led | {"side": None}]).split("## Pictures led by feedback")
+    assert re.search(r"\| pool \| guide \| criterion \| scale \| every \| mode +\|", told)
+    assert re.search(r"\| led +\| ce +\| entropy +\| 0\.03 +\| 5 +\| decoder \|", told)

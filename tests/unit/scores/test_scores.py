@@ -180,8 +180,11 @@ def test_classes_of_one_name_are_counted_apart(tmp_path):
     assert [(row["class"], row["generated"], row["kept"]) for row in rows] == [(0, 2, 1), (1, 1, 0)]
 
 
-def pool(folder, tables, **settings):
-    """What `select` leaves of shards with these tables of key, class and d3, where c0 has two real pictures and c1 one."""
+def pool(folder, tables, again=(), **settings):
+    """What `select` leaves of shards with these tables of key, class and d3, where c0 has two real pictures and c1 one.
+
+    again: of each shard, what its index says of pictures that were drawn again.
+    """
     indices, scores = [], []
     real = pd.DataFrame({"class": [0, 0, 1], "class_name": ["c0", "c0", "c1"], "split": "train"})
     shards.write_table(real, folder / "manifest.parquet")
@@ -190,9 +193,8 @@ def pool(folder, tables, **settings):
         provenance = [column for column in table if column == "surplus"]
         indices.append(folder / f"pool/shard-{i}.parquet")
         scores.append(folder / f"score/shard-{i}.parquet")
-        shards.write_table(
-            table[["key", "class", "class_name", *provenance]].assign(shard=f"shard-{i}.tar"), indices[-1]
-        )
+        index = table[["key", "class", "class_name", *provenance]].assign(shard=f"shard-{i}.tar")
+        shards.write_table(index, indices[-1], about=again[i] if again else None)
         shards.write_table(table.drop(columns=provenance), scores[-1])
     output = folder / "select/selected.parquet"
     tables = ("--manifest", folder / "manifest.parquet", "--indices", *indices, "--scores", *scores)
@@ -270,6 +272,19 @@ def test_a_filter_fills_classes_up_beside_their_real_pictures(tmp_path):
 def test_a_pool_of_other_classes_is_refused(tmp_path):
     ran, _ = pool(tmp_path, [pd.DataFrame({"key": ["a"], "class": 2, "d3": 0.5})])
     assert ran.returncode == 1 and "shard-0.parquet has 'c2' as class 2, but the data set has other" in ran.stdout
+
+
+def test_pictures_of_the_pool_that_were_drawn_again_are_told(tmp_path):
+    one = pd.DataFrame({"key": list("abc"), "class": [0, 0, 1], "d3": [0.9, 0.1, 0.9]})
+    again = [{"redrawn": 2, "flagged": 0}, {"redrawn": 1, "flagged": 1}]
+    ran, output = pool(tmp_path, [one, one.assign(key=list("def"))], again)
+    told = json.loads(output.with_name("summary.json").read_text())
+    assert (told["redrawn"], told["flagged"], told["kept"]) == (3, 1, 6)
+    reasons = "3 because they were broken, 1 because a safety checker flagged them"
+    assert f"of the pool's 6 pictures, some were drawn again: {reasons}" in ran.stdout
+    ran, output = pool(tmp_path / "whole", [one])
+    assert json.loads(output.with_name("summary.json").read_text())["redrawn"] == 0
+    assert "again" not in ran.stdout
 
 
 def test_selection_of_a_pool_without_pictures_is_empty(tmp_path):
