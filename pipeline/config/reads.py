@@ -131,6 +131,8 @@ def modules(flow: Workflow, stage: str, wildcards: Wildcards) -> list[str]:
         return found
     if stage in (SECTIONS[section][0], "adapt"):
         found += part.modules()
+        for trial in getattr(part, "trials", ()):  # of a search, whose drawn values the job has, too
+            found += flow.part(section, trial, wildcards["dataset"]).modules()
     elif stage in ("store", "features", "evaluate"):  # which read what their own part says, or made
         found += part.read_modules()
     for owner, field, _ in _read(flow, stage, wildcards):

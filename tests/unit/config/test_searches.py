@@ -43,6 +43,14 @@ def test_the_order_of_the_keys_that_are_drawn_changes_nothing(order):
         assert (loss.kind, loss.gamma) == ("focal", drawn["loss.gamma"])
 
 
+def test_the_code_of_the_drawn_losses_is_in_the_last_trainings_fingerprint():
+    losses = {"loss": {"kind": "choice", "values": ["focal", "ldam"]}}
+    found = flow({"trials": 20, "over": losses})
+    modules = reads.modules(found, "classifier", WHERE | {"seed": "0"})
+    assert {"classifiers.losses.focal", "classifiers.losses.ldam"} <= set(modules)
+    assert "classifiers.losses.focal" not in reads.modules(flow(), "classifier", WHERE | {"seed": "0"})
+
+
 def test_a_recipe_may_vary_a_distribution():
     raw = example(
         **OWN, searches={"some": SEARCH}, classifiers={"ce": {"side": 32}, "diffult": {"search": "some", "side": 32}}
