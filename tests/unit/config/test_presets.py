@@ -88,6 +88,13 @@ def test_the_runs_are_those_of_the_longer_config(flow):
     assert sum(not name.startswith(LATER) for name in flow.parts["recipes"]) < 40
 
 
+def test_a_network_without_published_weights_may_be_imagenets(presets):
+    """The recipes that start from published weights name their own network."""
+    flow = Workflow(combined(presets, {"classifiers": {"imagenet_ce": {"backbone": "small"}}}))
+    assert flow.part("classifiers", "imagenet_balanced_softmax", "imagenet_lt").backbone == "small"
+    assert flow.part("classifiers", "nico_erm", "nico").backbone == "resnet50"
+
+
 def test_the_users_example_works_when_its_marks_are_removed(presets):
     text = (REPOSITORY / "workflow_config.yaml").read_text()
     start = text.index("# datasets:")
