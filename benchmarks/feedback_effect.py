@@ -1,16 +1,16 @@
 """What feedback does to pictures: a criterion of the guide with it and without it, and whether another classifier still sees the class.
 
     snakemake --profile local results/foundations/demo_mini/foundation.parquet results/demo/features/demo_ce/seed-0/features.safetensors \\
-        results/demo/classifier/demo_ce/seed-1/history.parquet
+        results/demo/classifier/demo_rest/seed-0/history.parquet
     PYTHONPATH=. python benchmarks/feedback_effect.py --foundation results/foundations/demo_mini/foundation.parquet \\
         --guide results/demo/classifier/demo_ce/seed-0/weights.safetensors \\
         --features results/demo/features/demo_ce/seed-0/features.safetensors \\
-        --judge results/demo/classifier/demo_ce/seed-1/weights.safetensors
+        --judge results/demo/classifier/demo_rest/seed-0/weights.safetensors
 
-draws the same pictures without feedback and with each criterion, from the same noise, with LDM-FG's settings: 30 steps of DDIM, guidance of
-5, scale 0.03 at every fifth step. Prints, as JSON, for each criterion: its mean over the pictures without and with feedback, the mean
-difference of a picture with a 95 % interval, that over the deviation of the differences (Cohen's d of pairs), and the share of pictures to
-which the judge, a classifier that guided nothing, gives the intended class.
+draws the same pictures without feedback and with each criterion, from the same noise, with 12 steps of DDIM, guidance of 2, and steps
+of feedback of scale 0.03 at every fifth step. Prints, as JSON, for each criterion: its mean over the pictures without and with
+feedback, the mean difference of a picture with a 95 % interval, that over the deviation of the differences (Cohen's d of pairs), and the
+share of pictures to which the judge, a classifier that guided nothing, gives the intended class.
 """
 
 import argparse
@@ -41,6 +41,9 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True, help="features.safetensors of the guide")
     parser.add_argument("--judge", type=Path, required=True, help="weights.safetensors of another classifier")
     parser.add_argument("--pictures", type=int, default=200, help="pictures (200)")
+    parser.add_argument("--steps", type=int, default=12, help="steps of DDIM (12)")
+    parser.add_argument("--guidance-scale", type=float, default=2.0, help="guidance by the prompt (2)")
+    parser.add_argument("--levels", default="clamped", help="how the guide sees levels, as in the config (clamped)")
     parser.add_argument("--scale", type=float, default=0.03, help="length of a step over that of the latents (0.03)")
     given = parser.parse_args()
     guide, judge = (networks.load(path, device()) for path in (given.guide, given.judge))
@@ -51,7 +54,7 @@ def main() -> None:
     plain = drawn(given, rows, None)
     found = {}
     for criterion in EACH:
-        led = drawn(given, rows, Feedback(criterion=criterion, scale=given.scale))
+        led = drawn(given, rows, Feedback(criterion=criterion, scale=given.scale, levels=given.levels))
         before, after = (judged(given, guide, pictures, labels, criterion) for pictures in (plain, led))
         difference = after - before
         half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
@@ -71,7 +74,7 @@ def main() -> None:
 def drawn(given: argparse.Namespace, rows: pd.DataFrame, asked: Feedback | None) -> np.ndarray:
     """The pictures of some rows, uint8 [N, H, W, 3]."""
     draw = TextToImage(
-        kind="text_to_image", scheduler="ddim", steps=30, guidance_scale=5.0, feedback=asked
+        kind="text_to_image", scheduler="ddim", steps=given.steps, guidance_scale=given.guidance_scale, feedback=asked
     ).model_dump()
     generator = {"kind": "text_to_image", "precision": "float32", "safety_checker": False}
     inputs = {"foundation": [given.foundation], "guide": [given.guide]}

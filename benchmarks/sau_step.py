@@ -42,7 +42,7 @@ def main() -> None:
     pictures = InMemory(random.integers(0, 256, (count, 32, 32, 3), np.uint8), target)
     data = Labelled(pictures, labels, torch.from_numpy(random.random(count) < 0.8), torch.full_like(labels, -1))
     network = Network("resnet32x4", given.width, classes, settings["mean"], settings["std"]).to(target)
-    training_data = TrainingData(torch.bincount(labels), 1, lambda *_: ())
+    training_data = TrainingData(torch.bincount(labels), 1, lambda *_: (), lambda: None)
     scheme = sau.build(settings, network, training_data).to(target).train()
     scheme.prototypes = torch.stack([unit(classes, target) for _ in range(2)])
     optimizer = torch.optim.SGD(scheme.parameters(), settings["learning_rate"], settings["momentum"])

@@ -49,6 +49,9 @@ class Feedback(Part):
     sees latents of half the side, and is cheaper still."""
     blended: bool = False
     """Show the guide a mixture of the predicted clean latents and the noisy ones, as the public code does; the paper does not say so."""
+    levels: Literal["stretched", "clamped"] = "stretched"
+    """How decoded pictures, which exceed the range of levels, are brought into it for the guide. `stretched`: from their least to their
+    largest value, as in the public code; `clamped`: cut off, as in the stored pictures. The paper does not say."""
     side: int | None = Field(default=None, ge=8)
     """Side in pixels at which the guide sees pictures; by default that which it was trained on. The public code does not resize them."""
     covariance: Literal["tied", "per_class"] = "tied"

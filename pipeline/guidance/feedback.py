@@ -50,7 +50,7 @@ def require_classes(weights: Path, rows: pd.DataFrame) -> None:
 
 
 class Feedback:
-    """The feedback of one guide. asked: criterion, scale, every, mode, blended and side, as in the config."""
+    """The feedback of one guide. asked: criterion, scale, every, mode, blended, levels and side, as in the config."""
 
     def __init__(self, guide: networks.Network, asked: Mapping[str, Any], embeddings: Embeddings | None = None):
         self._guide, self._asked, self._embeddings = guide, asked, embeddings
@@ -113,9 +113,12 @@ class Feedback:
         return _in_range(gradient.float()).to(gradient.dtype)
 
     def _criterion(self, pictures: torch.Tensor, labels: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-        low, high = (found.detach() for found in pictures.flatten(1).aminmax(dim=1))
-        low, high = (bound[:, None, None, None] for bound in (low, high))
-        pictures = (pictures - low) / (high - low).clamp(min=1e-8)
+        if self._asked["levels"] == "clamped":
+            pictures = (pictures.clamp(-1, 1) + 1) / 2
+        else:
+            low, high = (found.detach() for found in pictures.flatten(1).aminmax(dim=1))
+            low, high = (bound[:, None, None, None] for bound in (low, high))
+            pictures = (pictures - low) / (high - low).clamp(min=1e-8)
         pictures = pictures.expand(-1, 3, -1, -1)  # grey ones too
         side = self._asked["side"]
         if pictures.shape[-1] != side:

@@ -8,13 +8,13 @@ import sys
 import pandas as pd
 import pytest
 from tiny_models import listed, stable_diffusion
-from workflow_helpers import REPOSITORY
+from workflow_helpers import REPOSITORY, repetitions
 
 from pipeline.artifacts import shards
 from pipeline.classifiers import network as networks
 from pipeline.classifiers.network import Network
 
-pytestmark = pytest.mark.nightly
+pytestmark = pytest.mark.slow
 
 
 def benchmark(name, *arguments, cwd=REPOSITORY):
@@ -28,7 +28,7 @@ def benchmark(name, *arguments, cwd=REPOSITORY):
     ).stdout
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", *repetitions(("bfloat16",))])
 def test_shares_of_saus_step(precision):
     told = benchmark("sau_step.py", "--width", "2", "--steps", "1", "--precision", precision)
     assert re.findall(r"^(\w+): [\d.]+ ms, [\d.]+ % of the step$", told, re.MULTILINE) == ["input", "contrast"]
@@ -53,7 +53,7 @@ def test_share_of_sampling(tmp_path):
     assert 0 < share < 100 and abs(share - unet - vae) < 0.2
 
 
-@pytest.mark.parametrize("more", [(), ("--all-at-once",)])
+@pytest.mark.parametrize("more", [(), *repetitions((("--all-at-once",),))])
 def test_memory_of_feedback(more):
     """At 768 px, which is only counted: four pictures that are decoded in turn take less than together, and under 3 times the usual."""
     told = benchmark("feedback_memory.py", "--batch-sizes", "4", *more)

@@ -384,7 +384,7 @@ BAD = {
     ),
     "a key of an optional mapping": (
         example(pools={"cbdm": {"guide": "ce", "draw": {"kind": "ddim", "feedback": {"strength": 0.1}}}}),
-        "feedback: unknown key 'strength'; allowed: blended, covariance, criterion, every, mode, scale, side",
+        "feedback: unknown key 'strength'; allowed: blended, covariance, criterion, every, levels, mode, scale, side",
     ),
     "a covariance that nothing reads": (
         example(pools={"cbdm": {"guide": "ce", "draw": {"kind": "ddim", "feedback": {"covariance": "per_class"}}}}),

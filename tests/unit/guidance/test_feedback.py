@@ -16,6 +16,7 @@ ASKED = {
     "every": 5,
     "mode": "exact",
     "blended": False,
+    "levels": "stretched",
     "side": 8,
     "covariance": "tied",
 }
@@ -173,6 +174,25 @@ def test_the_cheaper_directions_are_near_the_exact_one(guide):
     exact, decoder, pooled = ((led(guide, mode=mode)[0] - start).flatten() for mode in ("exact", "decoder", "pooled"))
     assert torch.cosine_similarity(exact, decoder, dim=0) > torch.cosine_similarity(exact, pooled, dim=0)
     assert torch.cosine_similarity(exact, decoder, dim=0) > 0.5
+
+
+def test_clamped_levels_are_those_of_the_stored_picture(guide, monkeypatch):
+    """What is within the range is not stretched, and what is beyond it has no gradient."""
+    start, features, seen = latents(1), guide.features, []
+    monkeypatch.setattr(guide, "features", lambda pictures: seen.append(pictures.detach()) or features(pictures))
+
+    def wide(latents):
+        return 1.5 * TOY.decode(latents)
+
+    def beyond(latents):
+        return 2 + TOY.decode(latents)
+
+    led(guide, start, LABELS[:1], SEEDS[:1], wide, levels="clamped")
+    pictures = wide(clean(TOY.predict(start), start))
+    assert (pictures.abs() > 1).any()
+    torch.testing.assert_close(seen[0], ((pictures.clamp(-1, 1) + 1) * 127.5).float())
+    moved, _ = led(guide, start, LABELS[:1], SEEDS[:1], beyond, levels="clamped")
+    assert moved.equal(start)
 
 
 def test_a_picture_depends_on_no_other(guide):
