@@ -86,7 +86,7 @@ def main(args) -> None:
             "mean over its seeds. Splits share training pictures, so the deviation says little about other pictures.\n\n"
             + "\n".join(_tables(of_splits, over_splits(of_splits), "splits", numbers))
         )
-    if feedback := args.config["feedback"]:
+    if feedback := args.config.get("feedback"):
         keys = ("pool", "guide", "criterion", "scale", "every", "mode")
         led = [[str(pool[key]) for key in keys] for pool in feedback]
         text += "\n## Pictures led by feedback\n\n" + markdown(list(keys), led)
