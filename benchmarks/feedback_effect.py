@@ -41,8 +41,6 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True, help="features.safetensors of the guide")
     parser.add_argument("--judge", type=Path, required=True, help="weights.safetensors of another classifier")
     parser.add_argument("--pictures", type=int, default=200, help="pictures (200)")
-    parser.add_argument("--steps", type=int, default=12, help="steps of DDIM (12)")
-    parser.add_argument("--guidance-scale", type=float, default=2.0, help="guidance by the prompt (2)")
     parser.add_argument("--levels", default="clamped", help="how the guide sees levels, as in the config (clamped)")
     parser.add_argument("--scale", type=float, default=0.03, help="length of a step over that of the latents (0.03)")
     given = parser.parse_args()
@@ -74,7 +72,7 @@ def main() -> None:
 def drawn(given: argparse.Namespace, rows: pd.DataFrame, asked: Feedback | None) -> np.ndarray:
     """The pictures of some rows, uint8 [N, H, W, 3]."""
     draw = TextToImage(
-        kind="text_to_image", scheduler="ddim", steps=given.steps, guidance_scale=given.guidance_scale, feedback=asked
+        kind="text_to_image", scheduler="ddim", steps=12, guidance_scale=2.0, feedback=asked
     ).model_dump()
     generator = {"kind": "text_to_image", "precision": "float32", "safety_checker": False}
     inputs = {"foundation": [given.foundation], "guide": [given.guide]}

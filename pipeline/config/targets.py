@@ -75,9 +75,8 @@ def summary_settings(flow: Workflow, dataset: str) -> dict[str, Any]:
     return runs_settings(flow, main_runs(flow, dataset)) | {"splits": splits}
 
 
-def runs_settings(flow: Workflow, runs: Iterable[Run]) -> dict[str, Any]:
+def runs_settings(flow: Workflow, runs: list[Run]) -> dict[str, Any]:
     """Settings of a summary of some runs on a data set: these, and the feedback that led the pictures of their pools."""
-    runs = list(runs)
     pools = {name: pool for run in runs for name, pool in flow.needed(run.dataset, [run]).get("pools", {}).items()}
     feedback = [
         {"pool": name, "guide": pool.guide} | pool.feedback.model_dump(mode="json")

@@ -117,6 +117,9 @@ def test_a_published_table_without_a_column_is_told(tmp_path, lacking):
     table.write_text(COLUMNS.replace(lacking, "other") + "\n")
     with pytest.raises(InputError, match=rf"table_3\.csv: it has no column {lacking}; it needs row, dataset, recipe"):
         table_runs(Workflow(EXAMPLE), table)
+
+
+def test_a_table_of_times_without_a_column_is_told(tmp_path):
     times = tmp_path / "times_4.csv"
     times.write_text("row,dataset,published,note\nA,cifar100_lt,3.8,\n")
     with pytest.raises(InputError, match=r"times_4\.csv: it has no column pool; it needs row, dataset, pool, "):
