@@ -87,7 +87,7 @@ def main(args) -> None:
             + "\n".join(_tables(of_splits, over_splits(of_splits), "splits", numbers))
         )
     if feedback := args.config.get("feedback"):
-        keys = ("pool", "guide", "criterion", "scale", "every", "mode")
+        keys = ("pool", "guide", "criterion", "scale", "every", "mode", "blended", "levels")
         led = [[str(pool[key]) for key in keys] for pool in feedback]
         text += "\n## Pictures led by feedback\n\n" + markdown(list(keys), led)
     with replacing(args.output / "results.csv") as part:

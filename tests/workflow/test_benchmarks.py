@@ -56,7 +56,7 @@ def test_share_of_sampling(tmp_path):
 @pytest.mark.parametrize("more", [(), *repetitions((("--all-at-once",),))])
 def test_memory_of_feedback(more):
     """At 768 px, which is only counted: four pictures that are decoded in turn take less than together, and under 3 times the usual."""
-    told = benchmark("feedback_memory.py", "--batch-sizes", "4", *more)
+    told = benchmark("feedback_unclip.py", "--batch-sizes", "4", *more)
     exact, decoder, pooled = (
         float(found) for found in re.findall(r" [\d.]+ \(([\d.]+) times\)", told.splitlines()[-1])
     )

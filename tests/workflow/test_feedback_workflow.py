@@ -100,8 +100,8 @@ def test_the_pictures_reach_the_classifier(led):
     generated = results[(results["recipe"] == "led") & (results["metric"] == "generated_pictures")]["value"].item()
     assert generated == 2 * len(index)
     summary = (led / "results/demo/recipe/led/summary.md").read_text()
-    assert re.search(r"\| led +\| ce +\| entropy +\| 0\.03 +\| 2 +\| exact +\|", summary)
-    assert re.search(r"\| hard +\| ce +\| hardness +\| 0\.03 +\| 2 +\| decoder +\|", summary)
+    assert re.search(r"\| led +\| ce +\| entropy +\| 0\.03 +\| 2 +\| exact +\| False +\| stretched \|", summary)
+    assert re.search(r"\| hard +\| ce +\| hardness +\| 0\.03 +\| 2 +\| decoder +\| False +\| stretched \|", summary)
     assert planned(led, TARGET) == {}
 
 

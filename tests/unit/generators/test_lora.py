@@ -101,8 +101,9 @@ def test_changes_are_those_of_a_plain_loop(job, model):
     found = layers_of(path)
     assert found.keys() == down.keys() and len(found) == 32
     for name, (own_down, own_up) in found.items():
-        torch.testing.assert_close(own_down, down[name].detach(), atol=2e-6, rtol=0)
-        torch.testing.assert_close(own_up, up[name].detach(), atol=2e-6, rtol=0)
+        # Adam's steps are as long for gradients near 0, whose rounding is not ours: up to 0.2 % of a step of 0.01
+        torch.testing.assert_close(own_down, down[name].detach(), atol=2e-5, rtol=0)
+        torch.testing.assert_close(own_up, up[name].detach(), atol=2e-5, rtol=0)
         assert own_up.abs().max() > 1e-3
     assert history[["class", "class_name", "step"]].to_numpy().tolist() == [[1, "bee", 4]]
 

@@ -55,6 +55,7 @@ def test_without_splits_there_is_one_table(tmp_path, folds):
 
 def test_the_feedback_that_led_pools_is_told(tmp_path, folds):
     led = {"pool": "led", "guide": "ce", "criterion": "entropy", "scale": 0.03, "every": 5, "mode": "decoder"}
+    led |= {"blended": False, "levels": "clamped"}
     _, told = made(tmp_path, folds[:1], [], [led | {"side": None}]).split("## Pictures led by feedback")
-    assert re.search(r"\| pool \| guide \| criterion \| scale \| every \| mode +\|", told)
-    assert re.search(r"\| led +\| ce +\| entropy +\| 0\.03 +\| 5 +\| decoder \|", told)
+    assert re.search(r"\| pool \| guide \| criterion \| scale \| every \| mode +\| blended +\| levels +\|", told)
+    assert re.search(r"\| led +\| ce +\| entropy +\| 0\.03 +\| 5 +\| decoder \| False +\| clamped \|", told)
