@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,13 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
 def outside_a_job(monkeypatch):
     """Artifacts that a test writes say nothing of their making, unless it begins a job."""
     monkeypatch.setattr("pipeline.artifacts.made._current", None)
+
+
+@pytest.fixture(autouse=True)
+def in_full_precision():
+    """A stage that ran on a GPU has lowered the precision of its process, which is this one's, on the CPU too."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_float32_matmul_precision("highest")
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ def run(network, cpu, tmp_path, monkeypatch):
     labels, indices = np.arange(PICTURES) // 6, np.arange(PICTURES) % 6
     plan = {"class": labels.astype(np.int32), "class_name": [f"class {label}" for label in labels], "index": indices}
     shards.write_table(pd.DataFrame(plan | {"seed": row_seeds(0, labels, indices)}), tmp_path / "plan.parquet")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # the bytes of `first_draws` are those of a CPU
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield ran
     for number, handler in usual.items():  # a stage has its own
