@@ -58,8 +58,8 @@ class Unclip(StableDiffusion):
 
     def _dropped(self, embeddings: torch.Tensor, rows: pd.DataFrame) -> torch.Tensor:
         """The embeddings with a random share of each one's numbers 0, and the others larger by as much, as the row's seed says (LDM-FG)."""
-        if not self._dropout:
-            return embeddings
+        if self._dropout in (0, 1):
+            return embeddings * (1 - self._dropout)
         width = embeddings.shape[1]
         uniform = np.stack([np.random.default_rng([seed, 1]).random(width, np.float32) for seed in rows["seed"]])
         kept = torch.from_numpy(uniform >= self._dropout).to(embeddings.device)

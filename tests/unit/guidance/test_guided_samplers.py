@@ -239,6 +239,14 @@ def test_dropout_of_the_embedding_is_the_rows_own(draws):
     assert (np.rint(draws("unclip", embedding_dropout=0.5, batch_size=7)) == np.rint(dropped)).all()
 
 
+def test_with_all_dropped_the_real_picture_makes_no_difference(draws):
+    others = ROWS.assign(source=ROWS["source"].to_numpy()[::-1])
+    assert (others["source"] != ROWS["source"]).any()
+    found = draws("unclip", embedding_dropout=1.0)
+    assert np.isfinite(found).all() and np.array_equal(found, draws("unclip", rows=others, embedding_dropout=1.0))
+    assert not np.array_equal(draws("unclip"), draws("unclip", rows=others))
+
+
 def test_dropout_takes_numbers_of_the_embedding_before_it_is_noised_and_none_of_the_noise_level(draws, seen, root):
     real = SourceEmbeddings(root / "manifest.parquet", root / "embeddings.safetensors").of(ROWS["source"][:AT_ONCE])
     labels = []
