@@ -122,6 +122,7 @@ def plan(folder: Path, per_class: int, *more) -> int:
         "surplus": 0,
         "classes": None,
         "shots": ["few"],
+        "cells": "class",
         "seed": 0,
     }
     return run("plan", "--config", json.dumps(settings), "--manifest", folder / "manifest.parquet",
