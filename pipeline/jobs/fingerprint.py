@@ -111,6 +111,8 @@ def _dumped(value: Any) -> str:
         return repr(value)
     if isinstance(value, ast.Raise) and isinstance(value.exc, ast.Call):
         return f"Raise({_dumped(value.exc.func)})"
+    if isinstance(value, ast.JoinedStr):  # the first releases of 3.12 end a format such as >{3} with an empty text
+        value = ast.JoinedStr([part for part in value.values if getattr(part, "value", None) != ""])
     silent = _SILENT.get(type(value), ())
     fields = [
         f"{name}={_dumped(field)}"

@@ -1,5 +1,6 @@
 """Fingerprints: what counts as a change of code, and what does not."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -123,19 +124,22 @@ def test_other_files_beside_modules_do_not_count(tree, name):
 
 RECORDED = "282b85e3915f"
 """Start of the fingerprint of FILES, on every Python."""
-PYODIDE = {"0.27.7": "3.12", "0.29.0": "3.13"}
+PYODIDE = {"0.26.4": "3.12.1", "0.27.7": "3.12.7", "0.29.0": "3.13"}
 """Release of Pyodide, which is Python for Node.js -> version of Python."""
 ON_NODE = """
 const { loadPyodide } = await import(process.argv[2] + "/pyodide.mjs");
 const python = await loadPyodide({ indexURL: process.argv[2] + "/" });
-python.FS.mkdir("/code");
-python.FS.mount(python.FS.filesystems.NODEFS, { root: process.argv[3] }, "/code");
+for (const [place, folder] of [["/code", process.argv[3]], ["/tree", process.argv[4]]]) {
+    python.FS.mkdir(place);
+    python.FS.mount(python.FS.filesystems.NODEFS, { root: folder }, place);
+}
 console.log(python.runPython(`
 import sys
 sys.path.insert(0, "/code")
 sys.dont_write_bytecode = True
+from pathlib import Path
 from pipeline.jobs.fingerprint import fingerprint
-sys.version + " " + fingerprint(${process.argv[4]})
+chr(10).join([sys.version.split()[0], fingerprint(${process.argv[5]}), fingerprint(["app.stage"], Path("/tree"))])
 `));
 """
 
@@ -143,14 +147,30 @@ sys.version + " " + fingerprint(${process.argv[4]})
 @pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm brings other versions of Python")
 @pytest.mark.parametrize("release", PYODIDE)
-def test_all_stages_have_the_same_fingerprint_on_other_pythons(release, tmp_path):
+def test_all_stages_have_the_same_fingerprint_on_other_pythons(release, tree, tmp_path):
     subprocess.run(["npm", "install", "--silent", f"pyodide@{release}"], cwd=tmp_path, check=True)
     (tmp_path / "run.mjs").write_text(ON_NODE)
     stages = sorted(f"pipeline.stages.{path.stem}" for path in (ROOT / "pipeline" / "stages").glob("[a-z]*.py"))
-    command = ["node", "run.mjs", str(tmp_path / "node_modules" / "pyodide"), str(ROOT), json.dumps(stages)]
+    command = ["node", "run.mjs", str(tmp_path / "node_modules" / "pyodide"), str(ROOT), str(tree), json.dumps(stages)]
     told = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert told.startswith(PYODIDE[release])
-    assert told.strip().endswith(fingerprint(stages))
+    version, *found = told.splitlines()
+    assert version.startswith(PYODIDE[release])
+    assert found == [fingerprint(stages), of_stage(tree)]
+
+
+def test_an_empty_text_in_a_format_does_not_count(tree, monkeypatch):
+    """The first releases of Python 3.12 end a format such as >{3} with one."""
+
+    class Ended(ast.NodeTransformer):
+        def visit_JoinedStr(self, node):
+            self.generic_visit(node)
+            return ast.JoinedStr([*node.values, ast.Constant("")])
+
+    copy, parse = shutil.copytree(tree, tree / "copy"), ast.parse
+    monkeypatch.setattr(ast, "parse", lambda *given: Ended().visit(parse(*given)))
+    ended = of_stage(copy)
+    monkeypatch.undo()
+    assert ended == of_stage(tree)
 
 
 def test_the_fingerprint_is_the_recorded_one(tree):
