@@ -54,10 +54,9 @@ def main() -> None:
     torch.set_default_device(device() if given.measure else "meta")
     networks = Networks(None if given.all_at_once else DECODED_AT_ONCE)
     print(f"{torch.cuda.get_device_name() if given.measure else 'counted'}, weights: {networks.bytes / 2**30:.1f} GiB")
+    found = functools.partial(measured, turns=given.turns) if given.measure else counted
     for count in given.batch_sizes:
-        print(
-            f"{count} at once: {measured(networks, count, given.turns) if given.measure else counted(networks, count)}"
-        )
+        print(f"{count} at once: {found(networks, count)}")
 
 
 def counted(networks: "Networks", count: int) -> str:

@@ -221,7 +221,8 @@ class Unclip(TextToImage):
     noise_level: int = Field(default=0, ge=0, le=999)
     """Noise on the embedding; more of it gives pictures that differ more from the real one."""
     embedding_dropout: float = Field(default=0.0, ge=0, le=1)
-    """Share of the embedding's numbers that are set to 0, once for each picture, for more variety (LDM-FG). 1 leaves the text alone."""
+    """Share of the embedding's numbers that are set to 0, once for each picture, for more variety (LDM-FG). With 1, only the
+    text is left."""
     sources: int | None = Field(default=None, ge=1)
     """Draw from this many real pictures of each class, chosen at random; by default from all."""
 
